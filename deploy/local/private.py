@@ -1,0 +1,37 @@
+"""Small files that only their owner may read."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkstemp
+from typing import Any
+
+
+def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The object kept at `path`, made on first use. Of two processes that make it at once, one wins and both use it."""
+    if not path.exists():
+        draft = _draft(path, make())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def replace(path: Path, content: dict[str, Any]) -> None:
+    """Put another object in the file's place, whole or not at all."""
+    _draft(path, content).replace(path)
+
+
+def _draft(path: Path, content: dict[str, Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w") as draft:
+        json.dump(content, draft, indent=2)
+        draft.flush()
+        os.fsync(draft.fileno())
+    return Path(name)

@@ -1,0 +1,1 @@
+"""What intake decides, and why: pure, one file per clinical verb."""

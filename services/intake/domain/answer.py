@@ -1,0 +1,55 @@
+"""Answering an instrument item by item, and what follows at once for safety (R-07 to R-10)."""
+
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field
+
+from services.intake.domain.state import Case, evolve
+from shared.events import intake
+from shared.events.base import EventData
+from shared.events.clinical import Instrument
+from shared.pathway.context import Context
+from shared.pathway.instruments import ITEM9_POSITIVE, RULE, risk_of, score
+from shared.pathway.refusal import Refusal
+from shared.pathway.stop import Request
+
+
+class AnswerInstrument(Request):
+    """The answers in item order, null for a missing one; `answered_at` is when the patient answered."""
+
+    instrument: Instrument
+    answers: Annotated[tuple[int | None, ...], Field(max_length=30)]
+    answered_at: AwareDatetime
+    simulated: bool = False
+
+
+def answer_instrument(case: Case, command: AnswerInstrument, context: Context) -> list[EventData]:
+    """Score and record the answers; demand the C-SSRS screener (R-08), and hold the case at high risk (R-10)."""
+    referral = case.require_referral()
+    if command.answered_at > context.now:
+        raise Refusal("time-in-the-future", "answered_at lies in the future.", rule=RULE[command.instrument])
+    scored = score(command.instrument, command.answers, context.policy.values, referral.sex)
+    answered = intake.InstrumentAnswered(
+        instrument=command.instrument,
+        answers=command.answers,
+        total=scored.total,
+        band=scored.band,
+        flags=scored.flags,
+        answered_at=command.answered_at,
+        simulated=command.simulated,
+    )
+    events: list[EventData] = [answered]
+    if ITEM9_POSITIVE in scored.flags and evolve(case, answered).screener_due:
+        events.append(intake.SuicideRiskScreenRequired(because="phq-9 item 9"))
+    if command.instrument == "c-ssrs" and risk_of(scored) == "high":
+        events.append(_hold(context))
+    return events
+
+
+def _hold(context: Context) -> intake.SafetyHoldPlaced:
+    return intake.SafetyHoldPlaced(
+        hold=context.new_id("hold"),
+        reason="suicide_risk",
+        note="The C-SSRS screener shows a high risk (R-10).",
+        placed_at=context.now,
+    )

@@ -1,0 +1,107 @@
+"""What the rules read: the facts and scores of a case as of one day, and questions asked of them. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from services.intake.domain.codes import CONDITIONS, DIASTOLIC, MEDICATIONS, SOBER_SINCE, SYSTOLIC, Measure
+from shared.events.clinical import Fact, Instrument, Sex
+from shared.pathway.instruments import Scored
+from shared.pathway.policy import PolicyValues
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The latest value of a measure in its own unit, and the day it was taken, if known."""
+
+    value: Decimal
+    on: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A case on the day of its screening."""
+
+    today: date
+    birth_date: date
+    sex: Sex
+    facts: tuple[Fact, ...]
+    """All that was ever said of the patient, oldest first."""
+    scored: Mapping[Instrument, Scored]
+    policy: PolicyValues
+
+    @property
+    def age(self) -> int:
+        """Full years."""
+        return age_on(self.today, self.birth_date)
+
+    def ever(self, item: str) -> tuple[str, ...]:
+        """Codes that ever affirmed the item; a later "no" takes nothing back, so intake cannot argue an exclusion away."""
+        return _codes(fact for fact in self.facts if item_of(fact) == item and _affirms(fact))
+
+    def now(self, item: str) -> tuple[str, ...]:
+        """Codes that affirm the item today, by the last word on each code."""
+        return _codes(fact for fact in self.last_words() if item_of(fact) == item and self.is_current(fact))
+
+    def is_current(self, fact: Fact) -> bool:
+        """Whether the fact holds today."""
+        return fact.active and (fact.ended is None or fact.ended > self.today)
+
+    def last_words(self) -> tuple[Fact, ...]:
+        """Return the last fact stated for each code; statements, conditions and medications."""
+        return tuple({(fact.kind, fact.system, fact.code): fact for fact in self.facts if fact.kind != "observation"}.values())
+
+    def latest(self, measure: Measure) -> Measured | None:
+        """Return the most recent value of the measure; of two on one day, the one stated later."""
+        values = [
+            Measured(fact.value, fact.on)
+            for fact in self.facts
+            if fact.kind == "observation" and fact.code == measure.loinc and fact.value is not None
+        ]
+        return max(reversed(values), key=_day, default=None)
+
+    def blood_pressure(self) -> tuple[Measured, Measured] | None:
+        """Return the latest systolic and diastolic pressure in mmHg."""
+        systolic, diastolic = self.latest(SYSTOLIC), self.latest(DIASTOLIC)
+        return None if systolic is None or diastolic is None else (systolic, diastolic)
+
+    def medications(self) -> tuple[Fact, ...]:
+        """Return the medications taken now."""
+        return tuple(fact for fact in self.last_words() if fact.kind == "medication" and self.is_current(fact))
+
+    def sober_since(self) -> date | None:
+        """Return the first day without alcohol or drugs, as last stated."""
+        return next((fact.on for fact in reversed(self.facts) if fact.system == "kapcare" and fact.code == SOBER_SINCE), None)
+
+
+def item_of(fact: Fact) -> str | None:
+    """Return the item that a condition or a statement stands for, or the class of a medication."""
+    if fact.system == "kapcare":
+        return fact.code
+    table = MEDICATIONS if fact.kind == "medication" else CONDITIONS
+    code = table.get((fact.system, fact.code))
+    return None if code is None else code.item
+
+
+def age_on(day: date, birth_date: date) -> int:
+    """Return full years; who was born on 29 February has the birthday on 1 March in common years."""
+    return day.year - birth_date.year - ((day.month, day.day) < (birth_date.month, birth_date.day))
+
+
+def latest_day(now: datetime) -> date:
+    """Return the date that has begun somewhere on Earth (UTC+14): a later one lies in the future everywhere."""
+    return (now.astimezone(UTC) + timedelta(hours=14)).date()
+
+
+def _affirms(fact: Fact) -> bool:
+    """A condition in the chart affirms even when it is over; a statement only if it is a yes, or was one until it ended."""
+    return fact.kind != "statement" or fact.active or fact.ended is not None
+
+
+def _codes(facts: Iterable[Fact]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(fact.code for fact in facts))
+
+
+def _day(measured: Measured) -> date:
+    return measured.on or date.min

@@ -1,0 +1,39 @@
+"""Consent: given here, withdrawn anywhere; and the event types with which intake speaks of stops."""
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field
+
+from services.intake.domain.state import Case
+from shared.events import intake
+from shared.events.base import EventData, Slug
+from shared.pathway.context import Context
+from shared.pathway.refusal import Refusal
+from shared.pathway.stop import Request, StopEvents
+
+STOP = StopEvents(
+    service="intake",
+    withdrawn=intake.ConsentWithdrawn,
+    placed=intake.SafetyHoldPlaced,
+    lifted=intake.SafetyHoldLifted,
+    noted=intake.StopNoted,
+)
+
+
+class GiveConsent(Request):
+    """The patient consents to a version of the form; `scopes` name what the consent covers."""
+
+    version: Slug
+    scopes: Annotated[tuple[Literal["treatment", "disclosure_to_prescriber"], ...], Field(min_length=1, max_length=2)]
+    given_at: AwareDatetime
+
+
+def give_consent(case: Case, command: GiveConsent, context: Context) -> list[EventData]:
+    """Record a consent (R-20); refused if it lies in the future, or is not later than what is known."""
+    case.require_referral()
+    if command.given_at > context.now:
+        raise Refusal("time-in-the-future", "given_at lies in the future.", rule="R-20")
+    for known in (case.stops.consent_given_at, case.stops.consent_withdrawn_at):
+        if known is not None and command.given_at <= known:
+            raise Refusal("consent-superseded", "A later consent or withdrawal is already known.", rule="R-20")
+    return [intake.ConsentGiven(version=command.version, scopes=command.scopes, given_at=command.given_at)]

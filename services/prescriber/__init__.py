@@ -1,0 +1,19 @@
+"""The prescriber service: is this patient medically eligible, and under which plan?
+
+Owns the medical review of a case (stream kind `case`) and the register of outside prescriber organisations (stream
+kind `partner`). It records that a prescriber decided; it is not an application for electronic prescriptions of
+controlled substances (21 CFR 1311).
+
+Commands: register a partner, decide a review (in-house over the API, partners by signed webhook), answer what the
+prescriber wants cleared, withdraw consent, place and lift a hold.
+Publishes: what `shared.events.prescriber` lists; `EligibilityApproved` opens the course of sessions.
+Reacts to: `ScreeningCompleted` and `ConsentGiven` of intake; withdrawals and holds of every other service.
+
+domain/          the rules, pure: one file per verb
+reactions.py     which event leads to which reaction
+api.py           which route leads to which command or view
+directory.py     the registered partners, as every instance knows them
+deliveries.py    the webhooks that are due to partners, and their sending
+inbound.py       the signed decisions that partners send
+app.py           how the parts make a process
+"""

@@ -1,0 +1,1 @@
+"""The rules of medical review: state and one file per verb. Pure, no I/O."""

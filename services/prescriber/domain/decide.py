@@ -1,0 +1,166 @@
+"""A prescriber decides: eligible under a plan, not eligible, or first wants items cleared (R-14)."""
+
+from typing import Annotated, Self
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from services.prescriber.domain.clearance import Answer, each_item_once
+from services.prescriber.domain.plan import hard_limits, warnings
+from services.prescriber.domain.state import Case, merged
+from shared.events.base import EventData, Slug
+from shared.events.clinical import BloodPressure, MonitoringLimits, TreatmentPlan
+from shared.events.prescriber import (
+    IN_HOUSE,
+    Clearance,
+    ClearanceRequested,
+    DecisionKind,
+    EligibilityApproved,
+    EligibilityDeclined,
+    StepRefused,
+)
+from shared.pathway.context import Context
+from shared.pathway.refusal import Refusal
+from shared.pathway.stop import Request
+
+_EXACT = ConfigDict(strict=True, extra="forbid")
+
+
+class StatedPressure(BloodPressure):
+    """A pressure as stated in a request: exact types, no unknown fields. Millimetres of mercury."""
+
+    model_config = _EXACT
+
+
+class StatedLimits(MonitoringLimits):
+    """Limits as stated in a request."""
+
+    model_config = _EXACT
+    hold_above: StatedPressure
+
+
+class StatedPlan(TreatmentPlan):
+    """A plan as stated in a request."""
+
+    model_config = _EXACT
+    limits: StatedLimits
+
+    def to_event(self) -> TreatmentPlan:
+        """Return the value that events carry."""
+        return TreatmentPlan.model_validate(self.model_dump())
+
+
+class Decision(Request):
+    """What a prescriber decided on a numbered request; reasons are codes, and every decision has some (R-14)."""
+
+    request: Annotated[int, Field(ge=1)]
+    decision: DecisionKind
+    reasons: Annotated[tuple[Slug, ...], Field(min_length=1, max_length=20)]
+    plan: StatedPlan | None = None
+    """With `eligible`, and only then."""
+    clearances: Annotated[tuple[Answer, ...], Field(max_length=40)] = ()
+    """With `eligible`: the prescriber's answer to each item that needs clearance."""
+    items: Annotated[tuple[Slug, ...], Field(max_length=20)] = ()
+    """With `needs_clearance`, and only then: what the clinic is to clear."""
+
+    _once = field_validator("clearances")(each_item_once)
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if (self.plan is not None) != (self.decision == "eligible"):
+            raise ValueError("a plan belongs to eligible, and to nothing else")
+        if bool(self.items) != (self.decision == "needs_clearance"):
+            raise ValueError("items belong to needs_clearance, and to nothing else")
+        if self.clearances and self.decision != "eligible":
+            raise ValueError("clearances belong to eligible, and to nothing else")
+        return self
+
+
+def decide_in_house(case: Case, command: Decision, context: Context) -> list[EventData]:
+    """Decide a review that is assigned to the network's own prescribers."""
+    return decide(case, command, context, by=IN_HOUSE)
+
+
+def decide(case: Case, command: Decision, context: Context, *, by: Slug) -> list[EventData]:
+    """Decide the open review for the organisation `by`; `context.actor` is the prescriber.
+
+    Refused without a trace if it answers another request than the one that is open (R-30). An approval that a rule
+    forbids is recorded as refused, never trimmed until it fits. A finding of not eligible is always taken: it stops
+    the pathway, so no stop may keep it out.
+    """
+    if case.partner != by:
+        raise Refusal("not-assigned", "This review is not assigned to your organisation.")
+    if command.request < case.request:
+        raise Refusal("stale-request", "A newer request replaced the one this decision answers.", rule="R-30")
+    if command.request > case.request or case.status != "in_review":
+        raise Refusal("no-open-review", "No review with this request number is open.", rule="R-30")
+    match command.decision:
+        case "eligible":
+            return _approve(case, command, context, by)
+        case "needs_clearance":
+            return _ask(case, command, context)
+        case "ineligible":
+            declined = EligibilityDeclined(
+                request=case.request,
+                reasons=command.reasons,
+                partner=by,
+                decided_by=context.actor.id,
+                decided_at=context.now,
+                policy_version=context.policy.version,
+            )
+            return [declined]
+
+
+def _approve(case: Case, command: Decision, context: Context, by: Slug) -> list[EventData]:
+    assert command.plan is not None, "the model demands a plan"  # noqa: S101
+    plan = command.plan.to_event()
+    answers = merged(case.answers, tuple(answer.to_event() for answer in command.clearances))
+    refused = _stopped(case, context) or [*_uncleared(case, answers, context), *hard_limits(case, plan, context)]
+    if refused:
+        return list(refused)
+    approved = EligibilityApproved(
+        request=case.request,
+        plan=plan,
+        clearances=answers,
+        reasons=command.reasons,
+        warnings=warnings(case, plan, context),
+        partner=by,
+        decided_by=context.actor.id,
+        decided_at=context.now,
+        policy_version=context.policy.version,
+    )
+    return [approved]
+
+
+def _ask(case: Case, command: Decision, context: Context) -> list[EventData]:
+    stopped = _stopped(case, context)
+    if stopped:
+        return list(stopped)
+    items = tuple(dict.fromkeys(command.items))
+    asked_by = context.actor.id
+    return [ClearanceRequested(request=case.request, items=items, reasons=command.reasons, asked_by=asked_by, asked_at=context.now)]
+
+
+def _stopped(case: Case, context: Context) -> list[StepRefused]:
+    """A withdrawal or a hold stops what would carry the pathway on."""
+    why = case.stops.why_stopped("disclosure_to_prescriber") or case.stops.why_stopped("treatment")
+    if why is None:
+        return []
+    detail = "Consent or a safety hold forbids deciding for the patient to go on."
+    return [StepRefused(step="decide-eligibility", rule=why, detail=detail, policy_version=context.policy.version)]
+
+
+def _uncleared(case: Case, answers: tuple[Clearance, ...], context: Context) -> list[StepRefused]:
+    """R-14: each item that needs clearance (R-06) must be answered, and answered as cleared."""
+    cleared = {answer.item: answer.cleared for answer in answers}
+    open_items = [item for item in case.clearances if not cleared.get(item, False)]
+    if not open_items:
+        return []
+    return [
+        StepRefused(
+            step="approve",
+            rule="R-14",
+            detail="An approval needs every item that needs clearance (R-06) answered as cleared.",
+            facts={item: "not-cleared" if item in cleared else "unanswered" for item in open_items},
+            policy_version=context.policy.version,
+        )
+    ]

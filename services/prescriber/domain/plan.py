@@ -1,0 +1,89 @@
+"""The limits of a treatment plan: what no prescriber may order through this network, and what only deserves a warning."""
+
+import calendar
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from services.prescriber.domain.state import Case
+from shared.events.base import Slug
+from shared.events.clinical import TreatmentPlan
+from shared.events.prescriber import StepRefused
+from shared.pathway.context import Context
+
+LONGEST_SUPPLY_MONTHS: Final = 6
+"""No fill of a schedule III drug more than six months after its date of issue (21 CFR 1306.22(a))."""
+
+
+def hard_limits(case: Case, plan: TreatmentPlan, context: Context) -> list[StepRefused]:
+    """Return a recorded refusal for each limit that the plan breaks; none if it may stand."""
+    broken = [*_expiry(plan, context), *_dose(case, plan, context)]
+    return [
+        StepRefused(step="approve", rule=rule, detail=detail, facts=facts, policy_version=context.policy.version)
+        for rule, detail, facts in broken
+    ]
+
+
+def warnings(case: Case, plan: TreatmentPlan, context: Context) -> tuple[Slug, ...]:
+    """Return what is unusual in a plan within its limits (R-17, R-18)."""
+    values = context.policy.values
+    found: list[Slug] = []
+    if not case.supplied and plan.doses > values.first_supply_doses:
+        found.append("first-supply-above-policy")
+    if plan.route == "sublingual" and plan.dose_mg_high > values.sublingual_warn_above_mg:
+        found.append("sublingual-dose-above-usual")
+    if plan.route == "intravenous":
+        if plan.mg_per_kg_high > _exact(values.intravenous_warn_above_mg_per_kg):
+            found.append("intravenous-dose-above-usual")
+        if plan.mg_per_kg_high < _exact(values.intravenous_warn_below_mg_per_kg):
+            found.append("intravenous-dose-below-usual")
+    return tuple(found)
+
+
+def months_after(moment: datetime, months: int) -> datetime:
+    """Return the same day and time so many months later, or the last day of a month that is too short."""
+    year, month = divmod(moment.year * 12 + moment.month - 1 + months, 12)
+    day = min(moment.day, calendar.monthrange(year, month + 1)[1])
+    return moment.replace(year=year, month=month + 1, day=day)
+
+
+_Broken = tuple[str, str, dict[str, str]]
+"""Rule, detail, facts."""
+
+
+def _expiry(plan: TreatmentPlan, context: Context) -> list[_Broken]:
+    """R-15: an approval ends after it begins, within six months, and within what the site allows."""
+    days = context.policy.values.approval_valid_days
+    facts = {"decided_at": context.now.isoformat(), "expires_at": plan.expires_at.isoformat()}
+    if plan.expires_at <= context.now:
+        return [("R-15", "The plan expires before it begins.", facts)]
+    if plan.expires_at > months_after(context.now, LONGEST_SUPPLY_MONTHS):
+        return [("R-15", "The plan expires more than six months after the decision (21 CFR 1306.22).", facts)]
+    if plan.expires_at > context.now + timedelta(days=days):
+        return [("R-15", f"The plan expires more than {days} days after the decision, which the policy forbids.", facts)]
+    return []
+
+
+def _dose(case: Case, plan: TreatmentPlan, context: Context) -> list[_Broken]:
+    """R-18: a band that is a band, esketamine in the doses its label knows, injections below the anaesthetic range."""
+    values = context.policy.values
+    broken: list[_Broken] = []
+    band = {"route": plan.route, "dose_mg_low": str(plan.dose_mg_low), "dose_mg_high": str(plan.dose_mg_high)}
+    if plan.dose_mg_low > plan.dose_mg_high:
+        broken.append(("R-18", "The lower dose is above the higher one.", band))
+    if plan.route == "intranasal_esketamine" and not {plan.dose_mg_low, plan.dose_mg_high} <= set(values.esketamine_doses_mg):
+        broken.append(("R-18", "Esketamine is given in the doses of the policy only.", band))
+    if plan.route in {"intravenous", "intramuscular"}:
+        highest = _exact(values.parenteral_block_above_mg_per_kg)
+        per_kilogram = [plan.mg_per_kg_high]
+        if case.summary is not None and case.summary.weight_kg is not None:
+            per_kilogram.append(plan.dose_mg_high / case.summary.weight_kg)
+        if max(per_kilogram) > highest:
+            facts = {**band, "mg_per_kg": f"{max(per_kilogram):.3f}"}
+            broken.append(("R-18", f"Above {highest} mg/kg an injection reaches the anaesthetic range.", facts))
+    return broken
+
+
+def _exact(value: float) -> Decimal:
+    """Policy documents write decimals; 0.2 means exactly 0.2."""
+    return Decimal(str(value))

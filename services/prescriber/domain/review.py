@@ -1,0 +1,65 @@
+"""Open a review when a screening is complete, assign it, and say when it stays unanswered."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import timedelta
+from functools import reduce
+
+from services.prescriber.domain.state import Case, PartnerEntry, evolve_case
+from shared.events.base import EventData, Slug
+from shared.events.clinical import ScreeningSummary
+from shared.events.intake import ScreeningCompleted
+from shared.events.prescriber import IN_HOUSE, ReviewAssigned, ReviewOpened, ReviewOverdue, ReviewWithheld
+from shared.pathway.context import Context
+from shared.service.definition import Reaction
+
+Partners = Callable[[], tuple[PartnerEntry, ...]]
+"""The partner organisations registered now."""
+
+
+def opening(partners: Partners) -> Reaction:
+    """Return the reaction to a completed screening: open and assign its review, or withhold it while disclosure is stopped."""
+
+    def open_review(case: Case, event: ScreeningCompleted, context: Context) -> list[EventData]:
+        why = case.stops.why_stopped("disclosure_to_prescriber")
+        if why is not None:
+            return [ReviewWithheld(why=why, summary=event.summary)]
+        return _opened(case, event.summary, partners(), context)
+
+    return open_review
+
+
+def release(case: Case, events: list[EventData], partners: Partners, context: Context) -> list[EventData]:
+    """Return the events, and the review they set free: a withheld one opens, an answered clearance goes back."""
+    after = reduce(evolve_case, events, case)
+    if after.stops.why_stopped("disclosure_to_prescriber") is not None:
+        return events
+    if after.status == "withheld" and after.summary is not None:
+        return [*events, *_opened(after, after.summary, partners(), context)]
+    if after.status == "clearance_answered":
+        return [*events, _assigned(after, after.partner or IN_HOUSE, context)]
+    return events
+
+
+def say_overdue(case: Case, _deadline: str, _context: Context) -> list[EventData]:
+    """Say once that the assigned organisation stayed silent beyond the time agreed."""
+    if case.partner is None or case.due_at is None:
+        return []
+    return [ReviewOverdue(request=case.request, partner=case.partner, due_at=case.due_at)]
+
+
+def choose(partners: tuple[PartnerEntry, ...], key: str) -> Slug:
+    """Return who reviews: the same partner for the same key, spread evenly (rendezvous hashing); in-house if there is none."""
+    if not partners:
+        return IN_HOUSE
+    return max((hashlib.sha256(f"{key}|{partner.slug}".encode()).digest(), partner.slug) for partner in partners)[1]
+
+
+def _opened(case: Case, summary: ScreeningSummary, partners: tuple[PartnerEntry, ...], context: Context) -> list[EventData]:
+    opened = ReviewOpened(request=case.request + 1, summary=summary, opened_at=context.now)
+    return [opened, _assigned(case, choose(partners, context.seed), context)]
+
+
+def _assigned(case: Case, partner: Slug, context: Context) -> ReviewAssigned:
+    due_at = context.now + timedelta(hours=context.policy.values.partner_answer_hours)
+    return ReviewAssigned(request=case.request + 1, partner=partner, due_at=due_at)

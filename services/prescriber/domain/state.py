@@ -1,0 +1,143 @@
+"""What is known of a case under medical review, and of a partner organisation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from shared.events.base import EventData, Slug
+from shared.events.clinical import ScreeningSummary, TreatmentPlan
+from shared.events.prescriber import (
+    Clearance,
+    ClearanceAnswered,
+    ClearanceRequested,
+    EligibilityApproved,
+    EligibilityDeclined,
+    PartnerRegistered,
+    ReviewAssigned,
+    ReviewOpened,
+    ReviewOverdue,
+    ReviewWithheld,
+)
+from shared.pathway import stop
+from shared.pathway.stop import Stops
+
+CaseStatus = Literal["not_screened", "withheld", "in_review", "awaiting_clearance", "clearance_answered", "approved", "declined"]
+"""`withheld`: screened, but disclosure is stopped. `clearance_answered`: answered, but going back to the prescriber is stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case as the prescriber service knows it."""
+
+    status: CaseStatus = "not_screened"
+    stops: Stops = field(default_factory=Stops)
+    summary: ScreeningSummary | None = None
+    """The screening under review, or withheld from it."""
+    request: int = 0
+    """What the prescriber was asked last; 0 before the first time."""
+    partner: Slug | None = None
+    """Who was asked: a partner organisation, or IN_HOUSE."""
+    due_at: datetime | None = None
+    overdue: bool = False
+    asked: tuple[Slug, ...] = ()
+    """Items the prescriber wanted cleared for this screening, beside those of the screening itself."""
+    to_clear: tuple[Slug, ...] = ()
+    """Those of them that the clinic has still to answer."""
+    answers: tuple[Clearance, ...] = ()
+    plan: TreatmentPlan | None = None
+    supplied: bool = False
+    """Whether any approval was given before; the first supply is smaller (R-17)."""
+
+    @property
+    def deadlines(self) -> Mapping[str, datetime]:
+        """When the assigned organisation must have answered; said once, when it stays silent."""
+        if self.status == "in_review" and self.due_at is not None and not self.overdue:
+            return {"partner_answer": self.due_at}
+        return {}
+
+    @property
+    def clearances(self) -> tuple[Slug, ...]:
+        """Every item that must be answered as cleared before an approval (R-06, R-14), each once."""
+        from_screening = self.summary.clearances if self.summary is not None else ()
+        return tuple(dict.fromkeys((*from_screening, *self.asked)))
+
+
+def evolve_case(case: Case, event: EventData) -> Case:
+    """Return the case after an event."""
+    case = replace(case, stops=stop.fold(case.stops, event))
+    match event:
+        case ReviewWithheld():
+            return replace(_screened(case, event.summary), status="withheld")
+        case ReviewOpened():
+            return replace(_screened(case, event.summary), status="in_review", request=event.request)
+        case ReviewAssigned():
+            return replace(case, status="in_review", request=event.request, partner=event.partner, due_at=event.due_at, overdue=False)
+        case ReviewOverdue():
+            return replace(case, overdue=True)
+        case ClearanceRequested():
+            asked = tuple(dict.fromkeys((*case.asked, *event.items)))
+            return replace(case, status="awaiting_clearance", asked=asked, to_clear=event.items)
+        case ClearanceAnswered():
+            return replace(case, status="clearance_answered", to_clear=(), answers=merged(case.answers, event.answers))
+        case EligibilityApproved():
+            return replace(case, status="approved", plan=event.plan, answers=event.clearances, supplied=True)
+        case EligibilityDeclined():
+            return replace(case, status="declined", plan=None)
+        case _:
+            return case
+
+
+def merged(earlier: tuple[Clearance, ...], later: tuple[Clearance, ...]) -> tuple[Clearance, ...]:
+    """Return one answer for each item; a later answer replaces an earlier one."""
+    return tuple({answer.item: answer for answer in (*earlier, *later)}.values())
+
+
+def _screened(case: Case, summary: ScreeningSummary) -> Case:
+    """A new screening asks everything anew: answers given for an older one no longer count."""
+    return replace(case, summary=summary, due_at=None, overdue=False, asked=(), to_clear=(), answers=(), plan=None)
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerEntry:
+    """A registered prescriber organisation."""
+
+    slug: Slug
+    name: str
+    webhook_url: str
+    webhook_secret: str = field(repr=False)
+    """`whsec_` and base64: signs what we send."""
+    decision_key: str
+    """`whpk_` and base64: verifies what it sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """The stream of one partner organisation."""
+
+    entry: PartnerEntry | None = None
+
+    @property
+    def status(self) -> str:
+        """Whether it is registered."""
+        return "unknown" if self.entry is None else "registered"
+
+    @property
+    def deadlines(self) -> Mapping[str, datetime]:
+        """Nothing falls due in a register."""
+        return {}
+
+
+def evolve_partner(partner: Partner, event: EventData) -> Partner:
+    """Return the partner after an event."""
+    if isinstance(event, PartnerRegistered):
+        return Partner(
+            PartnerEntry(
+                slug=event.partner,
+                name=event.name,
+                webhook_url=event.webhook_url,
+                webhook_secret=event.webhook_secret.get_secret_value(),
+                decision_key=event.decision_key,
+            )
+        )
+    return partner

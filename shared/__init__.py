@@ -1,0 +1,1 @@
+"""What every kapcare service stands on: the event contract, the pathway's vocabulary and the runtime."""

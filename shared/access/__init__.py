@@ -1,0 +1,1 @@
+"""Who may do what: access tokens are verified, then one pure function decides."""

@@ -1,0 +1,96 @@
+"""The one access decision: a pure function over role, clinic, organisation and the case. Deny unless a row allows."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+Role = Literal["coordinator", "therapist", "prescriber", "medical_monitor", "auditor", "admin", "partner"]
+ROLES: tuple[Role, ...] = ("coordinator", "therapist", "prescriber", "medical_monitor", "auditor", "admin", "partner")
+
+
+class Permission(StrEnum):
+    """What can be asked for."""
+
+    REFER = "refer"
+    SCREEN = "screen"
+    CONSENT = "consent"
+    STOP = "stop"
+    LIFT_HOLD = "lift_hold"
+    READ_CASE = "read_case"
+    CLEAR = "clear"
+    DECIDE_ELIGIBILITY = "decide_eligibility"
+    REVIEW_AS_PARTNER = "review_as_partner"
+    PREPARE = "prepare"
+    AUTHORISE_DOSE = "authorise_dose"
+    RECORD_CARE = "record_care"
+    INTEGRATE = "integrate"
+    MANAGE_PARTNERS = "manage_partners"
+    QUERY_LEDGER = "query_ledger"
+    READ_PROGRESS = "read_progress"
+    OPERATE = "operate"
+
+
+ALLOWED: dict[Permission, frozenset[Role]] = {
+    Permission.REFER: frozenset({"coordinator", "therapist"}),
+    Permission.SCREEN: frozenset({"coordinator", "therapist", "medical_monitor"}),
+    Permission.CONSENT: frozenset({"coordinator", "therapist"}),
+    Permission.STOP: frozenset({"coordinator", "therapist", "prescriber", "medical_monitor"}),
+    Permission.LIFT_HOLD: frozenset({"prescriber", "medical_monitor"}),
+    Permission.READ_CASE: frozenset({"coordinator", "therapist", "prescriber", "medical_monitor"}),
+    Permission.CLEAR: frozenset({"coordinator", "therapist", "medical_monitor"}),
+    Permission.DECIDE_ELIGIBILITY: frozenset({"prescriber"}),
+    Permission.REVIEW_AS_PARTNER: frozenset({"partner"}),
+    Permission.PREPARE: frozenset({"coordinator", "therapist"}),
+    Permission.AUTHORISE_DOSE: frozenset({"prescriber", "medical_monitor"}),
+    Permission.RECORD_CARE: frozenset({"therapist", "prescriber", "medical_monitor"}),
+    Permission.INTEGRATE: frozenset({"coordinator", "therapist"}),
+    Permission.MANAGE_PARTNERS: frozenset({"admin"}),
+    Permission.QUERY_LEDGER: frozenset({"auditor"}),
+    Permission.READ_PROGRESS: frozenset({"auditor", "admin"}),
+    Permission.OPERATE: frozenset({"admin"}),
+}
+"""Which roles hold which permission. A therapist cannot prescribe, a prescriber does not do the therapy."""
+
+NETWORK_WIDE: frozenset[Permission] = frozenset(
+    {Permission.MANAGE_PARTNERS, Permission.QUERY_LEDGER, Permission.READ_PROGRESS, Permission.OPERATE}
+)
+"""Permissions that name no clinic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who an access token speaks for; `subject` is an opaque id."""
+
+    issuer: str
+    subject: str
+    roles: frozenset[str]
+    clinics: frozenset[str]
+    organisation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What is asked about: the clinic a case belongs to and the partner it is assigned to, if any."""
+
+    clinic: str | None
+    partner: str | None = None
+
+
+class Verdict(StrEnum):
+    """`hidden` answers 404: what is not yours does not exist for you."""
+
+    ALLOWED = "allowed"
+    FORBIDDEN = "forbidden"
+    HIDDEN = "hidden"
+
+
+def decide(principal: Principal, permission: Permission, resource: Resource | None = None) -> Verdict:
+    """Decide whether the principal may do this to the resource (None: before it is known which)."""
+    if not principal.roles & ALLOWED[permission]:
+        return Verdict.FORBIDDEN
+    if resource is None or permission in NETWORK_WIDE:
+        return Verdict.ALLOWED
+    if permission is Permission.REVIEW_AS_PARTNER:
+        assigned = principal.organisation is not None and principal.organisation == resource.partner
+        return Verdict.ALLOWED if assigned else Verdict.HIDDEN
+    return Verdict.ALLOWED if resource.clinic in principal.clinics else Verdict.HIDDEN

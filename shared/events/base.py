@@ -1,0 +1,94 @@
+"""What every event is made of: a clear envelope without clinical values, and sealed data."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
+
+
+class EventData(BaseModel):
+    """The sealed part of an event. `TYPE` is the literal, versioned name on the wire and never changes.
+
+    Readers ignore fields they do not know, so a new optional field needs no new version.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, hide_input_in_errors=True)
+
+    TYPE: ClassVar[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The clear attributes of an event (CloudEvents 1.0); carries no clinical value.
+
+    `sequence` is contiguous from 1 for each (source, subject); `patient` is the network's pseudonym;
+    `causation` is the id of the event reacted to, `correlation` the id that a whole chain of events shares.
+    """
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    sequence: int
+    clinic: str
+    patient: str
+    actor: str
+    correlation: str
+    causation: str | None = None
+    traceparent: str | None = None
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+"""A person's own words."""
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+"""A stable identifier such as a contraindication or a partner."""
+
+
+class StepRefused(EventData):
+    """A clinical rule refused a step: the rule, the facts it was decided on and the policy in force."""
+
+    step: Slug
+    rule: str
+    detail: Text
+    facts: dict[str, str] = {}
+    policy_version: str
+
+
+class ConsentWithdrawn(EventData):
+    """The patient withdrew consent, wherever they said so; every step that doses, approves, starts or discloses stops."""
+
+    withdrawn_at: AwareDatetime
+    said_to: Slug
+
+
+HoldReason = Literal["suicide_risk", "adverse_event", "clinical_concern", "recalled_lot", "other"]
+
+
+class SafetyHoldPlaced(EventData):
+    """A safety hold stops every step that doses, approves, starts or discloses, in all services, until lifted."""
+
+    hold: str
+    reason: HoldReason
+    note: Text | None = None
+    placed_at: AwareDatetime
+
+
+class SafetyHoldLifted(EventData):
+    """A clinician closed a hold with a reason."""
+
+    hold: str
+    reason: Text
+    lifted_at: AwareDatetime
+
+
+class StopNoted(EventData):
+    """This service took note of what another service said about consent or a hold."""
+
+    kind: Literal["consent_given", "consent_withdrawn", "hold_placed", "hold_lifted"]
+    at: AwareDatetime
+    noted_from: str
+    hold: str | None = None
+    consent_version: str | None = None
+    scopes: tuple[str, ...] = ()

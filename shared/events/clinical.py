@@ -1,0 +1,113 @@
+"""The clinical values that travel in more than one service's events."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from shared.events.base import Slug, Text
+
+Route = Literal["sublingual", "intramuscular", "intravenous", "intranasal_esketamine"]
+Intent = Literal["psycholytic", "psychedelic"]
+"""Psycholytic: lower dose, talking; psychedelic: higher dose, inward. No agreed milligram line (domain.md 2.3)."""
+Sex = Literal["male", "female", "unknown"]
+Indication = Literal["depression", "anxiety", "ptsd", "other"]
+RiskLevel = Literal["none", "low", "moderate", "high"]
+Instrument = Literal["phq-9", "gad-7", "pcl-5", "audit-c", "c-ssrs"]
+Weight = Literal["absolute", "needs_clearance", "review", "defer"]
+"""How a finding weighs: absolute excludes, defer excludes until a date, clearance must be answered, review is for the prescriber."""
+
+Milligrams = Annotated[Decimal, Field(gt=0, max_digits=7, decimal_places=2)]
+Kilograms = Annotated[Decimal, Field(gt=0, max_digits=5, decimal_places=2)]
+MilligramsPerKilogram = Annotated[Decimal, Field(gt=0, max_digits=5, decimal_places=2)]
+
+
+class Value(BaseModel):
+    """A frozen value inside an event."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class Fact(Value):
+    """One clinical fact as it came: a condition, medication, observation or stated answer, with its code."""
+
+    kind: Literal["condition", "medication", "observation", "statement"]
+    code: str
+    system: Literal["snomed", "rxnorm", "loinc", "kapcare"]
+    label: str
+    active: bool = True
+    value: Decimal | None = None
+    unit: str | None = None
+    on: date | None = None
+    """When it was observed, began or was last recorded."""
+    ended: date | None = None
+
+
+class Finding(Value):
+    """What a rule makes of the facts: an item that excludes, defers, needs clearance or is to be reviewed."""
+
+    item: Slug
+    weight: Weight
+    rule: str
+    because: tuple[str, ...]
+    """Codes of the facts or names of the scores it rests on."""
+    until: date | None = None
+    """For `defer`: the first day on which the referral can be screened again."""
+
+
+class Score(Value):
+    """A scored instrument; `total` is None where an item is missing (never imputed)."""
+
+    instrument: Instrument
+    total: int | None
+    band: str
+    answered_at: AwareDatetime
+
+
+class BloodPressure(Value):
+    """Millimetres of mercury."""
+
+    systolic: Annotated[int, Field(ge=40, le=300)]
+    diastolic: Annotated[int, Field(ge=20, le=200)]
+
+
+class MonitoringLimits(Value):
+    """Per-patient limits that the prescriber sends with the plan; pressures in mmHg, times in minutes."""
+
+    hold_above: BloodPressure
+    second_pressure_after_minutes: Annotated[int, Field(ge=5, le=180)]
+    minimum_stay_minutes: Annotated[int, Field(ge=30, le=720)]
+
+
+class TreatmentPlan(Value):
+    """What the prescriber approves: route, intent, dose band, number of doses, limits, expiry."""
+
+    route: Route
+    intent: Intent
+    dose_mg_low: Milligrams
+    dose_mg_high: Milligrams
+    mg_per_kg_high: MilligramsPerKilogram
+    doses: Annotated[int, Field(ge=1, le=12)]
+    limits: MonitoringLimits
+    expires_at: AwareDatetime
+
+
+class ScreeningSummary(Value):
+    """What the prescriber needs to decide; the minimum that is disclosed under the consent in force."""
+
+    indication: Indication
+    age: int
+    sex: Sex
+    route: Route | None
+    weight_kg: Kilograms | None
+    scores: tuple[Score, ...]
+    risk: RiskLevel
+    findings: tuple[Finding, ...]
+    medications: tuple[str, ...]
+    note: Text | None = None
+
+    @property
+    def clearances(self) -> tuple[str, ...]:
+        """Items that must each be answered before an approval (R-06, R-14)."""
+        return tuple(finding.item for finding in self.findings if finding.weight == "needs_clearance")

@@ -1,0 +1,126 @@
+"""Events that intake publishes: referral, consent, instruments, screening."""
+
+from datetime import date
+from typing import ClassVar, Literal
+
+from pydantic import AwareDatetime
+
+from shared.events import base
+from shared.events.base import EventData, Slug
+from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, ScreeningSummary, Sex
+
+
+class PatientReferred(EventData):
+    """A therapist or coordinator referred a patient; the case begins."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.PatientReferred.v1"
+    origin: Literal["json", "fhir"]
+    birth_date: date
+    sex: Sex
+    indication: Indication
+    route: Route | None = None
+    """The route asked for; the prescriber decides."""
+    facts: tuple[Fact, ...] = ()
+    simulated: bool = False
+    referred_at: AwareDatetime
+
+
+class FactsStated(EventData):
+    """The patient answered the contraindication questionnaire, or a clinician added facts."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.FactsStated.v1"
+    facts: tuple[Fact, ...]
+    simulated: bool = False
+
+
+class ConsentGiven(EventData):
+    """The patient consented to a version of the consent form; `scopes` name what it covers."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.ConsentGiven.v1"
+    version: Slug
+    scopes: tuple[Literal["treatment", "disclosure_to_prescriber"], ...]
+    given_at: AwareDatetime
+
+
+class ConsentWithdrawn(base.ConsentWithdrawn):
+    """The patient withdrew consent at intake."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.ConsentWithdrawn.v1"
+
+
+class InstrumentAnswered(EventData):
+    """An instrument was answered item by item; `total` is None where an item is missing (R-07: never imputed)."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.InstrumentAnswered.v1"
+    instrument: Instrument
+    answers: tuple[int | None, ...]
+    total: int | None
+    band: str
+    flags: tuple[str, ...] = ()
+    answered_at: AwareDatetime
+    simulated: bool = False
+
+
+class SuicideRiskScreenRequired(EventData):
+    """PHQ-9 item 9 was answered above 0: the C-SSRS screener must be answered before the referral goes on (R-08)."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.SuicideRiskScreenRequired.v1"
+    because: str
+
+
+class SafetyHoldPlaced(base.SafetyHoldPlaced):
+    """Intake placed a safety hold."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.SafetyHoldPlaced.v1"
+
+
+class SafetyHoldLifted(base.SafetyHoldLifted):
+    """A clinician lifted a hold at intake."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.SafetyHoldLifted.v1"
+
+
+class ScreeningCompleted(EventData):
+    """Nothing excludes the patient; the prescriber reviews. Findings say what to clear and what to look at."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.ScreeningCompleted.v1"
+    summary: ScreeningSummary
+    completed_at: AwareDatetime
+    policy_version: str
+
+
+class ScreenedOut(EventData):
+    """Rules exclude the patient now; a `defer` finding says until when."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.ScreenedOut.v1"
+    reasons: tuple[Finding, ...]
+    screened_at: AwareDatetime
+    policy_version: str
+
+
+class StopNoted(base.StopNoted):
+    """Intake took note of a stop that another service announced."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.StopNoted.v1"
+
+
+class StepRefused(base.StepRefused):
+    """A rule refused a step at intake."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.StepRefused.v1"
+
+
+EVENTS: tuple[type[EventData], ...] = (
+    PatientReferred,
+    FactsStated,
+    ConsentGiven,
+    ConsentWithdrawn,
+    InstrumentAnswered,
+    SuicideRiskScreenRequired,
+    SafetyHoldPlaced,
+    SafetyHoldLifted,
+    ScreeningCompleted,
+    ScreenedOut,
+    StopNoted,
+    StepRefused,
+)

@@ -1,0 +1,169 @@
+"""Events that the prescriber service publishes: reviews, partners, decisions."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, Field, SecretStr, field_serializer
+
+from shared.events import base
+from shared.events.base import EventData, Slug, Text
+from shared.events.clinical import ScreeningSummary, TreatmentPlan, Value
+
+IN_HOUSE: Slug = "in-house"
+"""The assignee of reviews that the network's own prescribers decide."""
+
+
+class PartnerRegistered(EventData):
+    """A prescriber organisation was registered; the secret signs what we send, the key verifies what it sends."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.PartnerRegistered.v1"
+    partner: Slug
+    name: Text
+    webhook_url: str
+    webhook_secret: SecretStr
+    """`whsec_` and base64, Standard Webhooks symmetric; sealed like all event data."""
+    decision_key: str
+    """`whpk_` and base64, the partner's ed25519 public key for signed decisions."""
+
+    @field_serializer("webhook_secret", when_used="json")
+    def _reveal_for_sealing(self, secret: SecretStr) -> str:
+        return secret.get_secret_value()
+
+
+class ReviewOpened(EventData):
+    """A completed screening is up for medical review; `request` counts what the prescriber was asked, from 1."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.ReviewOpened.v1"
+    request: int
+    summary: ScreeningSummary
+    opened_at: AwareDatetime
+
+
+class ReviewAssigned(EventData):
+    """An organisation was assigned; it is told by webhook and has until `due_at` to answer."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.ReviewAssigned.v1"
+    request: int
+    partner: Slug
+    due_at: AwareDatetime
+
+
+class ReviewWithheld(EventData):
+    """A screening arrived while consent or a hold forbade disclosure; it is opened when that ends."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.ReviewWithheld.v1"
+    why: Slug
+    summary: ScreeningSummary
+
+
+class ReviewOverdue(EventData):
+    """The assigned organisation stayed silent beyond the time agreed."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.ReviewOverdue.v1"
+    request: int
+    partner: Slug
+    due_at: AwareDatetime
+
+
+class Clearance(Value):
+    """The answer to one item that needs clearance."""
+
+    item: Slug
+    cleared: bool
+    note: Text
+
+
+class ClearanceRequested(EventData):
+    """The prescriber wants these items cleared before deciding; the clinic obtains the answers."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.ClearanceRequested.v1"
+    request: int
+    items: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    reasons: tuple[Slug, ...] = ()
+    asked_by: str
+    asked_at: AwareDatetime
+
+
+class ClearanceAnswered(EventData):
+    """The clinic answered what was asked; the review goes back to the prescriber as a new request."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.ClearanceAnswered.v1"
+    answers: tuple[Clearance, ...]
+    answered_at: AwareDatetime
+
+
+class EligibilityApproved(EventData):
+    """A prescriber found the patient eligible and set the plan; every clearance is answered (R-14)."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.EligibilityApproved.v1"
+    request: int
+    plan: TreatmentPlan
+    clearances: tuple[Clearance, ...] = ()
+    reasons: tuple[Slug, ...]
+    warnings: tuple[Slug, ...] = ()
+    """What is unusual in a plan that is within its limits (R-17, R-18)."""
+    partner: Slug
+    decided_by: str
+    decided_at: AwareDatetime
+    policy_version: str
+
+
+class EligibilityDeclined(EventData):
+    """A prescriber found the patient not eligible, with reason codes."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.EligibilityDeclined.v1"
+    request: int
+    reasons: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    partner: Slug
+    decided_by: str
+    decided_at: AwareDatetime
+    policy_version: str
+
+
+class ConsentWithdrawn(base.ConsentWithdrawn):
+    """The patient withdrew consent to the prescriber."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.ConsentWithdrawn.v1"
+
+
+class SafetyHoldPlaced(base.SafetyHoldPlaced):
+    """A prescriber placed a safety hold."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.SafetyHoldPlaced.v1"
+
+
+class SafetyHoldLifted(base.SafetyHoldLifted):
+    """A prescriber lifted a hold."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.SafetyHoldLifted.v1"
+
+
+class StopNoted(base.StopNoted):
+    """The prescriber service took note of a consent or hold that another service announced."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.StopNoted.v1"
+
+
+class StepRefused(base.StepRefused):
+    """A rule refused a decision."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.StepRefused.v1"
+
+
+DecisionKind = Literal["eligible", "needs_clearance", "ineligible"]
+
+EVENTS: tuple[type[EventData], ...] = (
+    PartnerRegistered,
+    ReviewOpened,
+    ReviewAssigned,
+    ReviewWithheld,
+    ReviewOverdue,
+    ClearanceRequested,
+    ClearanceAnswered,
+    EligibilityApproved,
+    EligibilityDeclined,
+    ConsentWithdrawn,
+    SafetyHoldPlaced,
+    SafetyHoldLifted,
+    StopNoted,
+    StepRefused,
+)

@@ -1,0 +1,235 @@
+"""Events that the session service publishes: preparation, dosing, monitoring, discharge."""
+
+from decimal import Decimal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, Field
+
+from shared.events import base
+from shared.events.base import EventData, Slug, Text
+from shared.events.clinical import (
+    BloodPressure,
+    Intent,
+    Kilograms,
+    Milligrams,
+    Route,
+    TreatmentPlan,
+)
+
+
+class CourseOpened(EventData):
+    """An approval arrived: the course of sessions may be prepared under its plan."""
+
+    TYPE: ClassVar[str] = "kapcare.session.CourseOpened.v1"
+    plan: TreatmentPlan
+    request: int
+    opened_at: AwareDatetime
+
+
+class CourseWithheld(EventData):
+    """An approval arrived while consent or a hold forbade starting; it opens when that ends."""
+
+    TYPE: ClassVar[str] = "kapcare.session.CourseWithheld.v1"
+    why: Slug
+    plan: TreatmentPlan
+    request: int
+
+
+class PreparationCompleted(EventData):
+    """Preparation was done: psychoeducation, intentions, set and setting."""
+
+    TYPE: ClassVar[str] = "kapcare.session.PreparationCompleted.v1"
+    psychoeducation: bool
+    intentions: tuple[Text, ...] = ()
+    completed_at: AwareDatetime
+
+
+class SessionScheduled(EventData):
+    """A dosing session was put in the diary; `session` counts from 1."""
+
+    TYPE: ClassVar[str] = "kapcare.session.SessionScheduled.v1"
+    session: int
+    starts_at: AwareDatetime
+    setting: Literal["clinic", "home"]
+
+
+class PreDoseChecked(EventData):
+    """The checks in the room before a dose, consent reaffirmed by the patient among them (R-19, R-20)."""
+
+    TYPE: ClassVar[str] = "kapcare.session.PreDoseChecked.v1"
+    session: int
+    consent_reaffirmed: bool
+    consent_version: Slug
+    monitor: str | None
+    """Opaque id of the adult who monitors or chaperones."""
+    escort_named: bool
+    fasting: bool
+    weight_kg: Kilograms
+    weighed_at: AwareDatetime
+    blood_pressure: BloodPressure
+    checked_at: AwareDatetime
+
+
+class DosingAuthorised(EventData):
+    """Plan, consent, checks and dose allow this dose in this session; a permission, not a fact."""
+
+    TYPE: ClassVar[str] = "kapcare.session.DosingAuthorised.v1"
+    session: int
+    dose_mg: Milligrams
+    mg_per_kg: Decimal
+    intent: Intent
+    warnings: tuple[Slug, ...] = ()
+    authorised_at: AwareDatetime
+    policy_version: str
+
+
+class SessionDosed(EventData):
+    """A dose was given. A fact: recorded whatever allowed it; `deviations` names what nothing covered."""
+
+    TYPE: ClassVar[str] = "kapcare.session.SessionDosed.v1"
+    session: int
+    dose_mg: Milligrams
+    mg_per_kg: Decimal | None
+    route: Route
+    intent: Intent | None
+    booster: bool = False
+    deviations: tuple[Slug, ...] = ()
+    given_at: AwareDatetime
+    given_by: str
+
+
+class VitalsRecorded(EventData):
+    """One entry of the vitals timeline; rates per minute, saturation in percent, sedation MOAA/S 0 to 5."""
+
+    TYPE: ClassVar[str] = "kapcare.session.VitalsRecorded.v1"
+    session: int
+    taken_at: AwareDatetime
+    blood_pressure: BloodPressure | None = None
+    heart_rate: Annotated[int, Field(ge=20, le=300)] | None = None
+    respiratory_rate: Annotated[int, Field(ge=2, le=80)] | None = None
+    oxygen_saturation: Annotated[int, Field(ge=30, le=100)] | None = None
+    sedation: Annotated[int, Field(ge=0, le=5)] | None = None
+
+
+class VitalOverdue(EventData):
+    """The blood pressure due about 40 minutes after the dose was not recorded in its window (R-21)."""
+
+    TYPE: ClassVar[str] = "kapcare.session.VitalOverdue.v1"
+    session: int
+    due_at: AwareDatetime
+    escalated: bool
+
+
+class Escalated(EventData):
+    """Vitals or symptoms call a clinician; `emergency` means at once (R-22, R-35)."""
+
+    TYPE: ClassVar[str] = "kapcare.session.Escalated.v1"
+    session: int
+    emergency: bool
+    rule: str
+    because: tuple[Slug, ...]
+    at: AwareDatetime
+
+
+class AdverseEventRecorded(EventData):
+    """An adverse event was recorded; never refused."""
+
+    TYPE: ClassVar[str] = "kapcare.session.AdverseEventRecorded.v1"
+    session: int | None
+    what: Text
+    symptoms: tuple[Slug, ...] = ()
+    serious: bool
+    happened_at: AwareDatetime
+
+
+class SessionCompleted(EventData):
+    """The patient was discharged; says who assessed, how they left, and that driving waits (R-23, R-24)."""
+
+    TYPE: ClassVar[str] = "kapcare.session.SessionCompleted.v1"
+    session: int
+    discharged_at: AwareDatetime
+    assessed_by: str
+    minutes_since_dose: int | None
+    at_baseline: bool
+    escort_present: bool
+    no_driving_instruction: bool
+    override_reason: Text | None = None
+    deviations: tuple[Slug, ...] = ()
+
+
+class SessionCancelled(EventData):
+    """A scheduled session did not take place."""
+
+    TYPE: ClassVar[str] = "kapcare.session.SessionCancelled.v1"
+    session: int
+    reason: Slug
+
+
+class IntegrationNoted(EventData):
+    """An integration session was held, as the integration service said; counts before the next dose (R-28)."""
+
+    TYPE: ClassVar[str] = "kapcare.session.IntegrationNoted.v1"
+    session: int
+    held_at: AwareDatetime
+
+
+class CourseCompleted(EventData):
+    """Every planned dose was given and the last patient stay ended."""
+
+    TYPE: ClassVar[str] = "kapcare.session.CourseCompleted.v1"
+    sessions: int
+    completed_at: AwareDatetime
+
+
+class ConsentWithdrawn(base.ConsentWithdrawn):
+    """The patient withdrew consent in or before a session."""
+
+    TYPE: ClassVar[str] = "kapcare.session.ConsentWithdrawn.v1"
+
+
+class SafetyHoldPlaced(base.SafetyHoldPlaced):
+    """A safety hold was placed in the session room."""
+
+    TYPE: ClassVar[str] = "kapcare.session.SafetyHoldPlaced.v1"
+
+
+class SafetyHoldLifted(base.SafetyHoldLifted):
+    """A hold was lifted at the session service."""
+
+    TYPE: ClassVar[str] = "kapcare.session.SafetyHoldLifted.v1"
+
+
+class StopNoted(base.StopNoted):
+    """The session service took note of a consent or hold that another service announced."""
+
+    TYPE: ClassVar[str] = "kapcare.session.StopNoted.v1"
+
+
+class StepRefused(base.StepRefused):
+    """A rule refused a step in the session room."""
+
+    TYPE: ClassVar[str] = "kapcare.session.StepRefused.v1"
+
+
+EVENTS: tuple[type[EventData], ...] = (
+    CourseOpened,
+    CourseWithheld,
+    PreparationCompleted,
+    SessionScheduled,
+    PreDoseChecked,
+    DosingAuthorised,
+    SessionDosed,
+    VitalsRecorded,
+    VitalOverdue,
+    Escalated,
+    AdverseEventRecorded,
+    SessionCompleted,
+    SessionCancelled,
+    IntegrationNoted,
+    CourseCompleted,
+    ConsentWithdrawn,
+    SafetyHoldPlaced,
+    SafetyHoldLifted,
+    StopNoted,
+    StepRefused,
+)

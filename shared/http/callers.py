@@ -1,0 +1,42 @@
+"""Who calls: the bearer token of a request, and what the access decision says."""
+
+from collections.abc import Mapping
+
+from starlette.requests import Request
+
+from shared.access.decide import Permission, Principal, Resource, Verdict, decide
+from shared.access.tokens import TokenRefused
+from shared.http.problems import Problem
+from shared.pathway.context import Actor
+from shared.service.runtime import Runtime
+
+_CHALLENGE: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
+NOT_FOUND = Problem(404, "not-found", "There is no case of this id that you may see.")
+
+
+async def authenticate(runtime: Runtime, request: Request) -> Principal:
+    """Return who the bearer token speaks for; raises Problem 401."""
+    given = request.headers.getlist("authorization")
+    scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    if scheme.lower() != "bearer" or not token:
+        raise Problem(401, "token-missing", "Send one access token as `Authorization: Bearer`.", headers=_CHALLENGE)
+    try:
+        return await runtime.tokens.principal(token)
+    except TokenRefused:
+        raise Problem(401, "token-refused", "The access token is not valid here.", headers=_CHALLENGE) from None
+
+
+def admit(principal: Principal, permission: Permission, resource: Resource | None = None) -> None:
+    """Raise Problem 403 or 404 unless the access decision allows it."""
+    match decide(principal, permission, resource):
+        case Verdict.FORBIDDEN:
+            raise Problem(403, "role-may-not", "None of your roles may do this.")
+        case Verdict.HIDDEN:
+            raise NOT_FOUND
+        case Verdict.ALLOWED:
+            return
+
+
+def actor_of(principal: Principal) -> Actor:
+    """Return the principal as the actor of a decision."""
+    return Actor(principal.subject, principal.roles, principal.organisation)

@@ -1,0 +1,171 @@
+"""From a row of a service's command table to a POST route: authenticate, read, admit, decide, commit, answer.
+
+The answer is a function of the commit alone, so that a retry with the same Idempotency-Key gets the same one.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from opentelemetry.trace import SpanKind
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared.access.decide import Resource
+from shared.events.base import StepRefused
+from shared.http.body import parse, read_json
+from shared.http.callers import NOT_FOUND, actor_of, admit, authenticate
+from shared.http.problems import Problem
+from shared.log.commit import Cause, stream_id_of
+from shared.log.decisions import Committed
+from shared.log.streams import Loaded
+from shared.service.definition import Command, Origin, View
+from shared.service.runtime import Runtime
+from shared.telemetry.traces import span, tracing
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+STREAM_ID: Final = re.compile(r"(case-[0-9a-f]{32}|partner-[a-z0-9][a-z0-9_.-]{0,63})")
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
+_ETAG: Final = re.compile(r'"([0-9]{1,12})"')
+
+
+def command_endpoint(runtime: Runtime, row: Command) -> Endpoint:
+    """Return the route of a command."""
+
+    async def endpoint(request: Request) -> Response:
+        if not tracing():
+            return await answer(request)
+        attributes = {"http.request.method": "POST", "http.route": row.path}
+        with span(f"POST {row.path}", SpanKind.SERVER, attributes, parent=request.headers.get("traceparent")):
+            return await answer(request)
+
+    async def answer(request: Request) -> Response:
+        principal = await authenticate(runtime, request)
+        admit(principal, row.permission)
+        key = _idempotency_key(request)
+        if_match = _if_match(request)
+        body = await read_json(request, runtime.settings.body_limit_bytes)
+        command = parse(row.body, body)
+        cause = Cause.http(principal.issuer, principal.subject, key, runtime.mac("POST", request.url.path, body))
+        origin = None if row.begins is None else row.begins(command, runtime.pseudonym)
+        stream = _stream(request, runtime, row, command, cause, origin)
+        if origin is not None and row.kind == "case" and origin.clinic not in principal.clinics:
+            raise Problem(403, "not-your-clinic", "Your access token does not name this clinic.")
+
+        def let_in(loaded: Loaded) -> None:
+            if origin is None:
+                if loaded.version == 0:
+                    raise NOT_FOUND
+                admit(principal, row.permission, _resource(loaded))
+
+        if row.waits_for_inbox and await runtime.parking.waits(stream):
+            raise _inbox_problem()
+        committed = await runtime.decisions.run(
+            stream,
+            lambda state, context: row.decide(state, command, context),
+            cause,
+            actor_of(principal),
+            origin=origin,
+            admit=let_in,
+            if_match=if_match,
+        )
+        return answer_of(committed, runtime, created=origin is not None)
+
+    return endpoint
+
+
+def view_endpoint(runtime: Runtime, row: View) -> Endpoint:
+    """Return the route of a view."""
+
+    async def endpoint(request: Request) -> Response:
+        principal = await authenticate(runtime, request)
+        admit(principal, row.permission)
+        stream = _stream_from_path(request)
+        loaded = await runtime.load(stream)
+        if loaded.version == 0:
+            raise NOT_FOUND
+        admit(principal, row.permission, _resource(loaded))
+        if row.waits_for_inbox and await runtime.parking.waits(stream):
+            raise _inbox_problem()
+        content = {row.kind: stream, "clinic": loaded.clinic, "patient": loaded.patient, "version": loaded.version}
+        content |= row.render(loaded.state)
+        return Response(to_json(content), media_type="application/json", headers={"ETag": f'"{loaded.version}"'})
+
+    return endpoint
+
+
+def answer_of(committed: Committed, runtime: Runtime, *, created: bool = False) -> Response:
+    """Return the answer that a commit stands for: what was recorded, or the rule that refused."""
+    stream, version = committed.commit.stream, committed.version
+    etag = {"ETag": f'"{version}"'}
+    for recorded in committed.recorded:
+        if isinstance(recorded.data, StepRefused):
+            refused = recorded.data
+            runtime.metrics.refused(refused.rule)
+            raise Problem(
+                409,
+                "refused-by-rule",
+                refused.detail,
+                headers=etag,
+                rule=refused.rule,
+                step=refused.step,
+                policy_version=refused.policy_version,
+                version=version,
+            )
+    kind = stream.partition("-")[0]
+    content = {
+        kind: stream,
+        "version": version,
+        "events": [
+            {"id": recorded.envelope.id, "type": recorded.envelope.type, "sequence": recorded.envelope.sequence}
+            for recorded in committed.recorded
+        ],
+    }
+    return Response(to_json(content), status_code=201 if created else 200, media_type="application/json", headers=etag)
+
+
+def _stream(request: Request, runtime: Runtime, row: Command, command: Any, cause: Cause, origin: Origin | None) -> str:
+    if row.stream_id is not None:
+        return row.stream_id(command)
+    if origin is not None:
+        return stream_id_of(runtime.settings.receipt_key.get_secret_value(), row.kind, cause)
+    return _stream_from_path(request)
+
+
+def _stream_from_path(request: Request) -> str:
+    given = str(next(iter(request.path_params.values()), ""))
+    if STREAM_ID.fullmatch(given) is None:
+        raise NOT_FOUND
+    return given
+
+
+def _resource(loaded: Loaded) -> Resource:
+    partner = loaded.kind.knows_partner(loaded.state) if loaded.kind.knows_partner else None
+    return Resource(clinic=loaded.clinic, partner=partner)
+
+
+def _idempotency_key(request: Request) -> str:
+    given = request.headers.getlist("idempotency-key")
+    if len(given) != 1 or _KEY.fullmatch(given[0]) is None:
+        raise Problem(
+            400, "idempotency-key", "Send one Idempotency-Key of 1 to 128 printable characters; a retry sends the same one again."
+        )
+    return given[0]
+
+
+def _if_match(request: Request) -> int | None:
+    given = request.headers.get("if-match")
+    if given is None or given == "*":
+        return None
+    found = _ETAG.fullmatch(given.strip())
+    if found is None:
+        raise Problem(400, "if-match", 'If-Match must be the ETag of the case, such as "3", or *.')
+    return int(found[1])
+
+
+def _inbox_problem() -> Problem:
+    return Problem(
+        409, "inbox-waits", "An event of this case is held or parked here; until that is settled nothing is approved, dosed or disclosed."
+    )

@@ -1,0 +1,161 @@
+"""What operators, auditors and the local stack ask of every service: health, progress, heads, parked events."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from fastapi import APIRouter
+from pydantic import AwareDatetime
+from pydantic_core import to_json
+from pymongo import ASCENDING
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared.access.decide import Permission, Principal
+from shared.clock import MovableCareClock, system_now
+from shared.events.base import Text
+from shared.http.body import parse, read_json
+from shared.http.callers import admit, authenticate
+from shared.http.problems import Problem
+from shared.pathway.stop import Request as Body
+from shared.service.runtime import Extension, Runtime
+from shared.telemetry.metrics import CONTENT_TYPE
+
+HEADS_AT_ONCE: Final = 1000
+
+
+class Reason(Body):
+    """Why an event is given up."""
+
+    reason: Text
+
+
+class MoveClock(Body):
+    """Where care time moves to; only in a local stack."""
+
+    to: AwareDatetime
+
+
+class Operations:
+    """The routes under /operations."""
+
+    def __init__(self, runtime: Runtime, extension: Extension) -> None:
+        self._runtime = runtime
+        self._extension = extension
+
+    def router(self) -> APIRouter:
+        """Return the routes."""
+        router = APIRouter(prefix="/operations", tags=["operations"])
+        for method, path, endpoint in (
+            ("GET", "/parked", self.parked),
+            ("POST", "/parked/{identity:path}/replay", self.replay),
+            ("POST", "/parked/{identity:path}/discard", self.discard),
+            ("POST", "/refill", self.refill),
+            ("GET", "/heads", self.heads),
+            ("GET", "/progress", self.progress),
+            ("POST", "/care-clock", self.move_care_clock),
+        ):
+            router.add_api_route(path, endpoint, methods=[method], response_model=None)
+        return router
+
+    async def parked(self, request: Request) -> Response:
+        """List events that are parked or held, without their data."""
+        await self._admit(request, Permission.OPERATE)
+        return _json({"parked": await self._runtime.parking.rows()})
+
+    async def replay(self, request: Request) -> Response:
+        """Replay a parked event and, in order, what is parked behind it."""
+        principal = await self._admit(request, Permission.OPERATE)
+        identity = request.path_params["identity"]
+        await self._runtime.parking.ask_replay(identity)
+        await self._record(principal, "replay", identity)
+        return _json({"asked": "replay"}, status=202)
+
+    async def discard(self, request: Request) -> Response:
+        """Give up a parked event with a reason."""
+        principal = await self._admit(request, Permission.OPERATE)
+        reason = parse(Reason, await read_json(request)).reason
+        identity = request.path_params["identity"]
+        await self._runtime.parking.discard(identity, reason)
+        await self._record(principal, "discard", identity, reason)
+        return _json({"done": "discard"})
+
+    async def refill(self, request: Request) -> Response:
+        """Publish every commit again; consumers drop what they have seen."""
+        principal = await self._admit(request, Permission.OPERATE)
+        if self._runtime.relay is None:
+            raise Problem(404, "nothing-published", "This service publishes no events.")
+        if not self._runtime.relay.caught_up:
+            raise Problem(409, "not-leading", "Another instance leads, or this one has not caught up yet; ask again in a moment.")
+        await self._record(principal, "refill", "")
+        self._runtime.relay.refill()
+        return _json({"asked": "refill"}, status=202)
+
+    async def heads(self, request: Request) -> Response:
+        """Return stream -> last sequence of everything this service committed, by pages."""
+        await self._admit(request, Permission.READ_PROGRESS)
+        after = request.query_params.get("after", "")
+        latest: list[dict[str, Any]] = [
+            {"$match": {"stream": {"$gt": after}}},
+            {"$sort": {"stream": ASCENDING, "version": ASCENDING}},
+            {"$group": {"_id": "$stream", "last": {"$last": {"$add": ["$first_sequence", {"$size": "$events"}, -1]}}}},
+            {"$sort": {"_id": ASCENDING}},
+            {"$limit": HEADS_AT_ONCE},
+        ]
+        rows = await (await self._runtime.database["commits"].aggregate(latest)).to_list()
+        following = rows[-1]["_id"] if len(rows) == HEADS_AT_ONCE else None
+        return _json({"heads": {row["_id"]: row["last"] for row in rows}, "next": following})
+
+    async def progress(self, request: Request) -> Response:
+        """Return how much was committed and taken from each source, what waits, and when the next deadline is."""
+        await self._admit(request, Permission.READ_PROGRESS)
+        runtime = self._runtime
+        committed = [{"$group": {"_id": None, "events": {"$sum": {"$size": "$events"}}}}]
+        total = await (await runtime.database["commits"].aggregate(committed)).to_list()
+        taken = [{"$group": {"_id": "$source", "events": {"$sum": "$last.sequence"}}}]
+        positions = await (await runtime.database["positions"].aggregate(taken)).to_list()
+        due = await runtime.database["cases"].find({"next_deadline": {"$exists": True}}).sort([("next_deadline", 1)]).limit(1).to_list()
+        next_deadline: datetime | None = due[0]["next_deadline"] if due else None
+        return _json(
+            {
+                "service": runtime.definition.name,
+                "committed": total[0]["events"] if total else 0,
+                "taken": {row["_id"]: row["events"] for row in positions},
+                "waiting": await runtime.parking.counts(),
+                "pending": {name: await count() for name, count in self._extension.pending.items()},
+                "caught_up": runtime.relay is None or runtime.relay.caught_up,
+                "next_deadline": next_deadline,
+                "care_time": runtime.care_now(),
+            }
+        )
+
+    async def move_care_clock(self, request: Request) -> Response:
+        """Move care time forward for the whole local stack."""
+        await self._admit(request, Permission.OPERATE)
+        clock = self._runtime.clock
+        if not isinstance(clock, MovableCareClock):
+            raise Problem(404, "not-found", "Care time is system time here.")
+        command = parse(MoveClock, await read_json(request))
+        return _json({"care_time": await clock.move_to(command.to)})
+
+    async def _admit(self, request: Request, permission: Permission) -> Principal:
+        principal = await authenticate(self._runtime, request)
+        admit(principal, permission)
+        return principal
+
+    async def _record(self, principal: Principal, act: str, identity: str, reason: str | None = None) -> None:
+        await self._runtime.database["operations"].insert_one(
+            {"act": act, "event": identity, "reason": reason, "by": principal.subject, "at": system_now()}
+        )
+
+
+def metrics_endpoint(runtime: Runtime) -> Any:
+    """Return the route of /metrics."""
+
+    async def endpoint(_request: Request) -> Response:
+        return Response(runtime.metrics.text(), media_type=CONTENT_TYPE)
+
+    return endpoint
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(to_json(content), status_code=status, media_type="application/json")

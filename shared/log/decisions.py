@@ -1,0 +1,172 @@
+"""From a command, event or tick to a durable commit: load, decide, append, and again if another was first."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from shared.clock import CareClock
+from shared.events.base import Envelope, EventData
+from shared.events.codec import Recorded, Sealed, seal
+from shared.events.topics import source_of
+from shared.log.commit import Cause, Commit
+from shared.log.errors import ReceiptReused, StaleVersion, TooContended
+from shared.log.store import AlreadyDone, Appended, CommitStore, VersionTaken
+from shared.log.streams import Loaded, Streams
+from shared.pathway.context import Actor, Context
+from shared.pathway.policy import Policy
+from shared.pathway.refusal import Refusal
+from shared.service.definition import Origin
+from shared.telemetry.traces import current_traceparent
+from shared.vault.port import CaseKey, KeyMissing, Vault
+
+MAX_TURNS: Final = 20
+"""How often a decision is made again because another commit was first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a cause led to. `replayed`: it was committed before, and this is that commit."""
+
+    commit: Commit
+    recorded: tuple[Recorded, ...]
+    replayed: bool
+
+    @property
+    def version(self) -> int:
+        """The stream's version after the commit."""
+        return self.commit.version
+
+
+class NothingDecided(Exception):
+    """The decision led to no event."""
+
+
+class Decisions:
+    """Makes decisions durable."""
+
+    def __init__(self, service: str, store: CommitStore, streams: Streams, vault: Vault, clock: CareClock, policy: Policy) -> None:
+        self._source = source_of(service)
+        self.store = store
+        self.streams = streams
+        self._vault = vault
+        self._clock = clock
+        self._policy = policy
+
+    def context(self, cause: Cause, actor: Actor, envelope: Envelope | None = None) -> Context:
+        """Return what a decision may know, at care time now."""
+        return Context(now=self._clock.now(), actor=actor, policy=self._policy, seed=cause.key, envelope=envelope)
+
+    async def run(
+        self,
+        stream: str,
+        decide: Callable[[Any, Context], Sequence[EventData]],
+        cause: Cause,
+        actor: Actor,
+        *,
+        origin: Origin | None = None,
+        admit: Callable[[Loaded], None] | None = None,
+        if_match: int | None = None,
+    ) -> Committed:
+        """Decide on a stream and commit what follows.
+
+        `admit` is called with the stream before each decision and raises what keeps the caller out. `origin` is for
+        causes that may begin the stream. A retry of the same cause gets the first commit back, whatever has happened
+        since. Raises Refusal, StaleVersion, ReceiptReused, TooContended, StoreUnavailable, StreamBroken, KeyMissing.
+        """
+        for _ in range(MAX_TURNS):
+            loaded = await self.streams.load(stream)
+            try:
+                if admit is not None:
+                    admit(loaded)
+                if if_match is not None and if_match != loaded.version:
+                    raise StaleVersion(loaded.version)
+                events = decide(loaded.state, self.context(cause, actor))
+            except (Refusal, StaleVersion):
+                earlier = await self._earlier(cause)
+                if earlier is not None:
+                    return earlier
+                raise
+            if not events:
+                raise NothingDecided
+            key = await self._key(loaded, origin)
+            commit, recorded = self.make(loaded, events, cause, actor, key, origin=origin)
+            outcome = await self.store.append(commit)
+            match outcome:
+                case Appended():
+                    self.streams.after(loaded, outcome.commit, recorded)
+                    return Committed(outcome.commit, tuple(recorded), replayed=False)
+                case AlreadyDone():
+                    return await self._replayed(outcome.commit, cause)
+                case VersionTaken():
+                    continue
+        raise TooContended
+
+    def make(
+        self,
+        loaded: Loaded,
+        events: Sequence[EventData],
+        cause: Cause,
+        actor: Actor,
+        key: CaseKey,
+        *,
+        origin: Origin | None = None,
+        envelope: Envelope | None = None,
+    ) -> tuple[Commit, list[Recorded]]:
+        """Encode, seal and size-check events as the stream's next commit; raises TooLarge."""
+        commit_id = uuid.uuid4().hex
+        now = self._clock.now()
+        clinic, patient = (loaded.clinic, loaded.patient) if loaded.version or origin is None else (origin.clinic, origin.patient)
+        trace = current_traceparent()
+        sealed: list[Sealed] = []
+        recorded: list[Recorded] = []
+        for index, event in enumerate(events):
+            described = Envelope(
+                id=f"{commit_id}.{index}",
+                source=self._source,
+                type=event.TYPE,
+                subject=loaded.stream,
+                time=now,
+                sequence=loaded.sequence + 1 + index,
+                clinic=clinic,
+                patient=patient,
+                actor=actor.id,
+                correlation=envelope.correlation if envelope else commit_id,
+                causation=envelope.id if envelope else None,
+                traceparent=trace,
+            )
+            sealed.append(seal(event, described, key))
+            recorded.append(Recorded(described, event))
+        commit = Commit(
+            id=commit_id,
+            stream=loaded.stream,
+            version=loaded.version + 1,
+            first_sequence=loaded.sequence + 1,
+            cause=cause.key,
+            receipt=cause.receipt,
+            request_mac=cause.mac,
+            actor=actor.id,
+            at=now,
+            trace=trace,
+            events=tuple(sealed),
+        )
+        return commit, recorded
+
+    async def _key(self, loaded: Loaded, origin: Origin | None) -> CaseKey:
+        if loaded.version == 0 and origin is not None:
+            return await self._vault.create(loaded.stream, origin.clinic)
+        keys: Mapping[str, CaseKey] = await self._vault.keys([loaded.stream])
+        if loaded.stream not in keys:
+            raise KeyMissing(loaded.stream)
+        return keys[loaded.stream]
+
+    async def _earlier(self, cause: Cause) -> Committed | None:
+        if not cause.receipt:
+            return None
+        commit = await self.store.by_receipt(cause.key)
+        return None if commit is None else await self._replayed(commit, cause)
+
+    async def _replayed(self, commit: Commit, cause: Cause) -> Committed:
+        if commit.request_mac != cause.mac:
+            raise ReceiptReused("This key was used before for another request.")
+        return Committed(commit, tuple(await self.streams.open_events([commit])), replayed=True)

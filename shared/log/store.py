@@ -1,0 +1,168 @@
+"""Commits in MongoDB: one document per decision, inserted in groups, with every outcome told apart."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import bson
+from bson.raw_bson import RawBSONDocument
+from pymongo import ASCENDING, IndexModel
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import AutoReconnect, BulkWriteError, ConnectionFailure, OperationFailure, PyMongoError, WTimeoutError
+
+from shared.log.batcher import Batcher
+from shared.log.commit import Commit
+from shared.log.errors import StoreUnavailable
+
+DUPLICATE_KEY: Final = 11000
+RESEND_SECONDS: Final = 10.0
+"""How long an unknown outcome is pursued before the caller is told to try again with the same key."""
+
+INDEXES: Final = (
+    IndexModel([("stream", ASCENDING), ("version", ASCENDING)], unique=True, name="one_version"),
+    IndexModel([("stream", ASCENDING), ("cause", ASCENDING)], unique=True, name="one_effect_per_cause"),
+    IndexModel([("receipt", ASCENDING)], unique=True, name="one_receipt", partialFilterExpression={"receipt": {"$exists": True}}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The commit is durable on a majority, journaled."""
+
+    commit: Commit
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyDone:
+    """The same cause was committed before; this is that commit."""
+
+    commit: Commit
+
+
+@dataclass(frozen=True, slots=True)
+class VersionTaken:
+    """Another decision took the version: reload and decide again."""
+
+
+Outcome = Appended | AlreadyDone | VersionTaken
+
+
+class CommitStore:
+    """Appends and reads commits. Concurrent appends share one insert, at most one commit per stream in it:
+    a refused version 5 beside a stored version 6 would leave a hole for ever."""
+
+    def __init__(self, collection: AsyncCollection[Any]) -> None:
+        self.collection = collection
+        self._batcher: Batcher[tuple[Commit, RawBSONDocument], Outcome] = Batcher(self._insert, lane=lambda item: item[0].stream)
+
+    async def create_indexes(self) -> None:
+        """Create what makes versions, causes and receipts unique."""
+        await self.collection.create_indexes(list(INDEXES))
+
+    async def append(self, commit: Commit) -> Outcome:
+        """Append one commit, together with others that wait; raises StoreUnavailable."""
+        return await self._batcher.submit((commit, _encode(commit)))
+
+    async def append_wave(self, commits: Sequence[Commit]) -> list[Outcome]:
+        """Append commits of different streams in one insert; raises StoreUnavailable."""
+        if not commits:
+            return []
+        return await self._insert([(commit, _encode(commit)) for commit in commits])
+
+    async def by_receipt(self, receipt: str) -> Commit | None:
+        """Return the commit that a receipt led to."""
+        document = await self.collection.find_one({"receipt": receipt})
+        return None if document is None else Commit.from_document(document)
+
+    async def drain(self) -> None:
+        """Wait for the appends under way."""
+        await self._batcher.drain()
+
+    async def _insert(self, items: Sequence[tuple[Commit, RawBSONDocument]]) -> list[Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        open_items = list(range(len(items)))
+        deadline = time.monotonic() + RESEND_SECONDS
+        pause = 0.05
+        while open_items:
+            duplicates: list[int] = []
+            try:
+                await self.collection.insert_many([items[index][1] for index in open_items], ordered=False)
+            except BulkWriteError as error:
+                duplicates, unknown = _read_bulk_error(error, open_items)
+            except PyMongoError as error:
+                if not is_transient(error):
+                    raise
+                unknown = open_items
+            else:
+                unknown = []
+            settled = set(open_items) - set(duplicates) - set(unknown)
+            outcomes.update((index, Appended(items[index][0])) for index in settled)
+            if duplicates:
+                try:
+                    outcomes.update(await self._resolve(items, duplicates))
+                except PyMongoError as error:
+                    if not is_transient(error):
+                        raise
+                    unknown = [*unknown, *duplicates]
+            open_items = sorted(unknown)
+            if open_items:
+                if time.monotonic() > deadline:
+                    raise StoreUnavailable("The store did not confirm the write in time.")
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+        return [outcomes[index] for index in range(len(items))]
+
+    async def _resolve(self, items: Sequence[tuple[Commit, RawBSONDocument]], duplicates: Sequence[int]) -> dict[int, Outcome]:
+        """Tell a resend that had arrived, a cause already done, and a version taken by another apart; majority reads."""
+        wanted: list[dict[str, Any]] = []
+        for index in duplicates:
+            commit = items[index][0]
+            wanted.append({"stream": commit.stream, "cause": commit.cause})
+            if commit.receipt:
+                wanted.append({"receipt": commit.cause})
+        found = [Commit.from_document(document) async for document in self.collection.find({"$or": wanted})]
+        by_cause = {(commit.stream, commit.cause): commit for commit in found}
+        by_receipt = {commit.cause: commit for commit in found if commit.receipt}
+        outcomes: dict[int, Outcome] = {}
+        for index in duplicates:
+            commit = items[index][0]
+            stored = by_cause.get((commit.stream, commit.cause)) or (by_receipt.get(commit.cause) if commit.receipt else None)
+            if stored is None:
+                outcomes[index] = VersionTaken()
+            elif stored.id == commit.id:
+                outcomes[index] = Appended(stored)
+            else:
+                outcomes[index] = AlreadyDone(stored)
+        return outcomes
+
+
+def _encode(commit: Commit) -> RawBSONDocument:
+    return RawBSONDocument(bson.encode(commit.to_document()))
+
+
+def _read_bulk_error(error: BulkWriteError, sent: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Return (duplicates, unknown): a write concern error leaves every document without a write error unknown."""
+    details = error.details
+    duplicates: list[int] = []
+    failed: set[int] = set()
+    for write_error in details.get("writeErrors", []):
+        index = sent[write_error["index"]]
+        failed.add(index)
+        if write_error["code"] != DUPLICATE_KEY:
+            raise error
+        duplicates.append(index)
+    unknown = [index for index in sent if index not in failed] if details.get("writeConcernErrors") else []
+    return duplicates, unknown
+
+
+_TRANSIENT_CODES: Final = frozenset({6, 7, 64, 79, 89, 91, 100, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+"""Host unreachable, network timeout, write concern not satisfied, shutting down, primary stepped down, not primary."""
+
+
+def is_transient(error: PyMongoError) -> bool:
+    """Return whether the store may be back in a moment: pause and try again, never give up the work."""
+    if isinstance(error, AutoReconnect | ConnectionFailure | WTimeoutError):
+        return True
+    return isinstance(error, OperationFailure) and (error.code in _TRANSIENT_CODES or error.has_error_label("RetryableWriteError"))

@@ -1,0 +1,1 @@
+"""The vocabulary of the pathway that all services speak: refusals, context, stops, policy. Pure, no I/O."""

@@ -1,0 +1,33 @@
+"""What a decision may know beside state and command: care time, who acts, the policy in force, fresh identifiers."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.events.base import Envelope
+from shared.pathway.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: an opaque identifier and the roles of the access token; a service acts as `service:<name>`."""
+
+    id: str
+    roles: frozenset[str] = frozenset()
+    organisation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything a pure decision is given; `now` is care time, `seed` is the cause of the decision."""
+
+    now: datetime
+    actor: Actor
+    policy: Policy
+    seed: str
+    envelope: Envelope | None = None
+    """The envelope of the event reacted to; None for commands and ticks."""
+
+    def new_id(self, prefix: str) -> str:
+        """Return an identifier that is the same each time the same cause is decided again."""
+        return f"{prefix}-{hashlib.sha256(f'{self.seed}|{prefix}'.encode()).hexdigest()[:16]}"

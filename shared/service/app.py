@@ -1,0 +1,240 @@
+"""From a service definition to a process: one place where everything is put together."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from shared.clock import MovableCareClock
+from shared.events.codec import TooLarge
+from shared.http.commands import command_endpoint, view_endpoint
+from shared.http.operations import Operations, metrics_endpoint
+from shared.http.problems import MALFORMED, MEDIA_TYPE, Problem, problem
+from shared.http.worklist import worklist_endpoint
+from shared.log.decisions import NothingDecided
+from shared.log.errors import ReceiptReused, StaleVersion, StoreUnavailable, StreamBroken, TooContended
+from shared.log.store import is_transient
+from shared.pathway.refusal import Refusal
+from shared.service.definition import ServiceDefinition
+from shared.service.runtime import Extension, Runtime
+from shared.service.tasks import Tasks
+from shared.settings import Settings
+from shared.telemetry.logs import configure_logs
+from shared.telemetry.traces import configure_traces
+from shared.vault.port import KeyMissing
+
+DRAIN_SECONDS: Final = 8.0
+"""SIGTERM to end takes at most 10 s: this for the tasks, the rest for connections."""
+
+Extend = Callable[[Runtime], Extension]
+
+
+def build_app(definition: ServiceDefinition, settings: Settings, extend: Extend | None = None) -> FastAPI:
+    """Return the service as an ASGI application; its parts start and stop with its lifespan."""
+    log = configure_logs(definition.name)
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+        settings.mongo_url, w="majority", journal=True, readConcernLevel="majority", tz_aware=True, serverSelectionTimeoutMS=5000
+    )
+    runtime = Runtime(definition, settings, client, log)
+    extension = extend(runtime) if extend is not None else Extension()
+    tasks = Tasks(log)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        traces = configure_traces(definition.name)
+        await runtime.prepare()
+        if isinstance(runtime.clock, MovableCareClock):
+            tasks.start("care-clock", runtime.clock.follow)
+        if definition.publishes:
+            tasks.start("relay", runtime.make_relay(extension.followers).run)
+        if definition.reactions or extension.consumes is not None:
+            tasks.start("consumer", runtime.make_consumer(extension.consumes).run)
+        for name, work in extension.tasks.items():
+            tasks.start(name, work)
+        log.info("started", port=settings.port)
+        try:
+            yield
+        finally:
+            await _drain(runtime, tasks)
+            await client.close()
+            if traces is not None:
+                await asyncio.to_thread(traces.shutdown)
+            log.info("stopped")
+
+    app = FastAPI(title=definition.title, version="1", lifespan=lifespan, redirect_slashes=False)
+    _add_routes(app, runtime, extension, tasks)
+    _add_problems(app, runtime)
+    app.openapi = lambda: _openapi(app, definition)  # type: ignore[method-assign]
+    return app
+
+
+def serve(app: FastAPI, settings: Settings) -> None:
+    """Serve until SIGTERM; requests under way are finished, then the tasks."""
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=2,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+    )
+
+
+async def _drain(runtime: Runtime, tasks: Tasks) -> None:
+    await runtime.store.drain()
+    if runtime.consumer is not None:
+        await runtime.consumer.stop()
+    if runtime.relay is not None:
+        await runtime.relay.stop()
+    await tasks.stop(DRAIN_SECONDS)
+
+
+def _add_routes(app: FastAPI, runtime: Runtime, extension: Extension, tasks: Tasks) -> None:
+    definition = runtime.definition
+    for command in definition.commands:
+        app.add_api_route(
+            command.path,
+            command_endpoint(runtime, command),
+            methods=["POST"],
+            summary=command.summary,
+            response_model=None,
+            operation_id=_operation_id("post", command.path),
+            status_code=201 if command.begins else 200,
+            tags=[definition.name],
+        )
+    for view in definition.views:
+        app.add_api_route(
+            view.path,
+            view_endpoint(runtime, view),
+            methods=["GET"],
+            summary=view.summary,
+            response_model=None,
+            operation_id=_operation_id("get", view.path),
+            tags=[definition.name],
+        )
+    if any(kind.name == "case" for kind in definition.kinds):
+        app.add_api_route("/cases", worklist_endpoint(runtime), methods=["GET"], summary="Work list", response_model=None)
+    for router in extension.routes:
+        app.include_router(router)
+    app.include_router(Operations(runtime, extension).router())
+    app.add_api_route("/metrics", metrics_endpoint(runtime), methods=["GET"], include_in_schema=False)
+    app.add_api_route("/health/live", _live, methods=["GET"], response_model=None, tags=["health"])
+    app.add_api_route("/health/ready", _ready_endpoint(runtime, tasks), methods=["GET"], response_model=None, tags=["health"])
+
+
+async def _live() -> Response:
+    return JSONResponse({"live": True})
+
+
+def _ready_endpoint(runtime: Runtime, tasks: Tasks) -> Callable[[], Any]:
+    async def ready() -> Response:
+        if tasks.failed is not None:
+            return problem(503, "task-ended", f"The background task {tasks.failed} ended.")
+        if runtime.consumer is not None and not runtime.consumer.healthy:
+            return problem(503, "consumer-waits", "The consumer waits for the store or the broker.")
+        try:
+            await runtime.client.admin.command("ping")
+        except PyMongoError:
+            return problem(503, "store-unreachable", "The store cannot be reached.")
+        return JSONResponse({"ready": True})
+
+    return ready
+
+
+def _add_problems(app: FastAPI, runtime: Runtime) -> None:
+    def refused(error: Refusal) -> Response:
+        runtime.metrics.refused(error.slug)
+        return problem(422 if error.slug in MALFORMED else 409, error.slug, error.detail, rule=error.rule)
+
+    again = {"Retry-After": "1"}
+    answers: Mapping[type[Exception], Callable[[Any], Response]] = {
+        Problem: lambda error: error.to_response(),
+        Refusal: refused,
+        StaleVersion: lambda error: problem(
+            412, "stale-version", "The case has moved on since the version you named.", headers={"ETag": f'"{error.current}"'}
+        ),
+        ReceiptReused: lambda _: problem(422, "key-reused", "This Idempotency-Key was used before for another request."),
+        StoreUnavailable: lambda _: problem(503, "store-unavailable", "Not known to be stored; retry with the same key.", headers=again),
+        TooContended: lambda _: problem(
+            503, "contended", "Others changed the case at the same time; retry with the same key.", headers=again
+        ),
+        StreamBroken: lambda _: problem(503, "stream-stopped", "This case's record has a hole and is stopped; an operator must look."),
+        KeyMissing: lambda _: problem(404, "not-found", "There is no case of this id that you may see."),
+        TooLarge: lambda _: problem(413, "event-too-large", "What was sent does not fit one event."),
+        NothingDecided: lambda _: problem(409, "nothing-to-do", "This changes nothing."),
+        HTTPException: lambda error: problem(
+            error.status_code, _HTTP_SLUGS.get(error.status_code, "http"), _HTTP_DETAILS.get(error.status_code, "")
+        ),
+    }
+    for kind, make in answers.items():
+        app.add_exception_handler(kind, _handler(make))
+
+    async def unexpected(_request: Request, error: Exception) -> Response:
+        if isinstance(error, PyMongoError) and is_transient(error):
+            return problem(503, "store-unavailable", "The store cannot be reached; retry with the same key.", headers=again)
+        runtime.log.error("a request failed", exc_info=error)
+        return problem(500, "internal", "The service failed; nothing of what you sent was logged.")
+
+    app.add_exception_handler(PyMongoError, unexpected)
+    app.add_exception_handler(Exception, unexpected)
+
+
+_HTTP_SLUGS: Final = {404: "not-found", 405: "method-not-allowed"}
+_HTTP_DETAILS: Final = {404: "There is no such path.", 405: "This path does not take this method."}
+
+
+def _handler(make: Callable[[Any], Response]) -> Any:
+    async def handle(_request: Request, error: Exception) -> Response:
+        return make(error)
+
+    return handle
+
+
+def _operation_id(method: str, path: str) -> str:
+    return f"{method}_{path.strip('/').replace('/', '_').replace('{', '').replace('}', '').replace('-', '_')}"
+
+
+def _openapi(app: FastAPI, definition: ServiceDefinition) -> dict[str, Any]:
+    if app.openapi_schema is not None:
+        return app.openapi_schema
+    schema = get_openapi(title=definition.title, version="1", description=inspect.cleandoc(definition.description), routes=app.routes)
+    components = schema.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    schema["security"] = [{"token": []}]
+    key = {"name": "Idempotency-Key", "in": "header", "required": True, "schema": {"type": "string", "maxLength": 128}}
+    match = {"name": "If-Match", "in": "header", "required": False, "schema": {"type": "string"}}
+    for command in definition.commands:
+        body = command.body.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(body.pop("$defs", {}))
+        schemas[command.body.__name__] = body
+        operation = schema["paths"][command.path]["post"]
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{command.body.__name__}"}}},
+        }
+        operation.setdefault("parameters", []).extend([key, match])
+    for path, operations in schema["paths"].items():
+        parameters = [part[1:-1].partition(":")[0] for part in path.split("/") if part.startswith("{")]
+        for operation in operations.values():
+            known = {parameter["name"] for parameter in operation.get("parameters", [])}
+            operation.setdefault("parameters", []).extend(
+                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in parameters if name not in known
+            )
+            operation["responses"]["4XX"] = {"description": "A problem document", "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
+    app.openapi_schema = schema
+    return schema

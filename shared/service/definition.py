@@ -1,0 +1,100 @@
+"""A service as data: its streams, commands, views and reactions. `shared.service.app` turns it into a process."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from shared.access.decide import Permission
+from shared.events.base import EventData
+from shared.pathway.context import Context
+
+
+class State(Protocol):
+    """The folded state of one stream: a frozen dataclass that JSON can carry."""
+
+    @property
+    def status(self) -> str:
+        """A clear word for work lists; no clinical value."""
+        ...
+
+    @property
+    def deadlines(self) -> Mapping[str, datetime]:
+        """What falls due in this stream, by name, in care time."""
+        ...
+
+
+Decide = Callable[[Any, Any, Context], list[EventData]]
+"""(state, command, context) -> events; raises Refusal."""
+Reaction = Callable[[Any, Any, Context], list[EventData]]
+"""(state, event, context) -> events; an empty list takes note of nothing."""
+Reactions = Mapping[type[EventData], Reaction]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamKind:
+    """One kind of stream; its ids begin with `<name>-`."""
+
+    name: str
+    initial: Any
+    evolve: Callable[[Any, EventData], Any]
+    tick: Callable[[Any, str, Context], list[EventData]] | None = None
+    """(state, name of the deadline that is due, context) -> events; afterwards that deadline must lie after now."""
+    knows_partner: Callable[[Any], str | None] | None = None
+    """Which partner organisation the stream is assigned to, for access decisions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a stream that begins belongs: its clinic, and the network's pseudonym of the patient."""
+
+    clinic: str
+    patient: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One POST: a path with at most one parameter (the stream id), a body model, a pure decision, a permission."""
+
+    path: str
+    body: type[BaseModel]
+    decide: Decide
+    permission: Permission
+    summary: str
+    begins: Callable[[Any, Callable[[str], str]], Origin] | None = None
+    """For commands that begin a stream: (body, pseudonymise) -> origin."""
+    kind: str = "case"
+    stream_id: Callable[[Any], str] | None = None
+    """For streams named by the body (a partner); cases take their id from the cause."""
+    waits_for_inbox: bool = False
+    """For steps that dose, approve or disclose: refused while an event of the case is held or parked here."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One GET of a stream: state in, JSON-ready mapping out. No rules, no I/O."""
+
+    path: str
+    permission: Permission
+    render: Callable[[Any], Any]
+    summary: str
+    kind: str = "case"
+    waits_for_inbox: bool = False
+    """For views that disclose: refused while an event of the case is held or parked here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDefinition:
+    """Everything that makes one service different from another."""
+
+    name: str
+    title: str
+    description: str
+    """For the OpenAPI document: usually the service package's docstring."""
+    publishes: tuple[type[EventData], ...]
+    kinds: tuple[StreamKind, ...]
+    commands: tuple[Command, ...]
+    views: tuple[View, ...]
+    reactions: Reactions = field(default_factory=dict)

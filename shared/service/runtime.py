@@ -1,0 +1,154 @@
+"""One service's parts, put together once. Nothing here knows HTTP, and nothing is made at import."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+
+from shared.access.tokens import TokenVerifier
+from shared.clock import CareClock, MovableCareClock, SystemCareClock, system_now
+from shared.events.base import EventData
+from shared.events.codec import Recorded
+from shared.events.topics import topic_of, topics
+from shared.log.commit import Cause, Commit, pseudonym_of, request_mac
+from shared.log.decisions import Committed, Decisions
+from shared.log.store import CommitStore
+from shared.log.streams import Loaded, Streams
+from shared.pathway.context import Actor, Context
+from shared.pathway.policy import SHIPPED, Policy, read_policy
+from shared.service.definition import ServiceDefinition
+from shared.settings import Settings
+from shared.telemetry.logs import Logger
+from shared.telemetry.metrics import Metrics
+from shared.transport.consumer import Consumer, Handler
+from shared.transport.lease import Lease
+from shared.transport.parking import Parking
+from shared.transport.positions import Positions
+from shared.transport.reacting import ReactionHandler
+from shared.transport.relay import Follower, Relay
+from shared.transport.ticker import Ticker
+from shared.vault.mongo import MongoVault
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What a service adds to the frame: routes, owned background tasks, followers of its commits, work still to do."""
+
+    routes: tuple[APIRouter, ...] = ()
+    tasks: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    followers: tuple[Follower, ...] = ()
+    pending: Mapping[str, Callable[[], Awaitable[int]]] = field(default_factory=dict)
+    """Named counts of work under way, shown in /operations/progress; zero means settled."""
+    consumes: Handler | None = None
+    """Instead of the reactions table: takes every event of every topic (the ledger)."""
+
+
+class Runtime:
+    """The parts of one service process."""
+
+    def __init__(self, definition: ServiceDefinition, settings: Settings, client: AsyncMongoClient[dict[str, Any]], log: Logger) -> None:
+        self.definition = definition
+        self.settings = settings
+        self.log = log
+        self.client = client
+        self.metrics = Metrics(definition.name)
+        self.policy: Policy = read_policy(settings.policy_file or SHIPPED)
+        self.tokens = TokenVerifier(settings.issuer, settings.audience, settings.jwks_url)
+        self.database: AsyncDatabase[dict[str, Any]] = client[f"{settings.database_prefix}_{definition.name}"]
+        vault_database = client[f"{settings.database_prefix}_vault"]
+        self.vault = MongoVault(vault_database["keys"], settings.vault_master_key.get_secret_value())
+        self.clock: CareClock = SystemCareClock()
+        if settings.care_clock == "movable":
+            self.clock = MovableCareClock(vault_database["clock"])
+        self.store = CommitStore(self.database["commits"])
+        self.streams = Streams(self.store, self.database["cases"], self.vault, definition.kinds, definition.name)
+        self.decisions = Decisions(definition.name, self.store, self.streams, self.vault, self.clock, self.policy)
+        self.parking = Parking(self.database["parked"])
+        self.positions = Positions(self.database["positions"])
+        self.relay: Relay | None = None
+        self.consumer: Consumer | None = None
+
+    async def prepare(self) -> None:
+        """Create indexes and read care time."""
+        await self.store.create_indexes()
+        await self.streams.create_indexes()
+        await self.parking.create_indexes()
+        if isinstance(self.clock, MovableCareClock):
+            await self.clock.refresh()
+
+    def make_relay(self, followers: Sequence[Follower]) -> Relay:
+        """Make the relay, which also keeps the cache and runs the ticker while it leads."""
+        ticker = Ticker(self.definition.name, self.database["cases"], self.decisions, self.clock, self.log)
+        self.relay = Relay(
+            self.definition.name,
+            self.settings,
+            self.database["commits"],
+            Lease(self.database["leases"], "relay", self.settings.lease_seconds),
+            self.streams.keep_cache,
+            followers,
+            ticker.run,
+            self.metrics,
+            self.log,
+        )
+        return self.relay
+
+    def make_consumer(self, handler: Handler | None) -> Consumer:
+        """Make the consumer: of the topics whose events the service reacts to, or of all for a handler of its own."""
+        reactions = self.definition.reactions
+        if handler is None:
+            handler = ReactionHandler(self.definition.name, reactions, self.decisions, self.vault, self.log)
+            publishers = {event.TYPE.split(".")[1] for event in reactions}
+            wanted: Sequence[str] = sorted(topic_of(publisher, self.settings.topic_prefix) for publisher in publishers)
+        else:
+            wanted = topics(self.settings.topic_prefix)
+        self.consumer = Consumer(
+            self.definition.name,
+            self.settings,
+            wanted,
+            handler,
+            self.positions,
+            self.parking,
+            self.database["epochs"],
+            self.metrics,
+            self.log,
+        )
+        return self.consumer
+
+    def system_clock(self) -> datetime:
+        """Return system time: for signatures, tokens, backoff."""
+        return system_now()
+
+    def care_now(self) -> datetime:
+        """Return care time: for decisions and deadlines."""
+        return self.clock.now()
+
+    def pseudonym(self, identifier: str) -> str:
+        """Return the network's pseudonym of a patient identifier."""
+        return pseudonym_of(self.settings.receipt_key.get_secret_value(), identifier)
+
+    def mac(self, method: str, path: str, body: bytes) -> bytes:
+        """Return the keyed MAC of a request."""
+        return request_mac(self.settings.receipt_key.get_secret_value(), method, path, body)
+
+    async def load(self, stream: str) -> Loaded:
+        """Return a stream as it stands."""
+        return await self.streams.load(stream)
+
+    async def run(
+        self,
+        stream: str,
+        decide: Callable[[Any, Context], Sequence[EventData]],
+        cause: Cause,
+        actor: Actor,
+        admit: Callable[[Loaded], None] | None = None,
+    ) -> Committed:
+        """Decide on a stream and commit; see `shared.log.decisions.Decisions.run`."""
+        return await self.decisions.run(stream, decide, cause, actor, admit=admit)
+
+    async def open_events(self, commits: Sequence[Commit]) -> list[Recorded]:
+        """Open the events of commits, in order."""
+        return await self.streams.open_events(commits)

@@ -1,0 +1,77 @@
+"""Every setting of a service, in one place, read from the environment with the prefix KAPCARE_. Secrets have no default."""
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SecretBytes
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _key_from_base64(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        key = base64.b64decode(value, validate=True)
+    except binascii.Error:
+        raise ValueError("must be base64 of 32 bytes") from None
+    if len(key) != 32:
+        raise ValueError("must be base64 of 32 bytes")
+    return key
+
+
+Key = Annotated[SecretBytes, BeforeValidator(_key_from_base64)]
+"""A 32-byte secret, given as base64."""
+
+
+class Settings(BaseSettings):
+    """The settings of one service process."""
+
+    model_config = SettingsConfigDict(env_prefix="KAPCARE_", frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(ge=1, le=65535)
+
+    mongo_url: str
+    """A replica set; the service uses the databases `<database_prefix>_<service>` and `<database_prefix>_vault`."""
+    database_prefix: str = "kapcare"
+
+    kafka_bootstrap: str
+    topic_prefix: str = "kapcare"
+    kafka_idempotent_producer: bool = True
+    """On with Apache Kafka; the embedded broker refuses it."""
+    kafka_fetch_max_wait_ms: int = 500
+    """How long a fetch may wait; about 10 on the embedded broker, which answers only when the wait ends."""
+
+    issuer: str
+    """The `iss` that access tokens must carry."""
+    jwks_url: str
+    audience: str = "kapcare"
+
+    vault_master_key: Key
+    """Clinic keys, which wrap case keys, are derived from it."""
+    receipt_key: Key
+    """MACs of requests, and the patients' pseudonyms, are made with it; changing it breaks both."""
+
+    care_clock: Literal["system", "movable"] = "system"
+    """`movable` only in the local stack: care time is then one stored value that can be moved forward."""
+    policy_file: Path | None = None
+    """A policy document instead of the shipped one."""
+
+    body_limit_bytes: int = 262_144
+    lease_seconds: float = 5.0
+    """How long a silent relay holder keeps its lease, by the database's clock."""
+    heartbeat_seconds: float = 2.0
+    """How often an idle topic partition tells consumers that its source is alive."""
+    gap_alarm_seconds: float = 10.0
+    """How long an event may wait for its predecessor before the gap is an alarm."""
+
+    allow_loopback_webhooks: bool = False
+    """Only in the local stack: partners may be plain HTTP on loopback."""
+
+    intake_url: str | None = None
+    prescriber_url: str | None = None
+    session_url: str | None = None
+    integration_url: str | None = None
+    """Where the ledger asks each service for its heads."""

@@ -1,0 +1,1 @@
+"""What an operator sees: structured logs without payloads, traces by hand, a handful of counters."""

@@ -1,0 +1,45 @@
+"""The counters an operator needs, in Prometheus text at /metrics; labels carry no case and no patient."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """One registry per service process."""
+
+    def __init__(self, service: str) -> None:
+        self._registry = CollectorRegistry()
+        label = {"service": service}
+        self._lag = Gauge(
+            "kapcare_consumer_lag_records", "Records not yet read", ["service", "topic", "partition"], registry=self._registry
+        )
+        self._service = service
+        self.parked = Gauge("kapcare_parked_events", "Events parked or held", ["service"], registry=self._registry).labels(**label)
+        self.oldest_unpublished_seconds = Gauge(
+            "kapcare_oldest_unpublished_commit_seconds", "Age of the oldest commit not yet published", ["service"], registry=self._registry
+        ).labels(**label)
+        self._refusals = Counter("kapcare_refusals", "Requests and steps refused", ["service", "slug"], registry=self._registry)
+        self.published = Counter("kapcare_published_events", "Events acknowledged by Kafka", ["service"], registry=self._registry).labels(
+            **label
+        )
+        self._consumed = Counter("kapcare_consumed_events", "Events by what became of them", ["service", "result"], registry=self._registry)
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """Set how many records of a partition are unread."""
+        self._lag.labels(self._service, topic, str(partition)).set(records)
+
+    def refused(self, slug: str) -> None:
+        """Count a refusal by its slug."""
+        self._refusals.labels(self._service, slug).inc()
+
+    def consumed(self, result: str, count: int = 1) -> None:
+        """Count consumed events: reacted, passed, duplicate, held, parked."""
+        if count:
+            self._consumed.labels(self._service, result).inc(count)
+
+    def text(self) -> bytes:
+        """Return everything in Prometheus text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,53 @@
+"""One record from Kafka, read as far as its envelope."""
+
+from dataclasses import dataclass
+
+from aiokafka.structs import ConsumerRecord
+
+from shared.events.base import Envelope
+from shared.events.codec import Sealed, Unreadable, read_envelope, read_headers
+from shared.events.topics import owner_of
+from shared.transport.relay import EPOCH_HEADER
+
+Lane = tuple[str, str]
+"""(source, stream): within it, order is kept."""
+
+TRANSPORT_HEADERS = frozenset({EPOCH_HEADER, "traceparent", "tracestate"})
+"""What the wire adds to an event; not part of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event that came in, still sealed, and where it came from."""
+
+    envelope: Envelope
+    sealed: Sealed
+    topic: str
+    partition: int
+    offset: int
+    traceparent: str | None = None
+
+    @property
+    def lane(self) -> Lane:
+        """The lane whose order this event is part of."""
+        return (self.envelope.source, self.envelope.subject)
+
+    @property
+    def key(self) -> str:
+        """What CloudEvents makes unique: source and id."""
+        return f"{self.envelope.source}/{self.envelope.id}"
+
+
+def read_arrival(record: ConsumerRecord) -> Arrival:
+    """Read a record's envelope; raises Unreadable with a reason that repeats nothing of it."""
+    headers = read_headers(record.headers)
+    if record.value is None:
+        raise Unreadable("no-data")
+    envelope = read_envelope(headers)
+    if owner_of(record.topic) != envelope.source:
+        raise Unreadable("source-does-not-own-topic")
+    if record.key != envelope.subject.encode():
+        raise Unreadable("key-is-not-the-stream")
+    event_headers = {name: value for name, value in headers.items() if name not in TRANSPORT_HEADERS}
+    sealed = Sealed(event_headers, bytes(record.value))
+    return Arrival(envelope, sealed, record.topic, record.partition, record.offset, headers.get("traceparent"))

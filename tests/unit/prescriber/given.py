@@ -1,0 +1,120 @@
+"""Builders for what a prescriber's decision stands on."""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import reduce
+from typing import Any
+
+from services.prescriber.domain.decide import Decision
+from services.prescriber.domain.review import opening
+from services.prescriber.domain.state import Case, PartnerEntry, evolve_case
+from shared.events import intake
+from shared.events.base import Envelope, EventData
+from shared.events.clinical import BloodPressure, Finding, MonitoringLimits, ScreeningSummary, TreatmentPlan
+from shared.events.prescriber import StepRefused
+from shared.pathway.context import Actor, Context
+from shared.pathway.policy import Policy, read_policy
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+POLICY = read_policy()
+CONSENT = intake.ConsentGiven(version="consent-1", scopes=("treatment", "disclosure_to_prescriber"), given_at=NOW - timedelta(days=1))
+
+NORTH = PartnerEntry("north", "North Medical", "https://north.example/hooks", "whsec_" + "A" * 32, "whpk_x")
+SOUTH = PartnerEntry("south", "South Medical", "https://south.example/hooks", "whsec_" + "B" * 32, "whpk_y")
+
+
+def partners() -> tuple[PartnerEntry, ...]:
+    return (NORTH, SOUTH)
+
+
+def nobody() -> tuple[PartnerEntry, ...]:
+    return ()
+
+
+def context(
+    now: datetime = NOW, seed: str = "event:urn:kapcare:intake/e1", source: str = "urn:kapcare:intake", policy: Policy = POLICY
+) -> Context:
+    envelope = Envelope(
+        id="e1",
+        source=source,
+        type="kapcare.intake.ScreeningCompleted.v1",
+        subject="case-1",
+        time=now,
+        sequence=1,
+        clinic="riverside",
+        patient="patient-1",
+        actor="service:intake",
+        correlation="e1",
+    )
+    return Context(now=now, actor=Actor("prescriber-7"), policy=policy, seed=seed, envelope=envelope)
+
+
+def finding(item: str, weight: Any = "needs_clearance") -> Finding:
+    return Finding(item=item, weight=weight, rule="R-06", because=("235856003",))
+
+
+def summary(*findings: Finding, weight_kg: Decimal | None = Decimal(70)) -> ScreeningSummary:
+    return ScreeningSummary(
+        indication="depression",
+        age=41,
+        sex="female",
+        route="sublingual",
+        weight_kg=weight_kg,
+        scores=(),
+        risk="none",
+        findings=findings,
+        medications=("sertraline",),
+    )
+
+
+def screened(*findings: Finding, weight_kg: Decimal | None = Decimal(70)) -> intake.ScreeningCompleted:
+    return intake.ScreeningCompleted(summary=summary(*findings, weight_kg=weight_kg), completed_at=NOW, policy_version=POLICY.version)
+
+
+def told(case: Case, events: Iterable[EventData]) -> Case:
+    return reduce(evolve_case, events, case)
+
+
+def in_review(*findings: Finding, weight_kg: Decimal | None = Decimal(70), who: Any = nobody) -> Case:
+    """A consented case whose first review is open, in-house unless said otherwise."""
+    case = told(Case(), [CONSENT])
+    return told(case, opening(who)(case, screened(*findings, weight_kg=weight_kg), context()))
+
+
+def plan(**changed: Any) -> TreatmentPlan:
+    values: dict[str, Any] = {
+        "route": "sublingual",
+        "intent": "psycholytic",
+        "dose_mg_low": Decimal(100),
+        "dose_mg_high": Decimal(200),
+        "mg_per_kg_high": Decimal("3.5"),
+        "doses": 2,
+        "limits": MonitoringLimits(
+            hold_above=BloodPressure(systolic=140, diastolic=90), second_pressure_after_minutes=40, minimum_stay_minutes=120
+        ),
+        "expires_at": NOW + timedelta(days=60),
+    }
+    return TreatmentPlan(**{**values, **changed})
+
+
+def decision(kind: str = "eligible", *, request: int = 1, plan_changed: dict[str, Any] | None = None, **body: Any) -> Decision:
+    values: dict[str, Any] = {"request": request, "decision": kind, "reasons": ["indication-met"], **body}
+    if kind == "eligible":
+        values["plan"] = plan(**(plan_changed or {})).model_dump(mode="json")
+    return read(values)
+
+
+def read(values: dict[str, Any]) -> Decision:
+    """Read a decision as the service does: from JSON bytes."""
+    return Decision.model_validate_json(json.dumps(values))
+
+
+def rules(events: Iterable[EventData]) -> list[str]:
+    """The rules that refused, in order; fails if anything else happened."""
+    found = []
+    for event in events:
+        assert isinstance(event, StepRefused)
+        found.append(event.rule)
+    return found

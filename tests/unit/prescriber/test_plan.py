@@ -1,0 +1,167 @@
+"""R-15, R-17, R-18: the limits of a plan, on both sides of each."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.prescriber.domain.decide import decide_in_house
+from services.prescriber.domain.plan import months_after
+from services.prescriber.domain.review import opening
+from services.prescriber.domain.state import Case
+from shared.events.prescriber import EligibilityApproved, StepRefused
+from shared.pathway.policy import Policy
+from tests.unit.prescriber.given import NOW, POLICY, context, decision, in_review, nobody, rules, screened, told
+
+
+def policy(**changed: Any) -> Policy:
+    return POLICY.model_copy(update={"values": POLICY.values.model_copy(update=changed)})
+
+
+def outcome(case: Case | None = None, in_force: Policy = POLICY, now: datetime = NOW, **plan_changed: Any) -> list[str]:
+    """The rules that refuse the plan; none if it is approved exactly as it was stated."""
+    command = decision(plan_changed=plan_changed)
+    events = decide_in_house(case or in_review(), command, context(policy=in_force, now=now))
+    if isinstance(events[0], EligibilityApproved):
+        assert command.plan is not None
+        assert events[0].plan == command.plan.to_event()
+        return []
+    return rules(events)
+
+
+def warned(case: Case | None = None, **plan_changed: Any) -> tuple[str, ...]:
+    (approved,) = decide_in_house(case or in_review(), decision(plan_changed=plan_changed), context())
+    assert isinstance(approved, EligibilityApproved)
+    return approved.warnings
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "refused"),
+    [
+        (NOW - timedelta(seconds=1), True),
+        (NOW, True),
+        (NOW + timedelta(seconds=1), False),
+        (NOW + timedelta(days=90), False),
+        (NOW + timedelta(days=90, seconds=1), True),
+    ],
+)
+def test_r15_expiry_within_the_days_the_policy_gives(expires_at: datetime, refused: bool) -> None:
+    assert outcome(expires_at=expires_at) == (["R-15"] if refused else [])
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "refused"),
+    [(datetime(2026, 9, 2, 9, 0, tzinfo=UTC), False), (datetime(2026, 9, 2, 9, 0, 1, tzinfo=UTC), True)],
+)
+def test_r15_no_policy_reaches_beyond_six_months(expires_at: datetime, refused: bool) -> None:
+    assert outcome(in_force=policy(approval_valid_days=365), expires_at=expires_at) == (["R-15"] if refused else [])
+
+
+@pytest.mark.parametrize(
+    ("moment", "after"),
+    [
+        (datetime(2026, 8, 31, tzinfo=UTC), datetime(2027, 2, 28, tzinfo=UTC)),
+        (datetime(2027, 8, 31, tzinfo=UTC), datetime(2028, 2, 29, tzinfo=UTC)),
+        (datetime(2026, 6, 30, tzinfo=UTC), datetime(2026, 12, 30, tzinfo=UTC)),
+        (datetime(2026, 7, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_six_months_by_the_calendar(moment: datetime, after: datetime) -> None:
+    assert months_after(moment, 6) == after
+
+
+@given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001 - only the calendar matters
+def test_six_months_are_181_to_184_days(moment: datetime) -> None:
+    assert 180 <= (months_after(moment, 6) - moment).days <= 184
+
+
+@pytest.mark.parametrize(("low", "high", "refused"), [(100, 100, False), ("100.01", 100, True)])
+def test_r18_a_band_runs_upwards(low: Any, high: Any, refused: bool) -> None:
+    assert outcome(dose_mg_low=Decimal(low), dose_mg_high=Decimal(high)) == (["R-18"] if refused else [])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "refused"),
+    [(56, 56, False), (56, 84, False), (84, 84, False), (28, 56, True), (56, 85, True), ("56.5", 84, True), (84, 112, True)],
+)
+def test_r18_esketamine_in_the_doses_of_the_label(low: Any, high: Any, refused: bool) -> None:
+    changed: dict[str, Any] = {"route": "intranasal_esketamine", "dose_mg_low": Decimal(low), "dose_mg_high": Decimal(high)}
+    assert outcome(**changed) == (["R-18"] if refused else [])
+
+
+def test_r18_28_mg_esketamine_where_the_policy_says_so() -> None:
+    changed: dict[str, Any] = {"route": "intranasal_esketamine", "dose_mg_low": Decimal(28), "dose_mg_high": Decimal(56)}
+    assert outcome(in_force=policy(esketamine_doses_mg=(28, 56, 84)), **changed) == []
+
+
+@pytest.mark.parametrize("route", ["intravenous", "intramuscular"])
+@pytest.mark.parametrize(("per_kilogram", "refused"), [("2.0", False), ("2.01", True)])
+def test_r18_injections_stay_below_the_anaesthetic_range(route: str, per_kilogram: str, refused: bool) -> None:
+    changed: dict[str, Any] = {"route": route, "dose_mg_low": Decimal(30), "dose_mg_high": Decimal(60), "mg_per_kg_high": Decimal(per_kilogram)}
+    assert outcome(**changed) == (["R-18"] if refused else [])
+
+
+@pytest.mark.parametrize(("dose", "refused"), [("140", False), ("140.01", True)])
+def test_r18_the_milligrams_count_by_the_weight_at_screening(dose: str, refused: bool) -> None:
+    changed: dict[str, Any] = {"route": "intramuscular", "dose_mg_low": Decimal(30), "dose_mg_high": Decimal(dose), "mg_per_kg_high": Decimal("1.5")}
+    assert outcome(in_review(weight_kg=Decimal(70)), **changed) == (["R-18"] if refused else [])
+    assert outcome(in_review(weight_kg=None), **changed) == []
+
+
+def test_r18_swallowed_doses_have_no_injection_limit() -> None:
+    assert outcome(mg_per_kg_high=Decimal("5.0")) == []
+
+
+def test_every_broken_limit_is_recorded_and_nothing_is_trimmed() -> None:
+    command = decision(plan_changed={"dose_mg_low": Decimal(300), "expires_at": NOW + timedelta(days=400)})
+    events = decide_in_house(in_review(), command, context())
+    assert rules(events) == ["R-15", "R-18"]
+    assert all(isinstance(event, StepRefused) and event.step == "approve" and event.facts for event in events)
+
+
+@pytest.mark.parametrize(("doses", "warnings"), [(2, ()), (3, ("first-supply-above-policy",)), (12, ("first-supply-above-policy",))])
+def test_r17_a_large_first_supply_is_approved_with_a_warning(doses: int, warnings: tuple[str, ...]) -> None:
+    assert warned(doses=doses) == warnings
+
+
+def test_r17_a_later_supply_may_be_larger() -> None:
+    case = told(in_review(), decide_in_house(in_review(), decision(), context()))
+    case = told(case, opening(nobody)(case, screened(), context()))
+    (approved,) = decide_in_house(case, decision(request=2, plan_changed={"doses": 6}), context())
+    assert isinstance(approved, EligibilityApproved)
+    assert approved.warnings == ()
+
+
+@pytest.mark.parametrize(("dose", "warnings"), [("450", ()), ("450.01", ("sublingual-dose-above-usual",))])
+def test_r18_a_high_sublingual_dose_is_approved_with_a_warning(dose: str, warnings: tuple[str, ...]) -> None:
+    assert warned(dose_mg_high=Decimal(dose)) == warnings
+
+
+@pytest.mark.parametrize(
+    ("per_kilogram", "warnings"),
+    [
+        ("0.19", ("intravenous-dose-below-usual",)),
+        ("0.2", ()),
+        ("1.0", ()),
+        ("1.01", ("intravenous-dose-above-usual",)),
+        ("2.0", ("intravenous-dose-above-usual",)),
+    ],
+)
+def test_r18_an_unusual_infusion_is_approved_with_a_warning(per_kilogram: str, warnings: tuple[str, ...]) -> None:
+    changed: dict[str, Any] = {"route": "intravenous", "dose_mg_low": Decimal(10), "dose_mg_high": Decimal(35), "mg_per_kg_high": Decimal(per_kilogram)}
+    assert warned(**changed) == warnings
+
+
+@given(
+    route=st.sampled_from(["intravenous", "intramuscular"]),
+    dose=st.decimals(1, 900, places=2),
+    per_kilogram=st.decimals("0.01", 9, places=2),
+    weight=st.decimals(30, 250, places=2),
+)
+def test_r18_no_approved_injection_ever_exceeds_the_limit(route: str, dose: Decimal, per_kilogram: Decimal, weight: Decimal) -> None:
+    changed: dict[str, Any] = {"route": route, "dose_mg_low": dose, "dose_mg_high": dose, "mg_per_kg_high": per_kilogram}
+    approved = outcome(in_review(weight_kg=weight), **changed) == []
+    assert approved == (per_kilogram <= 2 and dose / weight <= 2)
