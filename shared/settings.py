@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     """On with Apache Kafka; the embedded broker refuses it."""
     kafka_fetch_max_wait_ms: int = 500
     """How long a fetch may wait; about 10 on the embedded broker, which answers only when the wait ends."""
+    kafka_session_timeout_ms: int = 10_000
+    """After this silence a consumer counts as gone; the embedded broker also makes each join wait for half of it."""
 
     issuer: str
     """The `iss` that access tokens must carry."""

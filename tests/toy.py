@@ -138,6 +138,7 @@ def settings_for(mongo_url: str, bootstrap: str, prefix: str, **changes: Any) ->
         "kafka_bootstrap": bootstrap,
         "kafka_idempotent_producer": False,
         "kafka_fetch_max_wait_ms": 10,
+        "kafka_session_timeout_ms": 1500,
         "topic_prefix": prefix,
         "issuer": "test",
         "jwks_url": "http://127.0.0.1:1/jwks.json",

@@ -27,20 +27,24 @@ def verify(as_json: AsJson = False, data: Data = DEFAULT_DATA) -> None:
         print(json.dumps(answer, indent=2))
     else:
         print(f"{'verified' if answer['verified'] else 'NOT VERIFIED'}: {answer['size']} entries, root {answer['root']}")
-        _print_gaps(answer["gaps"])
-    if not answer["verified"] or answer["gaps"]:
+        if answer.get("first_bad") is not None:
+            print(f"altered: entry {answer['first_bad']} is not what was recorded")
+        if answer.get("root_holds") is False:
+            print("altered: the entries do not give the root that was kept")
+        _print_gaps(answer)
+    if not answer["verified"]:
         raise typer.Exit(1)
 
 
 @app.command()
 def gaps(as_json: AsJson = False, data: Data = DEFAULT_DATA) -> None:
-    """Say which events the services have and the ledger lacks; any gap ends with exit code 1."""
-    found = asyncio.run(_verification(data))["gaps"]
+    """Say which events the services have and the ledger lacks; a gap, or a service that cannot be asked, ends with exit code 1."""
+    answer = asyncio.run(_verification(data))
     if as_json:
-        print(json.dumps({"gaps": found}, indent=2))
+        print(json.dumps({name: answer.get(name, []) for name in ("gaps", "unreachable")}, indent=2))
     else:
-        _print_gaps(found)
-    if found:
+        _print_gaps(answer)
+    if answer["gaps"] or answer.get("unreachable"):
         raise typer.Exit(1)
 
 
@@ -71,8 +75,8 @@ def events(
     for row in rows:
         table.add_row(*(str(row.get(column) or "") for column in columns))
     Console(soft_wrap=True).print(table)
-    following = answer.get("next") or answer.get("cursor")
-    if following:
+    following = answer.get("next")
+    if following is not None:
         print(f"more: --cursor {following}")
 
 
@@ -107,8 +111,10 @@ async def _export(file: Path | None, data: Path) -> None:
             target.close()
 
 
-def _print_gaps(found: list[Any]) -> None:
-    for gap in found:
+def _print_gaps(answer: dict[str, Any]) -> None:
+    for gap in answer["gaps"]:
         print(f"gap: {json.dumps(gap)}")
-    if not found:
+    for service in answer.get("unreachable", []):
+        print(f"not compared: {service} could not be asked what it has")
+    if not answer["gaps"] and not answer.get("unreachable"):
         print("no gaps")

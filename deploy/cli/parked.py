@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
@@ -73,14 +74,14 @@ async def _replay(service: str, ids: list[str] | None, data: Path) -> None:
         failed = 0
         for identifier in wanted:
             try:
-                await calls.post(service, f"/operations/parked/{identifier}/replay")
+                await calls.post(service, f"/operations/parked/{quote(identifier)}/replay")
             except StackError as error:
                 failed += 1
                 print(f"{identifier}: {error}")
             else:
-                print(f"{identifier}: replayed")
+                print(f"{identifier}: asked to be replayed, and in order what is parked behind it")
     if failed:
-        raise StackError(f"{failed} of {len(wanted)} were not replayed")
+        raise StackError(f"{failed} of {len(wanted)} could not be replayed")
     if not wanted:
         print("nothing is parked")
 
@@ -93,7 +94,7 @@ async def _refill(service: str, data: Path) -> None:
 
 async def _discard(service: str, identifier: str, reason: str, data: Path) -> None:
     async with calls_as("admin", data) as calls:
-        await calls.post(service, f"/operations/parked/{identifier}/discard", {"reason": reason})
+        await calls.post(service, f"/operations/parked/{quote(identifier)}/discard", {"reason": reason})
     print(f"{identifier}: discarded")
 
 

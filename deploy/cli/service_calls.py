@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from deploy.local.data import DataDirectory
 from deploy.local.failure import StackError
@@ -47,7 +48,7 @@ class ServiceCalls:
         headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A good answer; any other is raised in the service's own words."""
-        url = self.stack.url(service) + path
+        url = URL(self.stack.url(service) + path, encoded=True)
         try:
             async with self.session.request(method, url, params=query, json=body, headers=headers) as answer:
                 if not answer.ok:

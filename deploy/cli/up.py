@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,7 +30,9 @@ def up(
     from deploy.local.stack import LocalStack
 
     console = Console(highlight=False, soft_wrap=True)
-    failure = asyncio.run(_until_told_to_stop(LocalStack(data, port_base=port_base, care_clock=care_clock, say=console.print), console))
+    # What children log may look like markup.
+    stack = LocalStack(data, port_base=port_base, care_clock=care_clock, say=partial(console.print, markup=False))
+    failure = asyncio.run(_until_told_to_stop(stack, console))
     if failure is not None:
         raise failure
     console.print("everything has stopped")

@@ -19,7 +19,7 @@ from deploy.local.ports import free_port
 
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 JAVA_NEEDED = 17
-FETCH_PATIENCE = 300.0
+FETCH_PATIENCE = 100.0
 START_PATIENCE = 60.0
 
 
@@ -97,9 +97,10 @@ async def fetch_jars() -> Path:
             raise UnavailableError(f"Maven did not fetch Apache Kafka's jars: {' '.join(last)}")
         _put(draft, jars)
     except TimeoutError:
-        process.kill()
         raise UnavailableError("Maven did not fetch Apache Kafka's jars in time") from None
     finally:
+        if process.returncode is None:
+            process.kill()
         shutil.rmtree(draft, ignore_errors=True)
     return jars
 

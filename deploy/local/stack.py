@@ -154,6 +154,7 @@ class LocalStack:
             "KAFKA_BOOTSTRAP": self.running.kafka,
             "KAFKA_IDEMPOTENT_PRODUCER": "false",
             "KAFKA_FETCH_MAX_WAIT_MS": "10",
+            "KAFKA_SESSION_TIMEOUT_MS": "3000",
             "ISSUER": self.running.issuer,
             "JWKS_URL": self.running.jwks,
             "AUDIENCE": AUDIENCE,

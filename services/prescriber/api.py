@@ -33,6 +33,7 @@ def commands(partners: Partners, *, allow_loopback: bool) -> tuple[Command, ...]
             decide=decide_in_house,
             permission=Permission.DECIDE_ELIGIBILITY,
             summary="Decide a review that is assigned in-house",
+            waits_for_inbox=True,
         ),
         Command(
             path="/cases/{case}/clearances",
@@ -104,5 +105,6 @@ VIEWS = (
         permission=Permission.REVIEW_AS_PARTNER,
         render=show_review,
         summary="What the assigned partner needs to decide; each read is a recorded disclosure",
+        waits_for_inbox=True,
     ),
 )

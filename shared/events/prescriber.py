@@ -91,6 +91,21 @@ class ClearanceAnswered(EventData):
     answered_at: AwareDatetime
 
 
+class DecisionReceived(EventData):
+    """A partner's signed decision as it came in, beside what followed from it: proof that the partner, and not we, made it.
+
+    `decision_key` verifies `signature` (Standard Webhooks `v1a`) over `webhook_id.timestamp.body`.
+    """
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.DecisionReceived.v1"
+    partner: Slug
+    webhook_id: str
+    timestamp: int
+    signature: str
+    decision_key: str
+    body: str
+
+
 class EligibilityApproved(EventData):
     """A prescriber found the patient eligible and set the plan; every clearance is answered (R-14)."""
 
@@ -159,6 +174,7 @@ EVENTS: tuple[type[EventData], ...] = (
     ReviewOverdue,
     ClearanceRequested,
     ClearanceAnswered,
+    DecisionReceived,
     EligibilityApproved,
     EligibilityDeclined,
     ConsentWithdrawn,

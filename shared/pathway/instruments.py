@@ -129,7 +129,7 @@ def _require_answers_of(instrument: Instrument, answers: Answers) -> None:
         )
     for number, (answer, most) in enumerate(zip(answers, highest, strict=True), start=1):
         if answer is not None and not 0 <= answer <= most:
-            raise Refusal("answer-out-of-range", f"{instrument} item {number} is answered 0 to {most}.", rule=RULE[instrument])
+            raise Refusal("out-of-range", f"{instrument} item {number} is answered 0 to {most}.", rule=RULE[instrument])
 
 
 def _total(answers: Answers) -> int | None:

@@ -26,7 +26,7 @@ from shared.log.errors import ReceiptReused, StaleVersion, StoreUnavailable, Str
 from shared.log.store import is_transient
 from shared.pathway.refusal import Refusal
 from shared.service.definition import ServiceDefinition
-from shared.service.runtime import Extension, Runtime
+from shared.service.runtime import Background, Extension, Runtime
 from shared.service.tasks import Tasks
 from shared.settings import Settings
 from shared.telemetry.logs import configure_logs
@@ -53,19 +53,24 @@ def build_app(definition: ServiceDefinition, settings: Settings, extend: Extend 
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         traces = configure_traces(definition.name)
         await runtime.prepare()
+        for prepare in extension.prepare:
+            await prepare()
         if isinstance(runtime.clock, MovableCareClock):
-            tasks.start("care-clock", runtime.clock.follow)
+            tasks.start("care-clock", Background(runtime.clock.follow))
         if definition.publishes:
-            tasks.start("relay", runtime.make_relay(extension.followers).run)
+            relay = runtime.make_relay(extension.followers)
+            tasks.start("relay", Background(relay.run, relay.stop))
         if definition.reactions or extension.consumes is not None:
-            tasks.start("consumer", runtime.make_consumer(extension.consumes).run)
+            consumer = runtime.make_consumer(extension.consumes)
+            tasks.start("consumer", Background(consumer.run, consumer.stop))
         for name, work in extension.tasks.items():
             tasks.start(name, work)
         log.info("started", port=settings.port)
         try:
             yield
         finally:
-            await _drain(runtime, tasks)
+            await runtime.store.drain()
+            await tasks.stop(DRAIN_SECONDS)
             await client.close()
             if traces is not None:
                 await asyncio.to_thread(traces.shutdown)
@@ -92,15 +97,6 @@ def serve(app: FastAPI, settings: Settings) -> None:
         log_config=None,
         server_header=False,
     )
-
-
-async def _drain(runtime: Runtime, tasks: Tasks) -> None:
-    await runtime.store.drain()
-    if runtime.consumer is not None:
-        await runtime.consumer.stop()
-    if runtime.relay is not None:
-        await runtime.relay.stop()
-    await tasks.stop(DRAIN_SECONDS)
 
 
 def _add_routes(app: FastAPI, runtime: Runtime, extension: Extension, tasks: Tasks) -> None:

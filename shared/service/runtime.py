@@ -35,11 +35,22 @@ from shared.vault.mongo import MongoVault
 
 
 @dataclass(frozen=True, slots=True)
+class Background:
+    """A task that runs as long as the service. `stop` asks it to finish what is at hand; without, it is cancelled."""
+
+    run: Callable[[], Awaitable[None]]
+    stop: Callable[[], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Extension:
     """What a service adds to the frame: routes, owned background tasks, followers of its commits, work still to do."""
 
+    prepare: tuple[Callable[[], Awaitable[None]], ...] = ()
+    """Done before the first request and the first event."""
+
     routes: tuple[APIRouter, ...] = ()
-    tasks: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    tasks: Mapping[str, Background] = field(default_factory=dict)
     followers: tuple[Follower, ...] = ()
     pending: Mapping[str, Callable[[], Awaitable[int]]] = field(default_factory=dict)
     """Named counts of work under way, shown in /operations/progress; zero means settled."""

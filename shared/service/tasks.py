@@ -3,8 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
 
+from shared.service.runtime import Background
 from shared.telemetry.logs import Logger
 
 
@@ -13,30 +13,34 @@ class Tasks:
 
     def __init__(self, log: Logger) -> None:
         self._log = log
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[asyncio.Task[None], Background] = {}
         self._stopping = False
         self.failed: str | None = None
         """The name of the task that ended unasked."""
 
-    def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    def start(self, name: str, background: Background) -> None:
         """Start and own a task."""
 
         async def owned() -> None:
-            await work()
+            await background.run()
 
         task = asyncio.create_task(owned(), name=name)
+        self._tasks[task] = background
         task.add_done_callback(self._ended)
-        self._tasks[name] = task
 
     async def stop(self, finish_within_seconds: float) -> None:
-        """Give the tasks, which were asked to stop, a bounded time to finish; then cancel what still runs."""
+        """Ask every task to finish, within a bounded time; what cannot be asked, or is not done then, is cancelled."""
         self._stopping = True
-        if not self._tasks:
-            return
-        _, running = await asyncio.wait(self._tasks.values(), timeout=finish_within_seconds)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        for task, background in self._tasks.items():
+            if background.stop is None:
+                task.cancel()
+            else:
+                await background.stop()
+        if self._tasks:
+            _, running = await asyncio.wait(self._tasks, timeout=finish_within_seconds)
+            for task in running:
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()

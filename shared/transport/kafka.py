@@ -30,8 +30,8 @@ def make_consumer(settings: Settings, topics: list[str], group: str, **options: 
         auto_offset_reset="earliest",
         partition_assignment_strategy=(StickyPartitionAssignor,),
         fetch_max_wait_ms=settings.kafka_fetch_max_wait_ms,
-        session_timeout_ms=10_000,
-        heartbeat_interval_ms=3_000,
+        session_timeout_ms=settings.kafka_session_timeout_ms,
+        heartbeat_interval_ms=settings.kafka_session_timeout_ms // 3,
         metadata_max_age_ms=30_000,
         **options,
     )

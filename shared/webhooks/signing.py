@@ -140,6 +140,11 @@ class PrivateKey:
             raise MalformedKey("the public half does not belong to the private half")
         return private
 
+    @classmethod
+    def generate(cls) -> Self:
+        """Return a fresh private key."""
+        return cls(Ed25519PrivateKey.generate().private_bytes_raw())
+
     @property
     def public(self) -> PublicKey:
         """The key that verifies what this one signs."""
@@ -168,7 +173,7 @@ def is_webhook_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-def sign(webhook_id: str, at: datetime, body: bytes, keys: Sequence[SigningKey]) -> dict[HeaderName, str]:
+def sign(webhook_id: str, at: datetime, body: bytes, keys: Sequence[SigningKey]) -> dict[str, str]:
     """Return the three headers of one attempt, signed with each key (two of them while one is being replaced)."""
     timestamp = str(int(at.timestamp()))
     content = _content(webhook_id, timestamp, body)

@@ -20,6 +20,7 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from pymongo import AsyncMongoClient, WriteConcern
+from pymongo.errors import OperationFailure
 
 from deploy.local.children import Child, ChildDiedError, start_child, until_ready
 from deploy.local.data import DataDirectory
@@ -27,8 +28,10 @@ from deploy.local.failure import StackError
 from deploy.local.issuer import ISSUER, Issuer
 from deploy.local.mongod import Mongod, start_mongod
 from deploy.local.ports import free_port, is_free
+from deploy.local.restarts import Restarts
 from deploy.local.running import RunningStack
 from deploy.local.stack import LocalStack
+from deploy.replica_set import prepare
 from deploy.topics import create_topics
 from tests.conftest import PrivateBroker
 
@@ -76,6 +79,17 @@ async def test_a_change_stream_resumes_after_a_move_to_another_port(tmp_path: Pa
 async def test_a_mongod_that_cannot_start_says_why(mongod: Mongod, tmp_path: Path) -> None:
     with pytest.raises(ChildDiedError, match=r"mongod ended with exit code \d+\n(.*\n)*.*[Aa]ddress already in use"):
         await start_mongod(tmp_path / "data", tmp_path / "log", mongod.port)
+
+
+async def test_a_prepared_server_knows_its_user_by_the_last_password(mongod: Mongod) -> None:
+    for password in ("first", "second"):
+        await prepare(mongod.url, f"127.0.0.1:{mongod.port}", "kept_user", password, ["kept"])
+    as_user = mongod.url.replace("mongodb://", "mongodb://kept_user:{}@") + "&authSource=admin"
+    async with AsyncMongoClient[dict[str, Any]](as_user.format("second")) as client:
+        await client["kept"].notes.find_one()
+    async with AsyncMongoClient[dict[str, Any]](as_user.format("first")) as client:
+        with pytest.raises(OperationFailure, match="Authentication failed"):
+            await client["kept"].notes.find_one()
 
 
 async def topics_of(bootstrap: str) -> set[str]:
@@ -264,6 +278,11 @@ def test_the_issuer_keeps_one_key_that_only_its_owner_may_read(tmp_path: Path) -
     assert again.public_keys() == first.public_keys()
     assert again.port == 23_456
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_child_that_dies_again_and_again_is_given_up() -> None:
+    restarts = Restarts()
+    assert [restarts.pause() for _ in range(6)] == [0.2, 0.4, 0.8, 1.6, 3.2, None]
 
 
 STAND_IN = """

@@ -38,7 +38,7 @@ class Chart:
 
     def ever(self, item: str) -> tuple[str, ...]:
         """Codes that ever affirmed the item; a later "no" takes nothing back, so intake cannot argue an exclusion away."""
-        return _codes(fact for fact in self.facts if item_of(fact) == item and _affirms(fact))
+        return _codes(fact for fact in self.facts if item_of(fact) == item and affirms(fact))
 
     def now(self, item: str) -> tuple[str, ...]:
         """Codes that affirm the item today, by the last word on each code."""
@@ -84,6 +84,11 @@ def item_of(fact: Fact) -> str | None:
     return None if code is None else code.item
 
 
+def affirms(fact: Fact) -> bool:
+    """A condition in the chart affirms even when it is over; a statement only if it is a yes, or was one until it ended."""
+    return fact.kind != "statement" or fact.active or fact.ended is not None
+
+
 def age_on(day: date, birth_date: date) -> int:
     """Return full years; who was born on 29 February has the birthday on 1 March in common years."""
     return day.year - birth_date.year - ((day.month, day.day) < (birth_date.month, birth_date.day))
@@ -92,11 +97,6 @@ def age_on(day: date, birth_date: date) -> int:
 def latest_day(now: datetime) -> date:
     """Return the date that has begun somewhere on Earth (UTC+14): a later one lies in the future everywhere."""
     return (now.astimezone(UTC) + timedelta(hours=14)).date()
-
-
-def _affirms(fact: Fact) -> bool:
-    """A condition in the chart affirms even when it is over; a statement only if it is a yes, or was one until it ended."""
-    return fact.kind != "statement" or fact.active or fact.ended is not None
 
 
 def _codes(facts: Iterable[Fact]) -> tuple[str, ...]:

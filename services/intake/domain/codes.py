@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Literal
 
 System = Literal["snomed", "rxnorm", "loinc", "kapcare"]
-Substance = ("alcohol_use_disorder", "opioid_use_disorder", "other_substance_use_disorder")
-"""Items that R-05 dates."""
+SUBSTANCE_USE_DISORDERS = ("alcohol_use_disorder", "opioid_use_disorder", "other_substance_use_disorder")
+"""Items that defer by their dates (R-05)."""
 SOBER_SINCE = "sober_since"
 """A dated statement: the first day without alcohol or drugs (R-05)."""
 
@@ -128,7 +128,7 @@ CONDITIONS: Mapping[tuple[str, str], Code] = {
         Code("snomed", "75544000", "opioid_use_disorder", "Opioid dependence", "value sets"),
         Code("snomed", "6525002", "other_substance_use_disorder", "Dependent drug abuse", "synthea"),
         Code("snomed", "361055000", "other_substance_use_disorder", "Misuses drugs", "synthea"),
-        Code("snomed", "66214007", "other_substance_use_disorder", "Substance abuse", "value sets"),
+        Code("snomed", "66214007", "other_substance_use_disorder", "SUBSTANCE_USE_DISORDERS abuse", "value sets"),
         Code("snomed", "191816009", "other_substance_use_disorder", "Drug dependence", "value sets"),
         Code("snomed", "31956009", "other_substance_use_disorder", "Cocaine dependence", "value sets"),
         Code("snomed", "85005007", "other_substance_use_disorder", "Cannabis dependence", "value sets"),

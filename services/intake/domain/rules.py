@@ -9,8 +9,8 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
-from services.intake.domain.chart import Chart, Measured, item_of
-from services.intake.domain.codes import BODY_MASS_INDEX, DAST10, DIASTOLIC, HEIGHT, SYSTOLIC, WEIGHT, Substance
+from services.intake.domain.chart import Chart, Measured, affirms, item_of
+from services.intake.domain.codes import BODY_MASS_INDEX, DAST10, DIASTOLIC, HEIGHT, SUBSTANCE_USE_DISORDERS, SYSTOLIC, WEIGHT
 from shared.events.clinical import Fact, Finding
 from shared.pathway.instruments import POSITIVE, PROVISIONAL_PTSD, risk_of
 
@@ -28,9 +28,7 @@ def r01_minimum_age(chart: Chart) -> Findings:
 def r02_absolute_contraindications(chart: Chart) -> Findings:
     """R-02: the contraindications of the Spravato label, past ones included. Intake cannot override them."""
     items = ("ketamine_hypersensitivity", "aneurysmal_vascular_disease", "arteriovenous_malformation", "intracerebral_haemorrhage")
-    return tuple(
-        Finding(item=item, weight="absolute", rule="R-02", because=because) for item in items if (because := chart.ever(item))
-    )
+    return tuple(Finding(item=item, weight="absolute", rule="R-02", because=because) for item in items if (because := chart.ever(item)))
 
 
 def r03_psychosis_and_mania(chart: Chart) -> Findings:
@@ -65,10 +63,10 @@ def r05_substance_use(chart: Chart) -> Findings:
     uncontrolled = chart.now("uncontrolled_substance_use")
     if uncontrolled:
         return (Finding(item="uncontrolled_substance_use", weight="absolute", rule="R-05", because=uncontrolled),)
-    because = tuple(code for item in Substance for code in chart.ever(item))
+    because = tuple(code for item in SUBSTANCE_USE_DISORDERS for code in chart.ever(item))
     if not because:
         return ()
-    disorders = [fact for fact in chart.last_words() if item_of(fact) in Substance and _was_so(fact)]
+    disorders = [fact for fact in chart.last_words() if item_of(fact) in SUBSTANCE_USE_DISORDERS and affirms(fact)]
     days = [_add_months(_last_day(chart, fact), chart.policy.substance_use_disorder_months) for fact in disorders]
     sober_since = chart.sober_since()
     if sober_since is not None:
@@ -135,9 +133,7 @@ def r12_alcohol_and_drugs(chart: Chart) -> Findings:
     audit_c, dast10 = chart.scored.get("audit-c"), chart.latest(DAST10)
     drinking = audit_c is not None and POSITIVE in audit_c.flags
     drugs = dast10 is not None and dast10.value >= chart.policy.dast10_review
-    return (_review("alcohol", "R-12", "audit-c") if drinking else ()) + (
-        _review("drugs", "R-12", DAST10.loinc) if drugs else ()
-    )
+    return (_review("alcohol", "R-12", "audit-c") if drinking else ()) + (_review("drugs", "R-12", DAST10.loinc) if drugs else ())
 
 
 def r34_medications_to_consider(chart: Chart) -> Findings:
@@ -179,10 +175,6 @@ def _to_clear(item: str, because: tuple[str, ...]) -> Finding:
 
 def _review(item: str, rule: str, because: str) -> Findings:
     return (Finding(item=item, weight="review", rule=rule, because=(because,)),)
-
-
-def _was_so(fact: Fact) -> bool:
-    return fact.kind != "statement" or fact.active or fact.ended is not None
 
 
 def _last_day(chart: Chart, fact: Fact) -> date:

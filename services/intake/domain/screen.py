@@ -1,7 +1,7 @@
 """Completing the screening: what must be there, what refuses it, and what the rules make of the case."""
 
 from decimal import Decimal
-from typing import get_args
+from typing import Literal, get_args
 
 from services.intake.domain.chart import Chart
 from services.intake.domain.codes import WEIGHT
@@ -14,6 +14,9 @@ from shared.pathway.context import Context
 from shared.pathway.instruments import UNSCORED, score
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
+
+SCOPES: tuple[Literal["treatment", "disclosure_to_prescriber"], ...] = ("treatment", "disclosure_to_prescriber")
+"""What the consent must cover before the case goes to a prescriber (R-20)."""
 
 
 class CompleteScreening(Request):
@@ -67,7 +70,7 @@ def _require_open(case: Case, context: Context) -> None:
 
 def _refused(case: Case, context: Context) -> intake.StepRefused | None:
     """Return the recorded refusal of a rule: consent and holds first, then suicide risk."""
-    for scope in ("treatment", "disclosure_to_prescriber"):
+    for scope in SCOPES:
         try:
             case.stops.require_clear(scope)
         except Refusal as stopped:
@@ -75,7 +78,9 @@ def _refused(case: Case, context: Context) -> intake.StepRefused | None:
             return _refusal(rule, stopped.detail, {"stop": stopped.slug, "scope": scope}, context)
     risk = case.answers_to("c-ssrs")
     if risk is not None and risk.band == "high":
-        return _refusal("R-10", "The last C-SSRS screener shows a high risk.", {"c-ssrs": "high"}, context)
+        return _refusal(
+            "R-10", "The last C-SSRS screener shows a high risk; a later one must show it lower first.", {"c-ssrs": "high"}, context
+        )
     if case.screener_due:
         return _refusal("R-08", "PHQ-9 item 9 is positive: the C-SSRS screener must be answered first.", {"c-ssrs": "missing"}, context)
     if risk is not None and risk.band == UNSCORED:

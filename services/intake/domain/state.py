@@ -1,7 +1,7 @@
 """The case as intake knows it, and how each event changes it. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Literal
 
@@ -71,15 +71,13 @@ class Case:
     referral: Referral | None = None
     facts: tuple[Fact, ...] = ()
     """All facts in the order they came; none is ever dropped."""
-    stated: bool = False
-    """Whether the questionnaire was answered at all."""
     answered: tuple[Answered, ...] = ()
     """The latest answers to each instrument."""
     item9_positive_at: datetime | None = None
     risk_screened_at: datetime | None = None
     """When the C-SSRS screener was last answered so that it could be scored."""
     outcome: Outcome | None = None
-    stops: Stops = Stops()
+    stops: Stops = field(default_factory=Stops)
     refused: RefusedStep | None = None
     simulated: bool = False
 
@@ -144,7 +142,7 @@ def evolve(case: Case, event: EventData) -> Case:
         case intake.PatientReferred():
             return _referred(case, event)
         case intake.FactsStated():
-            return replace(case, facts=case.facts + event.facts, stated=True, simulated=case.simulated or event.simulated)
+            return replace(case, facts=case.facts + event.facts, simulated=case.simulated or event.simulated)
         case intake.InstrumentAnswered():
             return _answered(case, event)
         case intake.ScreeningCompleted():

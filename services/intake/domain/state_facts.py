@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from services.intake.domain import rules
-from services.intake.domain.chart import Chart, latest_day
-from services.intake.domain.codes import CONDITIONS, MEASURES, MEDICATIONS, QUESTIONS, SOBER_SINCE, Measure
-from services.intake.domain.state import Case, Referral
+from services.intake.domain.chart import latest_day
+from services.intake.domain.codes import CONDITIONS, DAST10, MEASURES, MEDICATIONS, QUESTIONS, SOBER_SINCE, Measure
+from services.intake.domain.rules import excluding, findings
+from services.intake.domain.screen import chart_of
+from services.intake.domain.state import Case, Referral, evolve
 from shared.events import intake
 from shared.events.base import EventData, Slug
 from shared.events.clinical import Fact
@@ -25,6 +26,9 @@ SYSTEMS: Mapping[str, tuple[str, ...]] = {
     "statement": ("kapcare",),
 }
 """Which code systems each kind of fact is stated in; a condition in RxNorm is an allergy to that substance."""
+
+KEPT = Decimal("0.0001")
+"""Measured values are kept to four decimals, so that rounding brings none down to a limit it is above."""
 
 
 class StatedFact(Request):
@@ -44,7 +48,7 @@ class StatedFact(Request):
 class StateFacts(Request):
     """Yes or no to items of the questionnaire, and dated or measured facts beside them."""
 
-    answers: Annotated[dict[Slug, bool], Field(max_length=100)] = {}
+    answers: Annotated[dict[Slug, bool], Field(default_factory=dict, max_length=100)]
     facts: Annotated[tuple[StatedFact, ...], Field(max_length=200)] = ()
     simulated: bool = False
 
@@ -54,21 +58,19 @@ def state_facts(case: Case, command: StateFacts, context: Context) -> list[Event
     referral = case.require_referral()
     facts = (*answers_as_facts(command.answers), *facts_as_stated(command.facts, context.now))
     if not facts:
-        raise Refusal("nothing-stated", "State at least one answer or fact.")
-    events: list[EventData] = [intake.FactsStated(facts=facts, simulated=command.simulated)]
-    if case.outcome is not None and case.outcome.kind == "completed":
-        events.extend(_hold_if_excluding(referral, facts, context))
-    return events
+        raise Refusal("malformed", "State at least one answer or fact.")
+    stated = intake.FactsStated(facts=facts, simulated=command.simulated)
+    if case.outcome is None or case.outcome.kind != "completed":
+        return [stated]
+    return [stated, *_hold_if_excluding(case, stated, referral, context)]
 
 
 def answers_as_facts(answers: Mapping[str, bool]) -> tuple[Fact, ...]:
     """Return the answers to the questionnaire as statements; raise Refusal for an item it does not have."""
     for item in answers:
         if item not in QUESTIONS:
-            raise Refusal("unknown-statement", "An answer names an item that the questionnaire does not have.")
-    return tuple(
-        Fact(kind="statement", system="kapcare", code=item, label=QUESTIONS[item], active=yes) for item, yes in answers.items()
-    )
+            raise Refusal("malformed", "An answer names an item that the questionnaire does not have.")
+    return tuple(Fact(kind="statement", system="kapcare", code=item, label=QUESTIONS[item], active=yes) for item, yes in answers.items())
 
 
 def facts_as_stated(stated: Iterable[StatedFact], now: datetime) -> tuple[Fact, ...]:
@@ -82,12 +84,12 @@ def in_kept_unit(measure: Measure, value: Decimal, unit: str | None) -> Decimal 
     if factor is None or not value.is_finite():
         return None
     kept = value * factor
-    return kept.quantize(Decimal("0.0001")).normalize() + 0 if measure.lowest <= kept <= measure.highest else None
+    return kept.quantize(KEPT) if measure.lowest <= kept <= measure.highest else None
 
 
 def _fact(stated: StatedFact, path: str, now: datetime) -> Fact:
     if stated.system not in SYSTEMS[stated.kind]:
-        raise Refusal("wrong-code-system", f"{path}.system: a {stated.kind} is stated in {' or '.join(SYSTEMS[stated.kind])}.")
+        raise Refusal("malformed", f"{path}.system: a {stated.kind} is stated in {' or '.join(SYSTEMS[stated.kind])}.")
     for name, day in (("on", stated.on), ("ended", stated.ended)):
         if day is not None and day > latest_day(now):
             raise Refusal("time-in-the-future", f"{path}.{name} lies in the future.")
@@ -108,21 +110,21 @@ def _fact(stated: StatedFact, path: str, now: datetime) -> Fact:
 
 def _require_known_statement(stated: StatedFact, path: str) -> None:
     if stated.code not in QUESTIONS and stated.code != SOBER_SINCE:
-        raise Refusal("unknown-statement", f"{path}.code names an item that the questionnaire does not have.")
+        raise Refusal("malformed", f"{path}.code names an item that the questionnaire does not have.")
     if stated.code == SOBER_SINCE and stated.on is None:
-        raise Refusal("day-missing", f"{path}.on: {SOBER_SINCE} needs the day.", rule="R-05")
+        raise Refusal("malformed", f"{path}.on: {SOBER_SINCE} needs the day.", rule="R-05")
 
 
 def _observation(stated: StatedFact, path: str, now: datetime) -> Fact:
     measure = MEASURES.get(stated.code)
     if measure is None:
-        raise Refusal("unknown-observation", f"{path}.code is no observation that screening uses.")
+        raise Refusal("malformed", f"{path}.code is no observation that screening uses.")
     kept = None if stated.value is None else in_kept_unit(measure, stated.value, stated.unit)
     if kept is None:
         raise Refusal(
-            "value-out-of-range",
+            "out-of-range",
             f"{path}.value: {measure.name} is {measure.lowest} to {measure.highest} {measure.unit}, or in another unit that is read.",
-            rule="R-12" if measure.loinc == "82667-7" else "R-06",
+            rule="R-12" if measure is DAST10 else "R-06",
         )
     day = stated.on or now.date()
     return Fact(kind="observation", code=stated.code, system="loinc", label=measure.name, value=kept, unit=measure.unit, on=day)
@@ -135,19 +137,14 @@ def _display(stated: StatedFact) -> str:
     return stated.code if code is None else code.display
 
 
-def _hold_if_excluding(referral: Referral, facts: tuple[Fact, ...], context: Context) -> list[EventData]:
-    chart = Chart(
-        today=context.now.date(),
-        birth_date=referral.birth_date,
-        sex=referral.sex,
-        facts=facts,
-        scored={},
-        policy=context.policy.values,
-    )
-    items = [finding.item for finding in rules.excluding(rules.findings(chart)) if finding.rule != "R-01"]
+def _hold_if_excluding(case: Case, stated: intake.FactsStated, referral: Referral, context: Context) -> list[EventData]:
+    before = _excluding_items(case, referral, context)
+    items = [item for item in _excluding_items(evolve(case, stated), referral, context) if item not in before]
     if not items:
         return []
     note = f"Stated after the screening was completed: {', '.join(items)}."
-    return [
-        intake.SafetyHoldPlaced(hold=context.new_id("hold"), reason="clinical_concern", note=note, placed_at=context.now)
-    ]
+    return [intake.SafetyHoldPlaced(hold=context.new_id("hold"), reason="clinical_concern", note=note, placed_at=context.now)]
+
+
+def _excluding_items(case: Case, referral: Referral, context: Context) -> list[str]:
+    return [finding.item for finding in excluding(findings(chart_of(case, referral, context)))]

@@ -100,13 +100,23 @@ def test_r18_28_mg_esketamine_where_the_policy_says_so() -> None:
 @pytest.mark.parametrize("route", ["intravenous", "intramuscular"])
 @pytest.mark.parametrize(("per_kilogram", "refused"), [("2.0", False), ("2.01", True)])
 def test_r18_injections_stay_below_the_anaesthetic_range(route: str, per_kilogram: str, refused: bool) -> None:
-    changed: dict[str, Any] = {"route": route, "dose_mg_low": Decimal(30), "dose_mg_high": Decimal(60), "mg_per_kg_high": Decimal(per_kilogram)}
+    changed: dict[str, Any] = {
+        "route": route,
+        "dose_mg_low": Decimal(30),
+        "dose_mg_high": Decimal(60),
+        "mg_per_kg_high": Decimal(per_kilogram),
+    }
     assert outcome(**changed) == (["R-18"] if refused else [])
 
 
 @pytest.mark.parametrize(("dose", "refused"), [("140", False), ("140.01", True)])
 def test_r18_the_milligrams_count_by_the_weight_at_screening(dose: str, refused: bool) -> None:
-    changed: dict[str, Any] = {"route": "intramuscular", "dose_mg_low": Decimal(30), "dose_mg_high": Decimal(dose), "mg_per_kg_high": Decimal("1.5")}
+    changed: dict[str, Any] = {
+        "route": "intramuscular",
+        "dose_mg_low": Decimal(30),
+        "dose_mg_high": Decimal(dose),
+        "mg_per_kg_high": Decimal("1.5"),
+    }
     assert outcome(in_review(weight_kg=Decimal(70)), **changed) == (["R-18"] if refused else [])
     assert outcome(in_review(weight_kg=None), **changed) == []
 
@@ -151,7 +161,12 @@ def test_r18_a_high_sublingual_dose_is_approved_with_a_warning(dose: str, warnin
     ],
 )
 def test_r18_an_unusual_infusion_is_approved_with_a_warning(per_kilogram: str, warnings: tuple[str, ...]) -> None:
-    changed: dict[str, Any] = {"route": "intravenous", "dose_mg_low": Decimal(10), "dose_mg_high": Decimal(35), "mg_per_kg_high": Decimal(per_kilogram)}
+    changed: dict[str, Any] = {
+        "route": "intravenous",
+        "dose_mg_low": Decimal(10),
+        "dose_mg_high": Decimal(35),
+        "mg_per_kg_high": Decimal(per_kilogram),
+    }
     assert warned(**changed) == warnings
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: kapcare beside what bare parts allow and beside what most would build, in one run on one machine."""

@@ -1,0 +1,107 @@
+"""Routes: which request leads to which decision, and what of a case is shown. No rules."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from services.intake.domain.answer import AnswerInstrument, answer_instrument
+from services.intake.domain.codes import QUESTIONS
+from services.intake.domain.consent import STOP, GiveConsent, give_consent
+from services.intake.domain.fhir import identify
+from services.intake.domain.refer import ReferBundle, ReferPatient, refer_bundle, refer_patient
+from services.intake.domain.screen import CompleteScreening, complete_screening
+from services.intake.domain.state import Case
+from services.intake.domain.state_facts import StateFacts, state_facts
+from shared.access.decide import Permission
+from shared.pathway.instrument_items import FORMS
+from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
+from shared.service.definition import Command, Origin, View
+
+Pseudonymise = Callable[[str], str]
+
+
+def _origin(body: ReferPatient, pseudonymise: Pseudonymise) -> Origin:
+    return Origin(body.clinic, pseudonymise(f"{body.patient.system}|{body.patient.value}"))
+
+
+def _origin_of_bundle(body: ReferBundle, pseudonymise: Pseudonymise) -> Origin:
+    system, value = identify(body.bundle)
+    return Origin(body.clinic, pseudonymise(f"{system}|{value}"))
+
+
+COMMANDS = (
+    Command("/cases", ReferPatient, refer_patient, Permission.REFER, "Refer a patient", begins=_origin),
+    Command("/referrals/fhir", ReferBundle, refer_bundle, Permission.REFER, "Refer a FHIR R4 bundle", begins=_origin_of_bundle),
+    Command("/cases/{case}/statements", StateFacts, state_facts, Permission.SCREEN, "State answers to the questionnaire, or facts"),
+    Command("/cases/{case}/consents", GiveConsent, give_consent, Permission.CONSENT, "Record that the patient consented"),
+    Command(
+        "/cases/{case}/consent-withdrawal", WithdrawConsent, STOP.withdraw, Permission.STOP, "Record that the patient withdrew consent"
+    ),
+    Command("/cases/{case}/holds", PlaceHold, STOP.place, Permission.STOP, "Place a safety hold"),
+    Command("/cases/{case}/holds/lift", LiftHold, STOP.lift, Permission.LIFT_HOLD, "Lift a safety hold with a reason"),
+    Command("/cases/{case}/instruments", AnswerInstrument, answer_instrument, Permission.SCREEN, "Answer an instrument item by item"),
+    Command("/cases/{case}/screening", CompleteScreening, complete_screening, Permission.SCREEN, "Complete the screening"),
+)
+
+
+def show_case(case: Case) -> dict[str, Any]:
+    """Show the case to those who screen the patient."""
+    return {
+        "status": case.status,
+        "indication": None if case.referral is None else case.referral.indication,
+        "route": None if case.referral is None else case.referral.route,
+        "simulated": case.simulated,
+        "consent": {
+            "in_force": case.stops.consented,
+            "version": case.stops.consent_version,
+            "scopes": sorted(case.stops.consent_scopes),
+        },
+        "holds": sorted(case.stops.holds),
+        "scores": [
+            {
+                "instrument": each.instrument,
+                "total": each.total,
+                "band": each.band,
+                "flags": list(each.flags),
+                "answered_at": each.answered_at.isoformat(),
+            }
+            for each in case.answered
+        ],
+        "still_needed": {
+            "instruments": [*case.unscored, *(("c-ssrs",) if case.screener_due else ())],
+            "answers": list(case.unanswered),
+        },
+        "screening": _show_outcome(case),
+        "refused": None if case.refused is None else {"rule": case.refused.rule, "detail": case.refused.detail},
+    }
+
+
+def _show_outcome(case: Case) -> dict[str, Any] | None:
+    if case.outcome is None:
+        return None
+    until = case.outcome.deferred_until
+    return {
+        "outcome": case.outcome.kind,
+        "at": case.outcome.at.isoformat(),
+        "deferred_until": None if until is None else until.isoformat(),
+        "findings": [finding.model_dump(mode="json") for finding in case.outcome.findings],
+        "policy_version": case.outcome.policy_version,
+    }
+
+
+VIEWS = (View("/cases/{case}", Permission.READ_CASE, show_case, "Show the case"),)
+
+STATIC: Mapping[str, Any] = {
+    "/instruments": {
+        name: {
+            "title": form.title,
+            "stem": form.stem,
+            "items": list(form.items),
+            "choices": [list(words) for words in form.choices],
+            "highest": list(form.highest),
+            "licence": form.licence,
+        }
+        for name, form in FORMS.items()
+    },
+    "/questionnaire": dict(QUESTIONS),
+}
+"""What the forms ask, the same for every patient."""

@@ -1,0 +1,28 @@
+"""The composition root of intake."""
+
+from fastapi import FastAPI
+
+import services.intake
+from services.intake.api import COMMANDS, VIEWS
+from services.intake.domain.state import Case, evolve
+from services.intake.reactions import REACTIONS
+from shared.events.intake import EVENTS
+from shared.service.app import build_app
+from shared.service.definition import ServiceDefinition, StreamKind
+from shared.settings import Settings
+
+DEFINITION = ServiceDefinition(
+    name="intake",
+    title="Intake: referral, consent, instruments, screening",
+    description=services.intake.__doc__ or "",
+    publishes=EVENTS,
+    kinds=(StreamKind("case", Case(), evolve),),
+    commands=COMMANDS,
+    views=VIEWS,
+    reactions=REACTIONS,
+)
+
+
+def build(settings: Settings) -> FastAPI:
+    """Return the service as an ASGI application."""
+    return build_app(DEFINITION, settings)

@@ -1,0 +1,231 @@
+"""Reading a FHIR R4 bundle: one patient, and the conditions, allergies, medications and observations that screening uses.
+
+What intake does not use is passed over. What it would use but cannot read is refused with its path; a value is never
+repeated. Only facts in the table of codes are kept, and every active medication: the least that screening needs.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from services.intake.domain.codes import CONDITIONS, MEASURES, MEDICATIONS, Measure
+from services.intake.domain.fhir_element import SYSTEM_NAMES, Element, read_codings, read_day, unreadable
+from services.intake.domain.state_facts import in_kept_unit
+from shared.events.clinical import Fact, Sex
+from shared.pathway.refusal import Refusal
+
+SEXES: Mapping[str, Sex] = {"male": "male", "female": "female"}
+NOT_SO = ("entered-in-error", "refuted")
+OVER = ("inactive", "remission", "resolved")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBundle:
+    """What a bundle says of its patient."""
+
+    birth_date: date
+    sex: Sex
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A value of a measure as it stands in the bundle."""
+
+    measure: Measure
+    quantity: Element
+    on: date | None
+
+
+def identify(bundle: Mapping[str, Any]) -> tuple[str, str]:
+    """Return system and value of the patient's first complete identifier, or else of the resource id."""
+    _, patient = _patient(_entries(bundle))
+    for identifier in patient.list_of("identifier"):
+        system, value = identifier.get("system"), identifier.get("value")
+        if system is not None and value is not None:
+            return system.text(), value.text()
+    return "Patient.id", patient.need("id").text()
+
+
+def read_bundle(bundle: Mapping[str, Any], today: date) -> ReadBundle:
+    """Read the bundle; raise Refusal naming the path of what is missing or cannot be."""
+    entries = _entries(bundle)
+    full_url, patient = _patient(entries)
+    if patient.get("deceasedDateTime") is not None or patient.value("deceasedBoolean") is True:
+        raise Refusal("patient-deceased", f"{patient.path}: the patient is recorded as deceased.")
+    birth_date = patient.need("birthDate").whole_day()
+    conditions: list[Fact] = []
+    medications: list[Fact] = []
+    readings: list[_Reading] = []
+    for _, resource in entries:
+        match resource.value("resourceType"):
+            case "Condition":
+                _require_subject(resource, "subject", full_url, patient)
+                conditions.extend(_condition(resource, today))
+            case "AllergyIntolerance":
+                _require_subject(resource, "patient", full_url, patient)
+                conditions.extend(_condition(resource, today))
+            case "MedicationRequest":
+                _require_subject(resource, "subject", full_url, patient)
+                medications.extend(_medication(resource, entries, today))
+            case "Observation":
+                _require_subject(resource, "subject", full_url, patient)
+                readings.extend(_readings(resource, today))
+            case _:
+                pass
+    facts = (*_gravest(conditions), *_once(medications), *_latest(readings))
+    gender = patient.get("gender")
+    return ReadBundle(birth_date, "unknown" if gender is None else SEXES.get(gender.text(), "unknown"), facts)
+
+
+def _entries(bundle: Mapping[str, Any]) -> tuple[tuple[str | None, Element], ...]:
+    """Return full URL and resource of each entry that has a resource."""
+    root = Element(bundle, "")
+    if root.value("resourceType") != "Bundle":
+        raise Refusal("not-a-bundle", "resourceType is not Bundle.")
+    root.need("entry")
+    entries = [(entry.value("fullUrl"), resource) for entry in root.list_of("entry") if (resource := entry.get("resource")) is not None]
+    for _, resource in entries:
+        resource.need("resourceType").text()
+    return tuple((full_url if isinstance(full_url, str) else None, resource) for full_url, resource in entries)
+
+
+def _patient(entries: tuple[tuple[str | None, Element], ...]) -> tuple[str | None, Element]:
+    patients = [(full_url, resource) for full_url, resource in entries if resource.value("resourceType") == "Patient"]
+    if not patients:
+        raise Refusal("malformed", "entry: no Patient resource.")
+    if len(patients) > 1:
+        raise Refusal("malformed", f"{patients[1][1].path}: a second Patient resource.")
+    return patients[0]
+
+
+def _require_subject(resource: Element, name: str, full_url: str | None, patient: Element) -> None:
+    """Refuse what is said of someone else: a fact must never reach the wrong patient's case."""
+    subject = resource.get(name)
+    reference = None if subject is None else subject.get("reference")
+    if reference is None:
+        return
+    stated, identity = reference.text(), patient.value("id")
+    if stated == full_url or (isinstance(identity, str) and stated in (f"Patient/{identity}", f"urn:uuid:{identity}")):
+        return
+    if isinstance(identity, str) and stated.endswith(f"/Patient/{identity}"):
+        return
+    raise Refusal("malformed", f"{reference.path} is not the patient of the bundle.")
+
+
+def _condition(resource: Element, today: date) -> Iterator[Fact]:
+    """Read a condition, or an allergy as the condition of being allergic to its substance."""
+    codings = read_codings(resource.need("code"), ("snomed", "rxnorm"))
+    if _status(resource, "verificationStatus") in NOT_SO:
+        return
+    ended = read_day(resource, ("abatementDateTime",), today, last=True)
+    status = _status(resource, "clinicalStatus")
+    over = status in OVER or (status is None and any(name.startswith("abatement") for name in resource.names()))
+    on = read_day(resource, ("onsetDateTime", "recordedDate"), today)
+    for system, code in codings:
+        known = CONDITIONS.get((system, code))
+        if known is not None:
+            yield Fact(
+                kind="condition",
+                code=code,
+                system=known.system,
+                label=known.display,
+                active=not over,
+                on=on,
+                ended=ended if over else None,
+            )
+
+
+def _medication(resource: Element, entries: tuple[tuple[str | None, Element], ...], today: date) -> Iterator[Fact]:
+    status = resource.need("status").text()
+    concept = resource.get("medicationCodeableConcept") or _referenced_medication(resource, entries)
+    codings = read_codings(concept, ("rxnorm",))
+    on = read_day(resource, ("authoredOn",), today)
+    taken = status in ("active", "on-hold", "unknown") and resource.value("doNotPerform") is not True
+    if taken:
+        system, code = next((coding for coding in codings if coding in MEDICATIONS), codings[0])
+        label = concept.display_of(SYSTEM_NAMES[system], code) or f"RxNorm {code}"
+        yield Fact(kind="medication", code=code, system="rxnorm", label=label, on=on)
+
+
+def _referenced_medication(resource: Element, entries: tuple[tuple[str | None, Element], ...]) -> Element:
+    """Return the code of the Medication referred to: contained, or an entry of the bundle."""
+    pointer = resource.get("medicationReference")
+    if pointer is None:
+        raise unreadable(f"{resource.path}.medicationCodeableConcept")
+    reference = pointer.need("reference")
+    wanted = reference.text()
+    for contained in resource.list_of("contained"):
+        if wanted == f"#{contained.value('id')}":
+            return contained.need("code")
+    for full_url, entry in entries:
+        if entry.value("resourceType") == "Medication" and wanted in (full_url, f"Medication/{entry.value('id')}"):
+            return entry.need("code")
+    raise unreadable(reference.path)
+
+
+def _readings(resource: Element, today: date) -> Iterator[_Reading]:
+    """Read an observation and its components; one without a value, or of another code, is passed over."""
+    status = resource.need("status").text()
+    if status in ("entered-in-error", "cancelled"):
+        resource.need("code")
+        return
+    on = read_day(resource, ("effectiveDateTime", "effectiveInstant", "issued"), today)
+    for observed in (resource, *resource.list_of("component")):
+        quantity = observed.get("valueQuantity") or observed.get("valueInteger")
+        codings = read_codings(observed.need("code"), ())
+        measures = [MEASURES[code] for system, code in codings if system == "loinc" and code in MEASURES]
+        if measures and quantity is not None:
+            yield _Reading(measures[0], quantity, on)
+
+
+def _gravest(conditions: list[Fact]) -> tuple[Fact, ...]:
+    """Keep one fact per code: an active one, else one without an end, else the one that ended last."""
+    kept: dict[tuple[str, str], Fact] = {}
+    for fact in conditions:
+        key = (fact.system, fact.code)
+        kept[key] = max(kept.get(key, fact), fact, key=_gravity)
+    return tuple(kept.values())
+
+
+def _gravity(fact: Fact) -> tuple[bool, bool, date]:
+    return fact.active, fact.ended is None, fact.ended or date.max
+
+
+def _once(medications: list[Fact]) -> tuple[Fact, ...]:
+    return tuple({fact.code: fact for fact in medications}.values())
+
+
+def _latest(readings: list[_Reading]) -> Iterator[Fact]:
+    """Keep the most recent reading of each measure, in the unit that intake keeps."""
+    newest: dict[str, _Reading] = {}
+    for reading in readings:
+        known = newest.get(reading.measure.loinc)
+        if known is None or (reading.on or date.min) >= (known.on or date.min):
+            newest[reading.measure.loinc] = reading
+    for reading in newest.values():
+        measure = reading.measure
+        kept = in_kept_unit(measure, _amount(reading.quantity), _unit(reading.quantity))
+        if kept is None:
+            raise Refusal("out-of-range", f"{reading.quantity.path}: not a plausible {measure.name} in a unit that is read.")
+        yield Fact(kind="observation", code=measure.loinc, system="loinc", label=measure.name, value=kept, unit=measure.unit, on=reading.on)
+
+
+def _amount(quantity: Element) -> Decimal:
+    return quantity.number() if quantity.path.endswith("valueInteger") else quantity.need("value").number()
+
+
+def _unit(quantity: Element) -> str | None:
+    if quantity.path.endswith("valueInteger"):
+        return None
+    unit = quantity.get("code") or quantity.get("unit")
+    return None if unit is None else unit.text()
+
+
+def _status(resource: Element, name: str) -> str | None:
+    """Return the first code of a status concept."""
+    concept = resource.get(name)
+    codings = () if concept is None else concept.list_of("coding")
+    return next((code.text() for coding in codings if (code := coding.get("code")) is not None), None)

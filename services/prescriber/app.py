@@ -1,0 +1,56 @@
+"""The prescriber service, put together."""
+
+from functools import partial
+
+from fastapi import FastAPI
+
+import services.prescriber
+from services.prescriber.api import VIEWS, commands
+from services.prescriber.deliveries import Deliveries
+from services.prescriber.directory import Directory
+from services.prescriber.domain.review import Partners, say_overdue
+from services.prescriber.domain.state import Case, Partner, evolve_case, evolve_partner
+from services.prescriber.inbound import Inbound
+from services.prescriber.reactions import table
+from services.prescriber.sending import Sender
+from shared.events.prescriber import EVENTS
+from shared.service.app import build_app
+from shared.service.definition import ServiceDefinition, StreamKind
+from shared.service.runtime import Background, Extension, Runtime
+from shared.settings import Settings
+
+
+def define(partners: Partners, *, allow_loopback: bool) -> ServiceDefinition:
+    """Return the service as data; reviews are assigned among `partners()`."""
+    return ServiceDefinition(
+        name="prescriber",
+        title="Prescriber: medical eligibility",
+        description=services.prescriber.__doc__ or "",
+        publishes=EVENTS,
+        kinds=(
+            StreamKind("case", Case(), evolve_case, tick=say_overdue, knows_partner=lambda case: case.partner),
+            StreamKind("partner", Partner(), evolve_partner),
+        ),
+        commands=commands(partners, allow_loopback=allow_loopback),
+        views=VIEWS,
+        reactions=table(partners),
+    )
+
+
+def build(settings: Settings) -> FastAPI:
+    """Return the service as a process."""
+    directory = Directory()
+
+    def extend(runtime: Runtime) -> Extension:
+        deliveries = Deliveries(runtime.database["deliveries"])
+        sender = Sender(runtime, directory, deliveries)
+        return Extension(
+            # A review must not go in-house because the partners were not read yet.
+            prepare=(partial(directory.refresh, runtime), deliveries.create_indexes),
+            routes=(Inbound(runtime, directory).router(),),
+            tasks={"directory": Background(partial(directory.keep_fresh, runtime)), "sender": Background(sender.run, sender.stop)},
+            followers=(partial(directory.follow, runtime), partial(deliveries.follow, runtime)),
+            pending={"deliveries": deliveries.pending},
+        )
+
+    return build_app(define(directory.partners, allow_loopback=settings.allow_loopback_webhooks), settings, extend)

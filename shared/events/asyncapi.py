@@ -1,0 +1,95 @@
+"""The event contract as an AsyncAPI 3 document, made from the models themselves."""
+
+from typing import Any
+
+from shared.events.base import EventData
+from shared.events.codec import CONTENT_TYPE
+from shared.events.registry import PUBLISHED
+from shared.events.topics import source_of, topic_of
+
+ATTRIBUTES = {
+    "ce_specversion": "Always 1.0.",
+    "ce_id": "Unique within the source.",
+    "ce_source": "The publishing service.",
+    "ce_type": "The literal, versioned type name.",
+    "ce_subject": "The stream: a case or a partner; also the record's key.",
+    "ce_time": "When it was recorded, in care time, RFC 3339 UTC.",
+    "ce_sequence": "Contiguous from 1 per source and subject, 20 digits.",
+    "ce_clinic": "The clinic that the case belongs to.",
+    "ce_patient": "The network's pseudonym of the patient.",
+    "ce_actor": "Opaque id of who acted.",
+    "ce_correlationid": "Shared by a whole chain of events.",
+    "ce_causationid": "The id of the event reacted to.",
+    "ce_traceparent": "W3C trace context of the decision.",
+    "content-type": CONTENT_TYPE,
+}
+OPTIONAL = frozenset({"ce_causationid", "ce_traceparent"})
+
+
+def asyncapi_document(readers: dict[str, tuple[type[EventData], ...]]) -> dict[str, Any]:
+    """Return the document; `readers` says which service reacts to which events."""
+    schemas: dict[str, Any] = {
+        "Envelope": {
+            "type": "object",
+            "description": "CloudEvents 1.0 attributes in Kafka binary mode; no clinical value is among them.",
+            "properties": {name: {"type": "string", "description": text} for name, text in ATTRIBUTES.items()},
+            "required": [name for name in ATTRIBUTES if name not in OPTIONAL],
+        }
+    }
+    messages: dict[str, Any] = {}
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    for service, events in PUBLISHED.items():
+        channels[service] = {
+            "address": topic_of(service),
+            "description": f"Everything that {source_of(service)} publishes; only it may write here.",
+            "messages": {},
+        }
+        for event in events:
+            name = _message_name(event)
+            schema = event.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(schema.pop("$defs", {}))
+            schemas[name] = schema
+            messages[name] = {
+                "name": event.TYPE,
+                "title": event.__name__,
+                "summary": summary_of(event),
+                "description": "The payload shown is what is sealed: on the wire it is nonce, AES-256-GCM ciphertext and tag.",
+                "contentType": CONTENT_TYPE,
+                "headers": {"$ref": "#/components/schemas/Envelope"},
+                "payload": {"$ref": f"#/components/schemas/{name}"},
+            }
+            channels[service]["messages"][name] = {"$ref": f"#/components/messages/{name}"}
+        operations[f"{service}Publishes"] = {"action": "send", "channel": {"$ref": f"#/channels/{service}"}}
+    for reader, events in readers.items():
+        for service, published in PUBLISHED.items():
+            read = [event for event in published if event in events]
+            if read:
+                operations[f"{reader}ReactsTo{service.capitalize()}"] = {
+                    "action": "receive",
+                    "channel": {"$ref": f"#/channels/{service}"},
+                    "messages": [{"$ref": f"#/channels/{service}/messages/{_message_name(event)}"} for event in read],
+                }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "kapcare events",
+            "version": "1.0.0",
+            "description": "What the services of kapcare tell each other.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": CONTENT_TYPE,
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": messages, "schemas": schemas},
+    }
+
+
+def summary_of(event: type[EventData]) -> str:
+    """Return the first sentence of an event's docstring."""
+    return (event.__doc__ or "").strip().splitlines()[0]
+
+
+def _message_name(event: type[EventData]) -> str:
+    _, service, name, version = event.TYPE.split(".")
+    return f"{service}{name}{version.upper()}"

@@ -1,0 +1,54 @@
+"""docs/asyncapi.json and docs/events.md are what the code says, and the npm AsyncAPI parser accepts the document."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deploy import documents
+from shared.events.registry import BY_TYPE
+
+PARSER = "@asyncapi/parser@3.6.3"
+CHECK = """
+const { Parser } = require('@asyncapi/parser');
+const { readFileSync } = require('fs');
+new Parser().parse(readFileSync(process.argv[2], 'utf8')).then(({ document, diagnostics }) => {
+  const errors = diagnostics.filter((one) => one.severity === 0);
+  console.log(JSON.stringify({ errors, messages: document ? document.allMessages().all().length : 0 }));
+});
+"""
+
+
+@pytest.mark.parametrize(("name", "made"), [("asyncapi.json", documents.asyncapi), ("events.md", documents.events)])
+def test_document_is_what_the_code_says(name: str, made: object) -> None:
+    assert callable(made)
+    assert (documents.DOCS / name).read_text() == made(), "run `python -m deploy.documents`"
+
+
+def test_every_type_stands_in_the_asyncapi_document() -> None:
+    document = json.loads(documents.asyncapi())
+    assert {message["name"] for message in document["components"]["messages"].values()} == set(BY_TYPE)
+
+
+@pytest.fixture(scope="session")
+def asyncapi_parser(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        pytest.skip("node and npm are not on this machine")
+    folder = tmp_path_factory.mktemp("asyncapi")
+    (folder / "package.json").write_text("{}")
+    installed = subprocess.run(["npm", "install", "--silent", "--no-save", PARSER], cwd=folder, capture_output=True, text=True, check=False)
+    if installed.returncode != 0:
+        pytest.skip(f"the npm registry was not reached: {installed.stderr.strip().splitlines()[-1:]}")
+    return folder
+
+
+@pytest.mark.timeout(300)
+def test_the_asyncapi_parser_accepts_the_document(asyncapi_parser: Path) -> None:
+    (asyncapi_parser / "check.js").write_text(CHECK)
+    document = documents.DOCS / "asyncapi.json"
+    answer = subprocess.run(["node", "check.js", str(document)], cwd=asyncapi_parser, capture_output=True, text=True, check=True)
+    found = json.loads(answer.stdout)
+    assert found["errors"] == []
+    assert found["messages"] >= len(BY_TYPE)

@@ -1,0 +1,366 @@
+"""Webhooks to partners: each one delivered at least once, the same each time, never while a stop forbids it."""
+
+import asyncio
+import base64
+import json
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+from standardwebhooks.webhooks import Webhook
+
+from services.prescriber import sending
+from services.prescriber.app import define
+from services.prescriber.deliveries import Deliveries
+from services.prescriber.directory import Directory
+from services.prescriber.domain.partner import ORIGIN
+from services.prescriber.domain.review import opening
+from services.prescriber.domain.stops import STOPS, lifting
+from services.prescriber.sending import Sender
+from shared.clock import system_now
+from shared.events.prescriber import PartnerRegistered, ReviewAssigned, StopNoted
+from shared.log.commit import Cause, Commit
+from shared.pathway.context import Actor
+from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
+from shared.service.definition import Origin
+from shared.service.runtime import Runtime
+from tests import toy
+from tests.integration.partner_stub import PartnerStub, partner, serving
+from tests.unit.prescriber.given import CONSENT, screened
+
+ACTOR = Actor("prescriber-7")
+
+
+@dataclass
+class Prescriber:
+    """The prescriber service without broker and HTTP: decisions are made here, and followed when told."""
+
+    runtime: Runtime
+    directory: Directory
+    deliveries: Deliveries
+    sender: Sender
+
+    async def decide(self, stream: str, events: Any, origin: Origin | None = None) -> Commit:
+        cause = Cause.http("test", "tester", uuid.uuid4().hex, b"m" * 32)
+        committed = await self.runtime.decisions.run(stream, events, cause, ACTOR, origin=origin)
+        return committed.commit
+
+    async def register(self, stub: PartnerStub, url: str | None = None) -> None:
+        secret = "whsec_" + base64.b64encode(stub.secret.key).decode()
+        event = PartnerRegistered(
+            partner=stub.slug, name=stub.slug, webhook_url=url or stub.url, webhook_secret=secret, decision_key=str(stub.private.public)
+        )  # type: ignore[arg-type]
+        await self.decide(f"partner-{stub.slug}", lambda _state, _context: [event], ORIGIN)
+        await self.directory.refresh(self.runtime)
+
+    async def screen(self, partner_slug: str | None = None) -> tuple[str, list[Commit]]:
+        """A consented case whose review is open, with the partner named or whichever is chosen."""
+        case = f"case-{uuid.uuid4().hex}"
+        entries = tuple(entry for entry in self.directory.partners() if partner_slug in {None, entry.slug})
+        clinic = Origin("riverside", "patient-1")
+        noted = StopNoted(
+            kind="consent_given", at=CONSENT.given_at, noted_from="urn:kapcare:intake", consent_version="c1", scopes=CONSENT.scopes
+        )
+        first = await self.decide(case, lambda _state, _context: [noted], clinic)
+        second = await self.decide(case, lambda state, context: opening(lambda: entries)(state, screened(), context))
+        return case, [first, second]
+
+    async def follow(self, *commits: Commit) -> None:
+        await self.deliveries.follow(self.runtime, commits)
+
+    async def rows(self) -> list[dict[str, Any]]:
+        return await self.runtime.database["deliveries"].find().sort([("partner", 1), ("sequence", 1)]).to_list()
+
+    async def states(self) -> list[str]:
+        return [row["state"] for row in await self.rows()]
+
+    async def settled(self, *states: str) -> None:
+        async def check() -> bool:
+            return await self.states() == list(states)
+
+        await toy.eventually(check)
+
+
+@asynccontextmanager
+async def prescriber_on(mongo_url: str, *, allow_loopback: bool = True, prefix: str | None = None) -> AsyncIterator[Prescriber]:
+    settings = toy.settings_for(mongo_url, "127.0.0.1:1", prefix or toy.unique(), allow_loopback_webhooks=allow_loopback)
+    directory = Directory()
+    async with toy.runtime_of(define(directory.partners, allow_loopback=allow_loopback), settings) as runtime:
+        deliveries = Deliveries(runtime.database["deliveries"])
+        await deliveries.create_indexes()
+        yield Prescriber(runtime, directory, deliveries, Sender(runtime, directory, deliveries))
+
+
+@asynccontextmanager
+async def sending_by(prescriber: Prescriber) -> AsyncIterator[None]:
+    task = asyncio.create_task(prescriber.sender.run())
+    try:
+        yield
+    finally:
+        await prescriber.sender.stop()
+        await toy.finish(task)
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "RETRY_SECONDS", (0.05,) * 9)
+
+
+async def test_a_review_is_told_once_thin_and_signed(mongo_url: str) -> None:
+    async with partner("north") as north, prescriber_on(mongo_url) as service:
+        await service.register(north)
+        case, commits = await service.screen()
+        await service.follow(*commits)
+        await service.follow(*commits)
+        async with sending_by(service):
+            await service.settled("done")
+        (taken,) = north.taken
+        assigned = next(event for event in commits[1].events if event.type == ReviewAssigned.TYPE)
+        assert taken.webhook_id == assigned.headers["ce_id"].replace(".", "-")
+        body = json.loads(taken.body)
+        assert body.pop("timestamp").endswith("Z")
+        assert body["data"].pop("due_at").endswith("Z")
+        assert body == {
+            "type": "kapcare.review.assigned",
+            "sequence": 1,
+            "data": {"case": case, "request": 1, "review_url": f"/partner/reviews/{case}"},
+        }
+        headers = {name.decode().lower(): value.decode() for name, value in taken.headers}
+        assert headers["content-type"] == "application/json"
+        assert headers["webhook-signature"].startswith("v1,")
+        assert Webhook(north.secret.key).verify(taken.body, headers)["sequence"] == 1
+        assert "sertraline" not in str(await service.rows())
+
+
+async def test_a_failed_delivery_comes_again_with_the_same_id_and_bytes(mongo_url: str, quick_retries: None) -> None:
+    async with partner("north") as north, prescriber_on(mongo_url) as service:
+        north.statuses = [500, 429, 301, 404]
+        north.answer_headers = {"Location": "http://127.0.0.1:1/elsewhere", "Retry-After": "soon"}
+        await service.register(north)
+        _, commits = await service.screen()
+        await service.follow(*commits)
+        async with sending_by(service):
+            await service.settled("done")
+        assert len(north.taken) == 5
+        assert len({(taken.webhook_id, taken.body) for taken in north.taken}) == 1
+        (row,) = await service.rows()
+        assert (row["attempts"], row["last_status"]) == (5, 204)
+
+
+async def test_f29_after_ten_attempts_a_delivery_is_given_up_and_kept(mongo_url: str, quick_retries: None) -> None:
+    async with partner("north") as north, prescriber_on(mongo_url) as service:
+        north.statuses = [500] * 20
+        await service.register(north)
+        await service.follow(*(await service.screen())[1])
+        async with sending_by(service):
+            await service.settled("dead")
+        assert len(north.taken) == 10
+
+
+async def test_sequences_are_contiguous_for_each_partner_whoever_writes_them(mongo_url: str) -> None:
+    prefix = toy.unique()
+    async with (
+        partner("north") as north,
+        partner("south") as south,
+        prescriber_on(mongo_url, prefix=prefix) as one,
+        prescriber_on(mongo_url, prefix=prefix) as other,
+    ):
+        await one.register(north)
+        await one.register(south)
+        commits = [commit for _ in range(12) for commit in (await one.screen())[1]]
+        await asyncio.gather(*[service.follow(*part) for part in _parts(commits, 6) for service in (one, other)])
+        for slug in ("north", "south"):
+            sequences = [row["sequence"] for row in await one.rows() if row["partner"] == slug]
+            assert sequences == list(range(1, len(sequences) + 1))
+        assert len(await one.rows()) == 12
+        async with sending_by(one), sending_by(other):
+            await one.settled(*["done"] * 12)
+        assert len(north.taken) + len(south.taken) == 12
+
+
+def _parts(commits: Sequence[Commit], size: int) -> list[Sequence[Commit]]:
+    return [commits[start : start + size] for start in range(0, len(commits), size)]
+
+
+@pytest.mark.parametrize("stop", ["withdrawal", "hold"])
+async def test_b34_a_stop_before_sending_withholds_the_delivery(mongo_url: str, stop: str) -> None:
+    async with partner("north") as north, prescriber_on(mongo_url) as service:
+        await service.register(north)
+        case, commits = await service.screen()
+        await service.follow(*commits)
+        if stop == "withdrawal":
+            await service.decide(case, lambda state, context: STOPS.withdraw(state, WithdrawConsent(withdrawn_at=context.now), context))
+        else:
+            await service.decide(case, lambda state, context: STOPS.place(state, PlaceHold(reason="other"), context))
+        async with sending_by(service):
+            await service.settled("withheld")
+        assert north.taken == []
+        (row,) = await service.rows()
+        assert row["last_status"] in {"consent-withdrawn", "safety-hold"}
+
+
+async def test_a_withheld_delivery_goes_out_when_the_stop_ends(mongo_url: str) -> None:
+    async with partner("north") as north, prescriber_on(mongo_url) as service:
+        await service.register(north)
+        case, commits = await service.screen()
+        await service.follow(*commits)
+        await service.decide(case, lambda state, context: STOPS.place(state, PlaceHold(reason="other"), context))
+        async with sending_by(service):
+            await service.settled("withheld")
+            (hold,) = (await service.runtime.load(case)).state.stops.holds
+            lift = lifting(service.directory.partners)
+            lifted = await service.decide(case, lambda state, context: lift(state, LiftHold(hold=hold, reason="assessed"), context))
+            await service.follow(lifted)
+            await service.settled("done")
+        assert len(north.taken) == 1
+
+
+async def test_f27_a_partner_that_hangs_holds_up_no_other(mongo_url: str) -> None:
+    async with partner("north") as north, partner("south") as south, prescriber_on(mongo_url) as service:
+        north.hang = True
+        await service.register(north)
+        await service.register(south)
+        for slug in ["north"] * 40 + ["south"] * 5:
+            await service.follow(*(await service.screen(slug))[1])
+        task = asyncio.create_task(service.sender.run())
+
+        async def south_has_all() -> bool:
+            return len(south.taken) == 5
+
+        await toy.eventually(south_has_all, seconds=5)
+        assert 0 < len(north.taken) <= 2 * sending.AT_ONCE_PER_PARTNER
+        await toy.kill(task)
+
+
+async def test_f7_a_sender_killed_before_it_recorded_the_answer_sends_the_same_again(mongo_url: str) -> None:
+    async with partner("north") as north, prescriber_on(mongo_url) as service:
+        await service.register(north)
+        await service.follow(*(await service.screen())[1])
+        north.hang = True
+        task = asyncio.create_task(service.sender.run())
+
+        async def taken_once() -> bool:
+            return len(north.taken) == 1
+
+        await toy.eventually(taken_once)
+        await toy.kill(task)
+        north.hang = False
+        (row,) = await service.rows()
+        assert row["state"] == "due"
+        # The claim of the dead sender runs out.
+        await service.runtime.database["deliveries"].update_one({}, {"$set": {"next_at": system_now() - timedelta(seconds=1)}})
+        another = Sender(service.runtime, service.directory, service.deliveries)
+        async with sending_by(Prescriber(service.runtime, service.directory, service.deliveries, another)):
+            await service.settled("done")
+        first, second = north.taken
+        assert (first.webhook_id, first.body) == (second.webhook_id, second.body)
+
+
+async def test_the_reviews_of_one_case_are_told_in_order(mongo_url: str, quick_retries: None) -> None:
+    async with partner("north") as north, prescriber_on(mongo_url) as service:
+        await service.register(north)
+        case, commits = await service.screen()
+        again = await service.decide(case, lambda state, context: opening(service.directory.partners)(state, screened(), context))
+        north.statuses = [500, 500]
+        await service.follow(*commits, again)
+        async with sending_by(service):
+            await service.settled("done", "done")
+        assert [json.loads(taken.body)["data"]["request"] for taken in north.taken] == [1, 1, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "[::1]"])
+async def test_without_the_local_stack_nothing_reaches_loopback(mongo_url: str, name: str) -> None:
+    reached: list[str] = []
+
+    async def note(request: web.Request) -> web.Response:
+        reached.append(request.path)
+        return web.Response()
+
+    async with serving(note) as url, partner("north") as north, prescriber_on(mongo_url, allow_loopback=False) as service:
+        await service.register(north, url.replace("127.0.0.1", name))
+        await service.follow(*(await service.screen())[1])
+        async with sending_by(service):
+
+            async def attempted() -> bool:
+                (row,) = await service.rows()
+                return bool(row["attempts"])
+
+            await toy.eventually(attempted)
+        assert reached == []
+
+
+async def test_f32_a_name_that_resolves_to_loopback_gets_no_byte(mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The form of the URL is fine, only the address is not: the socket itself is refused."""
+    touched = asyncio.Event()
+
+    async def touch(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        touched.set()
+        writer.close()
+
+    listener = await asyncio.start_server(touch, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    loop = asyncio.get_running_loop()
+    resolve = loop.getaddrinfo
+
+    async def lie(host: Any, asked: Any, **how: Any) -> Any:
+        return await resolve("127.0.0.1", port, **how) if host == "rebound.example.org" else await resolve(host, asked, **how)
+
+    monkeypatch.setattr(loop, "getaddrinfo", lie)
+    async with partner("north") as north, prescriber_on(mongo_url, allow_loopback=False) as service:
+        await service.register(north, "https://rebound.example.org/hooks")
+        await service.follow(*(await service.screen())[1])
+        async with sending_by(service):
+
+            async def attempted() -> bool:
+                (row,) = await service.rows()
+                return bool(row["attempts"])
+
+            await toy.eventually(attempted)
+        (row,) = await service.rows()
+        assert row["last_status"] != 200
+        assert row["state"] == "due"
+        assert not touched.is_set()
+    listener.close()
+    await listener.wait_closed()
+
+
+async def test_f26_an_endless_answer_is_cut_short(mongo_url: str) -> None:
+    async def pour(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b"x" * 65_536)
+        except ConnectionError:
+            return response
+
+    async with serving(pour) as url, partner("north") as north, prescriber_on(mongo_url) as service:
+        await service.register(north, url)
+        await service.follow(*(await service.screen())[1])
+        async with sending_by(service):
+            await service.settled("done")
+
+
+async def test_in_house_reviews_are_told_nobody(mongo_url: str) -> None:
+    async with prescriber_on(mongo_url) as service:
+        await service.follow(*(await service.screen())[1])
+        assert await service.rows() == []
+
+
+async def test_an_erased_case_is_told_nobody(mongo_url: str) -> None:
+    async with partner("north") as north, prescriber_on(mongo_url) as service:
+        await service.register(north)
+        erased, first = await service.screen()
+        kept, second = await service.screen()
+        await service.runtime.vault.destroy(erased)
+        await service.follow(*first, *second)
+        assert [row["stream"] for row in await service.rows()] == [kept]
+        await service.runtime.vault.destroy(kept)
+        async with sending_by(service):
+            await service.settled("dead")
+        assert north.taken == []
