@@ -162,10 +162,17 @@ async def make_topics(bootstrap: str, prefix: str, partitions: int = 2) -> None:
 
 
 @asynccontextmanager
-async def runtime_of(definition: ServiceDefinition, settings: Settings) -> AsyncIterator[Runtime]:
-    """A runtime with its store ready, no background tasks."""
+async def runtime_of(definition: ServiceDefinition, settings: Settings, **options: Any) -> AsyncIterator[Runtime]:
+    """A runtime with its store ready, no background tasks. Failpoints meant for it alone name its database prefix."""
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-        settings.mongo_url, w="majority", journal=True, readConcernLevel="majority", tz_aware=True, serverSelectionTimeoutMS=5000
+        settings.mongo_url,
+        w="majority",
+        journal=True,
+        readConcernLevel="majority",
+        tz_aware=True,
+        serverSelectionTimeoutMS=5000,
+        appname=settings.database_prefix,
+        **options,
     )
     runtime = Runtime(definition, settings, client, configure_logs(definition.name, os.environ.get("KAPCARE_TEST_LOG", "CRITICAL")))
     await runtime.prepare()

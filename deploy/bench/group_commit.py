@@ -11,6 +11,7 @@ from pymongo import AsyncMongoClient
 
 from deploy.bench import sample
 from deploy.bench.jobs import do_job
+from deploy.local.failure import StackError
 from shared.events.base import Envelope
 from shared.events.codec import Sealed, seal
 from shared.events.intake import ScreeningCompleted
@@ -38,7 +39,7 @@ async def work(specification: Mapping[str, Any], ready: Callable[[], None]) -> M
 
             async def grouped(commit: Commit, store: CommitStore = store) -> None:
                 if not isinstance(await store.append(commit), Appended):
-                    raise ValueError("A commit was not appended.")
+                    raise StackError("a commit was not appended")
 
             async def one_by_one(commit: Commit, store: CommitStore = store) -> None:
                 await store.collection.insert_one(commit.to_document())
@@ -48,7 +49,7 @@ async def work(specification: Mapping[str, Any], ready: Callable[[], None]) -> M
             before = await store.collection.count_documents({})
             written, took = await _write_for(specification["seconds"], specification["writers"], write, sealed)
             if await store.collection.count_documents({}) - before != written:
-                raise ValueError(f"{way}: {written} commits were acknowledged, and another number is stored.")
+                raise StackError(f"{way}: {written} commits were acknowledged, and another number is stored")
             rates[way] = written / took
         await client.drop_database(specification["database"])
     return rates

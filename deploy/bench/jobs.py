@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import uvloop
@@ -42,8 +43,7 @@ class Job:
 async def start_job(module: str, specification: Mapping[str, Any], folder: Path) -> Job:
     """Start a job and wait until it is ready."""
     name = module.rpartition(".")[2]
-    place = folder / f"{name}-{len(list(folder.iterdir()))}"
-    place.mkdir()
+    place = Path(mkdtemp(dir=folder, prefix=f"{name}-"))
     (place / "specification.json").write_text(json.dumps(specification))
     command = [sys.executable, "-P", "-m", module, str(place)]
     child = await start_child(name, command, place / f"{name}.log", {**os.environ, "PYTHONPATH": str(ROOT)}, ROOT)

@@ -87,7 +87,8 @@ def generate(synthea: str, folder: Path) -> list[Bundle]:
 
 def patient_of(bundle: Bundle) -> Resource:
     """Return the one Patient of the bundle."""
-    (patient,) = (entry["resource"] for entry in bundle["entry"] if entry["resource"]["resourceType"] == "Patient")
+    patients: list[Resource] = [entry["resource"] for entry in bundle["entry"] if entry["resource"]["resourceType"] == "Patient"]
+    (patient,) = patients
     return patient
 
 

@@ -13,7 +13,8 @@ domain/          the rules, pure: one file per verb
 reactions.py     which event leads to which reaction
 api.py           which route leads to which command or view
 directory.py     the registered partners, as every instance knows them
-deliveries.py    the webhooks that are due to partners, and their sending
+deliveries.py    the webhooks that are due to partners
+sending.py       how they are sent, and sent again
 inbound.py       the signed decisions that partners send
 app.py           how the parts make a process
 """

@@ -147,9 +147,11 @@ class Deliveries:
         for one in recorded:
             if isinstance(one.data, ReviewAssigned) and one.data.partner != IN_HOUSE:
                 by_partner.setdefault(one.data.partner, []).append(one)
-        for partner, assigned in by_partner.items():
-            while not await self._add_for(partner, assigned):
-                continue  # another instance took the next sequence first
+        await asyncio.gather(*[self._add_in_order(partner, assigned) for partner, assigned in by_partner.items()])
+
+    async def _add_in_order(self, partner: str, assigned: Sequence[Recorded]) -> None:
+        while not await self._add_for(partner, assigned):
+            continue  # another instance took the next sequence first
 
     async def _add_for(self, partner: str, assigned: Sequence[Recorded]) -> bool:
         """Insert the rows that are missing, with the next sequences, in order; False if another instance was faster."""

@@ -64,7 +64,7 @@ class Recorded:
 
 def seal(event: EventData, envelope: Envelope, key: CaseKey) -> Sealed:
     """Encode and seal one event; raises TooLarge."""
-    sealed = Sealed(_headers(envelope), key.seal(event.model_dump_json(exclude_none=True).encode(), _associated(envelope)))
+    sealed = Sealed(_headers(envelope), key.seal(event.model_dump_json().encode(), _associated(envelope)))
     size = len(sealed.data) + sum(len(name) + len(value) + 6 for name, value in sealed.headers.items())
     if size > EVENT_LIMIT_BYTES:
         raise TooLarge(f"A {envelope.type} would take {size} bytes; the limit is {EVENT_LIMIT_BYTES}.")

@@ -29,6 +29,7 @@ class IntegrationScheduled(EventData):
 
     TYPE: ClassVar[str] = "kapcare.integration.IntegrationScheduled.v1"
     dosing_session: int
+    dosed_at: AwareDatetime
     planned: tuple[PlannedIntegration, ...]
     deviations: tuple[Slug, ...] = ()
 
@@ -45,12 +46,13 @@ class IntegrationHeld(EventData):
 
 
 class IntegrationOverdue(EventData):
-    """An integration session was not held by its time."""
+    """An integration session was not held by its time; not held by `missed_at` either, it counts as missed."""
 
     TYPE: ClassVar[str] = "kapcare.integration.IntegrationOverdue.v1"
     id: str
     dosing_session: int
     due_by: AwareDatetime
+    missed_at: AwareDatetime
 
 
 class GoalSet(EventData):
@@ -78,12 +80,12 @@ class OutcomeMeasured(EventData):
     TYPE: ClassVar[str] = "kapcare.integration.OutcomeMeasured.v1"
     instrument: Instrument
     answers: tuple[int | None, ...]
-    total: int | None
-    baseline: int | None
-    change: int | None
-    response: bool | None
-    remission: bool | None
-    deterioration: bool | None
+    total: int | None = None
+    baseline: int | None = None
+    change: int | None = None
+    response: bool | None = None
+    remission: bool | None = None
+    deterioration: bool | None = None
     measured_at: AwareDatetime
     simulated: bool = False
 

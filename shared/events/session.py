@@ -14,6 +14,7 @@ from shared.events.clinical import (
     Milligrams,
     Route,
     TreatmentPlan,
+    Value,
 )
 
 
@@ -24,15 +25,27 @@ class CourseOpened(EventData):
     plan: TreatmentPlan
     request: int
     opened_at: AwareDatetime
+    decided_at: AwareDatetime | None = None
+    """When the prescriber decided; a re-clearance is counted from here (R-27)."""
 
 
 class CourseWithheld(EventData):
-    """An approval arrived while consent or a hold forbade starting; it opens when that ends."""
+    """An approval arrived while consent, a hold or a running session forbade starting; it opens when that ends."""
 
     TYPE: ClassVar[str] = "kapcare.session.CourseWithheld.v1"
     why: Slug
     plan: TreatmentPlan
     request: int
+    decided_at: AwareDatetime | None = None
+
+
+class CourseClosed(EventData):
+    """A prescriber declined on a later request: the earlier approval no longer allows any dose."""
+
+    TYPE: ClassVar[str] = "kapcare.session.CourseClosed.v1"
+    why: Slug
+    request: int
+    closed_at: AwareDatetime
 
 
 class PreparationCompleted(EventData):
@@ -60,7 +73,7 @@ class PreDoseChecked(EventData):
     session: int
     consent_reaffirmed: bool
     consent_version: Slug
-    monitor: str | None
+    monitor: str | None = None
     """Opaque id of the adult who monitors or chaperones."""
     escort_named: bool
     fasting: bool
@@ -83,31 +96,44 @@ class DosingAuthorised(EventData):
     policy_version: str
 
 
+class SecondPressure(Value):
+    """When the blood pressure after a dose is due, the window it counts in, and when its absence escalates (R-21)."""
+
+    due_at: AwareDatetime
+    earliest: AwareDatetime
+    latest: AwareDatetime
+    escalate_at: AwareDatetime
+
+
 class SessionDosed(EventData):
     """A dose was given. A fact: recorded whatever allowed it; `deviations` names what nothing covered."""
 
     TYPE: ClassVar[str] = "kapcare.session.SessionDosed.v1"
     session: int
     dose_mg: Milligrams
-    mg_per_kg: Decimal | None
+    mg_per_kg: Decimal | None = None
     route: Route
-    intent: Intent | None
+    intent: Intent | None = None
     booster: bool = False
     deviations: tuple[Slug, ...] = ()
     given_at: AwareDatetime
     given_by: str
+    second_pressure: SecondPressure | None = None
 
 
 class VitalsRecorded(EventData):
-    """One entry of the vitals timeline; rates per minute, saturation in percent, sedation MOAA/S 0 to 5."""
+    """One entry of the vitals timeline; rates per minute, saturation in percent, sedation MOAA/S 0 to 5.
+
+    The ranges reach 0: apnoea and arrest are facts.
+    """
 
     TYPE: ClassVar[str] = "kapcare.session.VitalsRecorded.v1"
     session: int
     taken_at: AwareDatetime
     blood_pressure: BloodPressure | None = None
-    heart_rate: Annotated[int, Field(ge=20, le=300)] | None = None
-    respiratory_rate: Annotated[int, Field(ge=2, le=80)] | None = None
-    oxygen_saturation: Annotated[int, Field(ge=30, le=100)] | None = None
+    heart_rate: Annotated[int, Field(ge=0, le=300)] | None = None
+    respiratory_rate: Annotated[int, Field(ge=0, le=80)] | None = None
+    oxygen_saturation: Annotated[int, Field(ge=0, le=100)] | None = None
     sedation: Annotated[int, Field(ge=0, le=5)] | None = None
 
 
@@ -124,7 +150,7 @@ class Escalated(EventData):
     """Vitals or symptoms call a clinician; `emergency` means at once (R-22, R-35)."""
 
     TYPE: ClassVar[str] = "kapcare.session.Escalated.v1"
-    session: int
+    session: int | None = None
     emergency: bool
     rule: str
     because: tuple[Slug, ...]
@@ -135,7 +161,7 @@ class AdverseEventRecorded(EventData):
     """An adverse event was recorded; never refused."""
 
     TYPE: ClassVar[str] = "kapcare.session.AdverseEventRecorded.v1"
-    session: int | None
+    session: int | None = None
     what: Text
     symptoms: tuple[Slug, ...] = ()
     serious: bool
@@ -149,7 +175,7 @@ class SessionCompleted(EventData):
     session: int
     discharged_at: AwareDatetime
     assessed_by: str
-    minutes_since_dose: int | None
+    minutes_since_dose: int | None = None
     at_baseline: bool
     escort_present: bool
     no_driving_instruction: bool
@@ -214,6 +240,7 @@ class StepRefused(base.StepRefused):
 EVENTS: tuple[type[EventData], ...] = (
     CourseOpened,
     CourseWithheld,
+    CourseClosed,
     PreparationCompleted,
     SessionScheduled,
     PreDoseChecked,

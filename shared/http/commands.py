@@ -96,6 +96,17 @@ def view_endpoint(runtime: Runtime, row: View) -> Endpoint:
     return endpoint
 
 
+def form_endpoint(runtime: Runtime, content: Any) -> Endpoint:
+    """Return the route of a form, the same for every patient."""
+    document = to_json(content)
+
+    async def endpoint(request: Request) -> Response:
+        await authenticate(runtime, request)
+        return Response(document, media_type="application/json")
+
+    return endpoint
+
+
 def answer_of(committed: Committed, runtime: Runtime, *, created: bool = False) -> Response:
     """Return the answer that a commit stands for: what was recorded, or the rule that refused."""
     stream, version = committed.commit.stream, committed.version

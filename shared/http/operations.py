@@ -113,12 +113,15 @@ class Operations:
         total = await (await runtime.database["commits"].aggregate(committed)).to_list()
         taken = [{"$group": {"_id": "$source", "events": {"$sum": "$last.sequence"}}}]
         positions = await (await runtime.database["positions"].aggregate(taken)).to_list()
+        folded = [{"$group": {"_id": None, "events": {"$sum": "$sequence"}}}]
+        cached = await (await runtime.database["cases"].aggregate(folded)).to_list()
         due = await runtime.database["cases"].find({"next_deadline": {"$exists": True}}).sort([("next_deadline", 1)]).limit(1).to_list()
         next_deadline: datetime | None = due[0]["next_deadline"] if due else None
         return _json(
             {
                 "service": runtime.definition.name,
                 "committed": total[0]["events"] if total else 0,
+                "cached": cached[0]["events"] if cached else 0,
                 "taken": {row["_id"]: row["events"] for row in positions},
                 "waiting": await runtime.parking.counts(),
                 "pending": {name: await count() for name, count in self._extension.pending.items()},

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from shared.clock import MovableCareClock
 from shared.events.codec import TooLarge
-from shared.http.commands import command_endpoint, view_endpoint
+from shared.http.commands import command_endpoint, form_endpoint, view_endpoint
 from shared.http.operations import Operations, metrics_endpoint
 from shared.http.problems import MALFORMED, MEDIA_TYPE, Problem, problem
 from shared.http.worklist import worklist_endpoint
@@ -122,6 +122,8 @@ def _add_routes(app: FastAPI, runtime: Runtime, extension: Extension, tasks: Tas
             operation_id=_operation_id("get", view.path),
             tags=[definition.name],
         )
+    for path, content in definition.forms.items():
+        app.add_api_route(path, form_endpoint(runtime, content), methods=["GET"], summary="A form", response_model=None)
     if any(kind.name == "case" for kind in definition.kinds):
         app.add_api_route("/cases", worklist_endpoint(runtime), methods=["GET"], summary="Work list", response_model=None)
     for router in extension.routes:

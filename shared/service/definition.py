@@ -98,3 +98,5 @@ class ServiceDefinition:
     commands: tuple[Command, ...]
     views: tuple[View, ...]
     reactions: Reactions = field(default_factory=dict)
+    forms: Mapping[str, Any] = field(default_factory=dict)
+    """Path -> what is the same for every patient, such as a questionnaire's items; for anyone with a token."""

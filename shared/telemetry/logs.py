@@ -30,6 +30,7 @@ def configure_logs(service: str, level: str = "INFO") -> Logger:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("kapcare").setLevel(level)
+    logging.captureWarnings(capture=True)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,

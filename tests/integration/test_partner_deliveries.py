@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook
 
 from services.prescriber import sending
@@ -51,10 +52,10 @@ class Prescriber:
         return committed.commit
 
     async def register(self, stub: PartnerStub, url: str | None = None) -> None:
-        secret = "whsec_" + base64.b64encode(stub.secret.key).decode()
+        secret = SecretStr("whsec_" + base64.b64encode(stub.secret.key).decode())
         event = PartnerRegistered(
             partner=stub.slug, name=stub.slug, webhook_url=url or stub.url, webhook_secret=secret, decision_key=str(stub.private.public)
-        )  # type: ignore[arg-type]
+        )
         await self.decide(f"partner-{stub.slug}", lambda _state, _context: [event], ORIGIN)
         await self.directory.refresh(self.runtime)
 

@@ -120,8 +120,8 @@ def test_r11_pcl5_total_of_33_is_provisional(total: int, provisional: bool) -> N
 
 
 def clusters(b: int, c: int, d: int, e: int, answer: int = 2) -> list[int | None]:
-    """PCL-5 answers with so many items of each cluster answered."""
-    return [answer if place < wanted else 0 for size, wanted in ((5, b), (2, c), (7, d), (6, e)) for place in range(size)]
+    """PCL-5 answers with so many items of each cluster answered, the last ones."""
+    return [answer if place >= size - wanted else 0 for size, wanted in ((5, b), (2, c), (7, d), (6, e)) for place in range(size)]
 
 
 def test_r11_pcl5_cluster_rule_is_enough_below_33() -> None:
@@ -132,6 +132,19 @@ def test_r11_pcl5_cluster_rule_is_enough_below_33() -> None:
 @pytest.mark.parametrize("counts", [(0, 1, 2, 2), (1, 0, 2, 2), (1, 1, 1, 2), (1, 1, 2, 1)])
 def test_r11_pcl5_every_cluster_is_needed(counts: tuple[int, int, int, int]) -> None:
     assert score("pcl-5", clusters(*counts), POLICY).band == "negative"
+
+
+def test_r11_pcl5_every_item_belongs_to_its_cluster() -> None:
+    # B is items 1 to 5, C 6 and 7, D 8 to 14, E 15 to 20: one more positive item completes the cluster that lacks one.
+    for cluster, items in enumerate((range(5), range(5, 7), range(7, 14), range(14, 20))):
+        counts = [1, 1, 2, 2]
+        counts[cluster] -= 1
+        answers = clusters(*counts)
+        completing = set()
+        for place in range(20):
+            if answers[place] == 0 and score("pcl-5", [2 if at == place else a for at, a in enumerate(answers)], POLICY).flags:
+                completing.add(place)
+        assert completing == {place for place in items if answers[place] == 0}
 
 
 def test_r11_pcl5_an_answer_of_one_does_not_count_for_a_cluster() -> None:

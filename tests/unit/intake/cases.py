@@ -16,14 +16,14 @@ from services.intake.domain.state_facts import StatedFact, StateFacts, state_fac
 from shared.events.base import EventData
 from shared.events.clinical import Fact, Indication, Instrument, Sex
 from shared.pathway.context import Actor, Context
-from shared.pathway.instruments import Scored, score
+from shared.pathway.instruments import Answers, Scored, score
 from shared.pathway.policy import Policy, PolicyValues, read_policy
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 TODAY = NOW.date()
 POLICY = read_policy()
 NO_TO_ALL = dict.fromkeys(QUESTIONS, False)
-NOTHING: Mapping[Instrument, list[int | None]] = {"phq-9": [0] * 9, "gad-7": [0] * 7, "audit-c": [0] * 3}
+NOTHING: Mapping[Instrument, Answers] = {"phq-9": [0] * 9, "gad-7": [0] * 7, "audit-c": [0] * 3}
 
 
 def at(now: datetime = NOW, policy: Policy = POLICY, seed: str = "http:test/1") -> Context:
@@ -57,7 +57,7 @@ def referred(
     return after(Case(), refer_patient, command)
 
 
-def answer(case: Case, instrument: Instrument, answers: list[int | None], hours_ago: float = 1) -> Case:
+def answer(case: Case, instrument: Instrument, answers: Answers, hours_ago: float = 1) -> Case:
     when = NOW - timedelta(hours=hours_ago)
     return after(case, answer_instrument, AnswerInstrument(instrument=instrument, answers=tuple(answers), answered_at=when))
 
@@ -89,7 +89,7 @@ def chart(
     birth_date: date = date(1990, 1, 1),
     sex: Sex = "female",
     policy: Policy = POLICY,
-    scored: Mapping[Instrument, list[int | None]] | None = None,
+    scored: Mapping[Instrument, Answers] | None = None,
 ) -> Chart:
     scores: dict[Instrument, Scored] = {name: score(name, answers, policy.values, sex) for name, answers in (scored or {}).items()}
     return Chart(today=TODAY, birth_date=birth_date, sex=sex, facts=facts, scored=scores, policy=policy.values)

@@ -10,11 +10,12 @@ from services.intake.domain.state import Case
 from shared.events import intake
 from shared.events.base import EventData
 from shared.events.clinical import Instrument
+from shared.pathway.instruments import Answers
 from shared.pathway.refusal import Refusal
 from tests.unit.intake.cases import NOW, answer, at, policy_with, referred
 
 
-def events_of(instrument: Instrument, answers: list[int | None], case: Case | None = None, when: datetime = NOW) -> list[EventData]:
+def events_of(instrument: Instrument, answers: Answers, case: Case | None = None, when: datetime = NOW) -> list[EventData]:
     command = AnswerInstrument(instrument=instrument, answers=tuple(answers), answered_at=when, simulated=True)
     return answer_instrument(case or referred(), command, at())
 

@@ -1,5 +1,7 @@
 """The table of codes is whole, and no code in it is mistyped: SNOMED CT and LOINC identifiers carry check digits."""
 
+from typing import Literal
+
 import pytest
 
 from services.intake.domain import rules
@@ -82,7 +84,7 @@ def test_what_can_be_asked_is_asked_of_everyone_it_concerns() -> None:
 
 @pytest.mark.parametrize("code", EVERY_CODE, ids=lambda code: f"{code.system}-{code.code}")
 def test_every_code_comes_to_a_finding_of_its_rule(code: Code) -> None:
-    kind = "medication" if code.system == "rxnorm" and (code.system, code.code) in MEDICATIONS else "condition"
+    kind: Literal["medication", "condition"] = "medication" if code in MEDICATIONS.values() else "condition"
     fact = Fact(kind=kind, system=code.system, code=code.code, label=code.display)
     found = rules.findings(chart(fact))
     assert [finding.rule for finding in found] == [ITEMS[code.item].rule]

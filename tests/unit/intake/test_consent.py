@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.intake.domain.consent import STOP, GiveConsent, give_consent
 from services.intake.domain.state import Case, evolve
 from services.intake.reactions import REACTIONS
-from shared.events import base, integration, intake, prescriber, session
+from shared.events import base, intake, integration, prescriber, session
 from shared.events.base import Envelope, EventData
 from shared.pathway.context import Context
 from shared.pathway.refusal import Refusal

@@ -10,6 +10,7 @@ from services.intake.domain import rules
 from services.intake.domain.codes import CONDITIONS
 from services.intake.domain.rules import excluding, findings
 from shared.events.clinical import Fact, Finding, Instrument, Sex
+from shared.pathway.instruments import Answers
 from tests.unit.intake.cases import NOTHING, chart, condition, measured, medication, no, policy_with, yes
 
 AVM, ANEURYSM, HAEMORRHAGE, KETAMINE_ALLERGY = "234142008", "233985008", "274100004", "373464007"
@@ -219,7 +220,7 @@ def test_r11_gad7_of_ten_is_for_review(total: int, positive: bool) -> None:
 
 @pytest.mark.parametrize(("last", "provisional"), [(0, False), (1, True)])
 def test_r11_pcl5_of_33_is_a_provisional_finding_for_review(last: int, provisional: bool) -> None:
-    answers: list[int | None] = [4] * 8 + [last] + [0] * 11
+    answers: Answers = [4] * 8 + [last] + [0] * 11
     found_items = rules.r11_anxiety_and_ptsd_screens(chart(scored={"pcl-5": answers}))
     assert [(finding.item, finding.weight) for finding in found_items] == ([("provisional_ptsd", "review")] if provisional else [])
 
@@ -243,6 +244,17 @@ def test_r34_only_medications_taken_now_are_for_review() -> None:
     assert found(medication("6470", active=False)) == []
     assert found(medication("6470"), medication("6470", active=False)) == []
     assert found(medication("197361")) == []
+
+
+def test_of_two_readings_on_one_day_the_later_word_counts() -> None:
+    high, normal = (measured("8480-6", "170"), measured("8462-4", "80")), (measured("8480-6", "120"), measured("8462-4", "80"))
+    assert found(*high, *normal) == []
+    assert found(*normal, *high) == [("blood_pressure", "needs_clearance", "R-06")]
+
+
+@pytest.mark.parametrize(("ended", "current"), [(date(2026, 6, 15), False), (date(2026, 6, 16), True)])
+def test_what_ends_today_is_over(ended: date, current: bool) -> None:
+    assert bool(found(yes("hypertension", ended=ended))) is current
 
 
 def test_nothing_known_and_nothing_scored_finds_nothing() -> None:

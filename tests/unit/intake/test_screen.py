@@ -19,6 +19,7 @@ from shared.pathway.refusal import Refusal
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from tests.unit.intake.cases import (
     NO_TO_ALL,
+    NOTHING,
     NOW,
     POLICY,
     after,
@@ -121,8 +122,8 @@ def test_r07_pcl5_is_needed_for_ptsd_only() -> None:
 def test_every_question_must_be_answered(left_out: str) -> None:
     answers = {item: no for item, no in NO_TO_ALL.items() if item != left_out}
     case = state(consent(referred()), **answers)
-    for instrument, zeros in (("phq-9", 9), ("gad-7", 7), ("audit-c", 3)):
-        case = answer(case, instrument, [0] * zeros)
+    for instrument, zeros in NOTHING.items():
+        case = answer(case, instrument, zeros)
     with pytest.raises(Refusal, match=left_out) as refused:
         screen(case)
     assert refused.value.slug == "questionnaire-incomplete"

@@ -13,7 +13,7 @@ from services.intake.domain.state import Answered, Case, evolve
 from shared.events import intake, prescriber
 from shared.events.clinical import Instrument
 from shared.pathway.instrument_items import FORMS
-from shared.pathway.instruments import score
+from shared.pathway.instruments import Answers, score
 from shared.pathway.stop import PlaceHold
 from tests.unit.intake.cases import NOW, POLICY, after, answer, condition, fold, ready, referred, screen, state
 
@@ -33,7 +33,7 @@ def test_every_kind_of_state_survives_the_cache() -> None:
         assert through_json(case) == case
 
 
-def answered(instrument: Instrument, answers: list[int | None], hours_ago: int) -> intake.InstrumentAnswered:
+def answered(instrument: Instrument, answers: Answers, hours_ago: int) -> intake.InstrumentAnswered:
     scored = score(instrument, answers, POLICY.values)
     return intake.InstrumentAnswered(
         instrument=instrument,

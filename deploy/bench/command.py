@@ -1,0 +1,47 @@
+"""`kap bench`: the benchmarks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from deploy.cli.options import AsJson
+
+bench = typer.Typer(help="Benchmarks: ratios measured side by side in one run.", no_args_is_help=True)
+
+
+@bench.callback()
+def group() -> None:
+    """Benchmarks: ratios measured side by side in one run."""
+
+
+@bench.command()
+def pathway(
+    rounds: Annotated[int, typer.Option(help="Each build is measured once in each round.", min=1, max=50)] = 5,
+    seconds: Annotated[float, typer.Option(help="About how long each measurement takes.", min=0.5, max=120)] = 8.0,
+    profile: Annotated[
+        Path | None, typer.Option(help="Write a cProfile of each service of kapcare to this folder; figures suffer.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """From the POST of a screening to the ledger: kapcare, the raw limit of its parts, and what most would build."""
+    # Here, so that other commands need not wait for what the benches import.
+    from deploy.bench.figures import show, summarise
+    from deploy.bench.pathway import Options, measure
+
+    if profile is not None:
+        profile.mkdir(parents=True, exist_ok=True)
+        profile = profile.resolve()
+    progress = Console(stderr=True, highlight=False)
+    with progress.status("starting") as status:
+        measured = asyncio.run(measure(Options(rounds, seconds, profile), status.update))
+    summary = summarise(measured)
+    if as_json:
+        typer.echo(json.dumps(summary))
+    else:
+        show(summary, Console(highlight=False, soft_wrap=True))

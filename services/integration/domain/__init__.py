@@ -1,0 +1,1 @@
+"""Pure rules of integration, one file per clinical verb."""

@@ -1,0 +1,67 @@
+"""The service as data: routes, permissions, views that JSON can carry."""
+
+import json
+
+from services.intake.api import COMMANDS, STATIC, VIEWS, show_case
+from services.intake.app import DEFINITION
+from services.intake.domain.consent import STOP
+from services.intake.domain.state import Case
+from services.intake.domain.state_facts import StatedFact
+from shared.access.decide import Permission
+from shared.pathway.stop import PlaceHold, Request
+from tests.unit.intake.cases import after, answer, fold, ready, referred, screen, state
+
+
+def test_routes_are_distinct_and_only_referrals_begin_a_case() -> None:
+    assert len({command.path for command in COMMANDS}) == len(COMMANDS) == 9
+    assert {command.path for command in COMMANDS if command.begins} == {"/cases", "/referrals/fhir"}
+    assert all(("{case}" in command.path) is (command.begins is None) for command in COMMANDS)
+
+
+def test_every_body_is_strict_and_forbids_unknown_fields() -> None:
+    assert all(issubclass(command.body, Request) for command in COMMANDS)
+
+
+def test_only_prescribers_and_monitors_may_lift_a_hold() -> None:
+    assert {command.path: command.permission for command in COMMANDS}["/cases/{case}/holds/lift"] is Permission.LIFT_HOLD
+
+
+def test_the_definition_publishes_every_event_that_intake_decides() -> None:
+    published = {event.TYPE for event in DEFINITION.publishes}
+    assert {STOP.withdrawn.TYPE, STOP.placed.TYPE, STOP.lifted.TYPE, STOP.noted.TYPE} <= published
+    assert len(published) == len(DEFINITION.publishes) == 12
+    assert DEFINITION.kinds[0].initial == Case()
+
+
+def test_the_case_is_shown_as_json_at_every_stage() -> None:
+    held = after(ready(), STOP.place, PlaceHold(reason="other"))
+    out = state(ready(), StatedFact(kind="condition", system="snomed", code="5602001"))
+    for case in (Case(), referred(), ready(), held, fold(out, [screen(out)]), fold(ready(), [screen(ready())])):
+        (view,) = VIEWS
+        assert json.loads(json.dumps(view.render(case)))["status"] == case.status
+
+
+def test_the_view_says_what_screening_still_needs() -> None:
+    needed = show_case(answer(referred(sex="male"), "phq-9", [0] * 8 + [1]))["still_needed"]
+    assert needed["instruments"] == ["gad-7", "audit-c", "c-ssrs"]
+    assert "glaucoma" in needed["answers"]
+    assert "pregnancy" not in needed["answers"]
+    assert show_case(ready())["still_needed"] == {"instruments": [], "answers": []}
+
+
+def test_the_view_shows_the_screening_and_its_deferral() -> None:
+    case = state(ready(), alcohol_use_disorder=True)
+    shown = show_case(fold(case, [screen(case)]))
+    assert shown["status"] == "deferred"
+    assert shown["screening"]["deferred_until"] == "2026-09-15"
+    assert [finding["rule"] for finding in shown["screening"]["findings"]] == ["R-05"]
+
+
+def test_the_view_shows_no_date_of_birth_and_no_facts() -> None:
+    assert "1990" not in json.dumps(show_case(ready()))
+
+
+def test_static_forms_are_json_and_hold_every_question() -> None:
+    shown = json.loads(json.dumps(STATIC))
+    assert len(shown["/instruments"]["phq-9"]["items"]) == 9
+    assert set(shown["/questionnaire"]) == set(show_case(referred())["still_needed"]["answers"])

@@ -1,0 +1,44 @@
+"""Folded state: what the cache must carry there and back, and what folding must never depend on."""
+
+import pytest
+from pydantic import TypeAdapter
+
+from services.prescriber.domain.decide import decide_in_house
+from services.prescriber.domain.state import Case, Partner, PartnerEntry, evolve_case
+from shared.events import intake
+from shared.events.prescriber import Clearance, ClearanceAnswered, ClearanceRequested, ReviewOverdue, ReviewWithheld, StepRefused
+from tests.unit.prescriber.given import CONSENT, NORTH, NOW, context, decision, finding, in_review, summary, told
+
+REACHED = [
+    Case(),
+    told(Case(), [CONSENT, ReviewWithheld(why="safety-hold", summary=summary(finding("cystitis")))]),
+    in_review(finding("cystitis")),
+    told(in_review(), [ReviewOverdue(request=1, partner="in-house", due_at=NOW)]),
+    told(in_review(), [ClearanceRequested(request=1, items=("cardiac",), asked_by="x", asked_at=NOW)]),
+    told(in_review(), [ClearanceAnswered(answers=(Clearance(item="cardiac", cleared=True, note="n"),), answered_at=NOW)]),
+    told(in_review(), decide_in_house(in_review(), decision(), context())),
+    told(in_review(), decide_in_house(in_review(), decision("ineligible"), context())),
+    told(in_review(), [intake.SafetyHoldPlaced(hold="h", reason="other", placed_at=NOW)]),
+]
+
+
+@pytest.mark.parametrize("case", REACHED, ids=lambda case: case.status)
+def test_the_cache_carries_every_state(case: Case) -> None:
+    adapter = TypeAdapter(Case)
+    assert adapter.validate_json(adapter.dump_json(case)) == case
+
+
+def test_the_cache_carries_a_partner_with_its_secret() -> None:
+    adapter = TypeAdapter(Partner)
+    partner = Partner(NORTH)
+    assert adapter.validate_json(adapter.dump_json(partner)) == partner
+
+
+@pytest.mark.parametrize("case", REACHED, ids=lambda case: case.status)
+def test_a_recorded_refusal_changes_nothing(case: Case) -> None:
+    refused = StepRefused(step="approve", rule="R-14", detail="x", policy_version="p")
+    assert evolve_case(case, refused) == case
+
+
+def test_an_entry_shows_no_secret() -> None:
+    assert "whsec_" not in repr(PartnerEntry("a", "A", "https://a.example", "whsec_secret", "whpk_x"))
