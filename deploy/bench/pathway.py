@@ -120,9 +120,8 @@ class _Turn:
         self._say(f"{what}: {count:,} cases, {WINDOW} at once")
         job = await start_job("deploy.bench.load", self._load(running, cases), self._ground.folder)
         posting = asyncio.create_task(job.finished(PATIENCE_SECONDS + 10 * self._options.seconds))
-        ended = await self._until_kept(running, count * self._build.entries_of_screening)
+        ended = await self._until_kept(running, count * self._build.entries_of_screening, posting)
         answers = await posting
-        _require_accepted(answers)
         return float(count / (ended - answers["started"]))
 
     async def _latency(self, running: Running) -> Latency:
@@ -163,8 +162,8 @@ class _Turn:
             "seed": seed,
         }
 
-    async def _until_kept(self, running: Running, more: int) -> float:
-        """Wait until the ledger holds that many more entries; returns when."""
+    async def _until_kept(self, running: Running, more: int, posting: asyncio.Task[dict[str, Any]] | None = None) -> float:
+        """Wait until the ledger holds that many more entries; returns when. Raises StackError if it cannot come to that."""
         self._entries += more
         entries = running.databases["audit"]["entries"]
         patience = time.monotonic() + PATIENCE_SECONDS + 10 * self._options.seconds
@@ -172,6 +171,8 @@ class _Turn:
             for child in running.children.values():
                 if not child.running:
                     raise await child.died()
+            if posting is not None and posting.done():
+                _require_accepted(posting.result())
             if time.monotonic() > patience:
                 raise StackError(f"{self._build.title}: the ledger holds {kept:,} entries; {self._entries:,} were expected")
             await asyncio.sleep(LEDGER_POLL_SECONDS)

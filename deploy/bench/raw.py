@@ -114,7 +114,7 @@ class Sealing:
             }
             if caused is not None:
                 headers["ce_causationid"] = caused
-            plain = event.model_dump_json(exclude_none=True).encode()
+            plain = event.model_dump_json().encode()
             sealed.append({"headers": headers, "data": Binary(self._key.seal(plain, _associated(headers)))})
         return {
             "_id": identity,

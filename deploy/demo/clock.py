@@ -77,7 +77,9 @@ def what_is_open(reading: Reading) -> list[str]:
     """Say what is not settled, in words."""
     found: list[str] = []
     for service, progress in reading.items():
-        found += [f"{service} has not taken all of {source}" for source in sources_of(service) if _behind(progress, reading[source], source)]
+        found += [
+            f"{service} has not taken all of {source}" for source in sources_of(service) if _behind(progress, reading[source], source)
+        ]
         found += [f"{service} has {count} {name} pending" for name, count in progress["pending"].items() if count]
         if service in PUBLISHERS and progress["cached"] < progress["committed"]:
             found.append(f"{service} has not cached all it committed")

@@ -25,10 +25,13 @@ from deploy.demo.judgement import decide, is_mislaid
 SLUG: Final = "north-ketamine-medical"
 PRESCRIBER: Final = "np-11"
 LONGEST_PAUSE_SECONDS: Final = 2.0
+STOPPED: Final = frozenset({"safety-hold", "consent-missing", "consent-withdrawn", "consent-does-not-cover"})
+"""Nothing may be decided for now; the clinic asks again when it may."""
 TABLES: Final = """
 create table if not exists reviews (
   webhook_id text primary key, case_id text not null, request integer not null, sent_at text not null,
-  state text not null check (state in ('taken', 'mislaid', 'found', 'decided', 'closed')), decision blob, outcome text
+  state text not null check (state in ('taken', 'aside', 'asked', 'decided', 'closed')),
+  attempt integer not null default 1, decision blob, outcome text
 );
 create table if not exists refusals (at real not null, reason text not null);
 """
@@ -45,25 +48,33 @@ class Desk:
     def take(self, webhook_id: str, message: Mapping[str, Any]) -> None:
         """Keep a webhook; the same one again changes nothing."""
         data = message["data"]
-        values = (webhook_id, data["case"], data["request"], message["timestamp"])
-        self._rows.execute("insert or ignore into reviews values (?, ?, ?, ?, 'taken', null, null)", values)
+        sql = "insert or ignore into reviews (webhook_id, case_id, request, sent_at, state) values (?, ?, ?, ?, 'taken')"
+        self._rows.execute(sql, (webhook_id, data["case"], data["request"], message["timestamp"]))
 
     def refuse(self, reason: str) -> None:
         """Note a webhook that was not proven to come from the network."""
         self._rows.execute("insert into refusals values (?, ?)", (time.time(), reason))
 
-    def change(self, webhook_id: str, state: str, *, decision: bytes | None = None, outcome: str | None = None) -> None:
-        """Note how far a review is."""
-        sql = "update reviews set state = ?, decision = coalesce(?, decision), outcome = coalesce(?, outcome) where webhook_id = ?"
-        self._rows.execute(sql, (state, decision, outcome, webhook_id))
+    def decide(self, webhook_id: str, decision: bytes) -> None:
+        """Keep a decision: these bytes are sent until they are taken."""
+        self._rows.execute("update reviews set state = 'decided', decision = ? where webhook_id = ?", (decision, webhook_id))
+
+    def close(self, webhook_id: str, outcome: str) -> None:
+        """The network has the decision, or wants none."""
+        self._rows.execute("update reviews set state = 'closed', outcome = ? where webhook_id = ?", (outcome, webhook_id))
+
+    def put_aside(self, webhook_id: str) -> None:
+        """Leave a review until someone asks; a decision on it is then another message."""
+        sql = "update reviews set state = 'aside', decision = null, attempt = attempt + 1 where webhook_id = ?"
+        self._rows.execute(sql, (webhook_id,))
+
+    def ask(self, case: str) -> None:
+        """Someone asked about a case: what was put aside is taken up again."""
+        self._rows.execute("update reviews set state = 'asked' where state = 'aside' and case_id = ?", (case,))
 
     def in_hand(self) -> list[sqlite3.Row]:
         """Return what is to be worked on."""
-        return self._rows.execute("select * from reviews where state in ('taken', 'found', 'decided')").fetchall()
-
-    def find(self, case: str) -> None:
-        """Someone asked: what was mislaid for this case is found."""
-        self._rows.execute("update reviews set state = 'found' where state = 'mislaid' and case_id = ?", (case,))
+        return self._rows.execute("select * from reviews where state in ('taken', 'asked', 'decided')").fetchall()
 
     def status(self) -> dict[str, Any]:
         """Return what an observer may know: no clinical value."""
@@ -74,7 +85,6 @@ class Desk:
         return {
             "in_hand": len(self.in_hand()),
             "known": known,
-            "mislaid": [row["case_id"] for row in reviews if row["state"] == "mislaid"],
             "verified": len(reviews),
             "refused": self._rows.execute("select count(*) from refusals").fetchone()[0],
             "outcomes": [row["outcome"] for row in reviews if row["outcome"] is not None],
@@ -94,6 +104,7 @@ class Office:
         self._token: str = network["token"]
         self._desk = Desk(folder / "desk.sqlite")
         self._woken = asyncio.Event()
+        self._under_way: set[str] = set()
 
     async def run(self) -> None:
         """Serve and work, for ever."""
@@ -104,12 +115,14 @@ class Office:
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", self.port).start()
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session, asyncio.TaskGroup() as group:
             while True:
                 self._woken.clear()
-                await asyncio.gather(*(self._work_on(session, row) for row in self._desk.in_hand()))
-                if not self._desk.in_hand():
-                    await self._woken.wait()
+                for row in self._desk.in_hand():
+                    if row["webhook_id"] not in self._under_way:
+                        self._under_way.add(row["webhook_id"])
+                        group.create_task(self._work_on(session, row))
+                await self._woken.wait()
 
     async def take(self, request: web.Request) -> web.Response:
         """Verify a webhook over its raw bytes, keep it, and say so."""
@@ -125,7 +138,7 @@ class Office:
 
     async def telephone(self, request: web.Request) -> web.Response:
         """The clinic asks where the answer is."""
-        self._desk.find(request.match_info["case"])
+        self._desk.ask(request.match_info["case"])
         self._woken.set()
         return web.Response(status=204)
 
@@ -138,6 +151,8 @@ class Office:
         while not await self._step(session, row):
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        self._under_way.discard(row["webhook_id"])
+        self._woken.set()
 
     async def _step(self, session: aiohttp.ClientSession, row: sqlite3.Row) -> bool:
         """Read, decide and send; False if it must be tried again."""
@@ -145,7 +160,7 @@ class Office:
             body: bytes | None = row["decision"]
             if body is None:
                 body = await self._decide(session, row)
-            return body is None or await self._send(session, row["webhook_id"], body)
+            return body is None or await self._send(session, row, body)
         except (aiohttp.ClientError, TimeoutError):
             return False
 
@@ -154,23 +169,24 @@ class Office:
         given = {"Authorization": f"Bearer {self._token}"}
         async with session.get(f"{self._url}/partner/reviews/{row['case_id']}", headers=given) as response:
             review = await response.json(content_type=None)
-            if response.status >= 500 or review.get("type", "").endswith("inbox-waits"):
-                raise aiohttp.ClientError
-            if response.status >= 400 or review["request"] != row["request"]:
-                self._desk.change(row["webhook_id"], "closed", outcome=f"not-disclosed-{response.status}")
-                return None
-        if row["state"] == "taken" and is_mislaid(review):
-            self._desk.change(row["webhook_id"], "mislaid")
+            problem = _problem_of(review)
+        if response.status >= 500 or problem == "inbox-waits":
+            raise aiohttp.ClientError
+        if response.status == 409 and problem in STOPPED or (not problem and row["state"] == "taken" and is_mislaid(review)):
+            self._desk.put_aside(row["webhook_id"])
+            return None
+        if problem or review["request"] != row["request"]:
+            self._desk.close(row["webhook_id"], problem or "superseded")
             return None
         decision = {"case": row["case_id"], "prescriber": PRESCRIBER, **decide(review, row["sent_at"])}
         message = {"type": "review.decided", "timestamp": row["sent_at"], "data": decision}
         body = json.dumps(message, separators=(",", ":")).encode()
-        self._desk.change(row["webhook_id"], "decided", decision=body)
+        self._desk.decide(row["webhook_id"], body)
         return body
 
-    async def _send(self, session: aiohttp.ClientSession, webhook_id: str, body: bytes) -> bool:
+    async def _send(self, session: aiohttp.ClientSession, row: sqlite3.Row, body: bytes) -> bool:
         """Send the decision; False on a failure that may pass: the same id and body are sent again."""
-        identity = f"decision-{webhook_id}"
+        identity = f"decision-{row['webhook_id']}-{row['attempt']}"
         timestamp = str(int(time.time()))
         signature = base64.b64encode(self._key.sign(f"{identity}.{timestamp}.".encode() + body)).decode()
         headers = {
@@ -181,11 +197,19 @@ class Office:
         }
         async with session.post(f"{self._url}/partners/{SLUG}/decisions", data=body, headers=headers) as response:
             answer = await response.json(content_type=None)
-            problem = str(answer.get("type", "")).rpartition(":")[2]
-            if response.status >= 500 or problem == "inbox-waits":
-                return False
-        self._desk.change(webhook_id, "closed", outcome=problem or json.loads(body)["data"]["decision"])
+        problem = _problem_of(answer)
+        if response.status >= 500 or problem == "inbox-waits":
+            return False
+        if problem == "refused-by-rule" and answer["rule"] in STOPPED:
+            self._desk.put_aside(row["webhook_id"])
+        else:
+            self._desk.close(row["webhook_id"], problem or json.loads(body)["data"]["decision"])
         return True
+
+
+def _problem_of(answer: Mapping[str, Any]) -> str:
+    """Return the stable name of a problem; nothing if there is none."""
+    return str(answer.get("type", "")).rpartition(":")[2]
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from services.intake.domain.screen import CompleteScreening, complete_screening
 from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StateFacts, state_facts
 from shared.access.decide import Permission
-from shared.pathway.instrument_items import FORMS
+from shared.pathway import instrument_items
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from shared.service.definition import Command, Origin, View
 
@@ -39,7 +39,14 @@ COMMANDS = (
     Command("/cases/{case}/holds", PlaceHold, STOP.place, Permission.STOP, "Place a safety hold"),
     Command("/cases/{case}/holds/lift", LiftHold, STOP.lift, Permission.LIFT_HOLD, "Lift a safety hold with a reason"),
     Command("/cases/{case}/instruments", AnswerInstrument, answer_instrument, Permission.SCREEN, "Answer an instrument item by item"),
-    Command("/cases/{case}/screening", CompleteScreening, complete_screening, Permission.SCREEN, "Complete the screening"),
+    Command(
+        "/cases/{case}/screening",
+        CompleteScreening,
+        complete_screening,
+        Permission.SCREEN,
+        "Complete the screening",
+        waits_for_inbox=True,
+    ),
 )
 
 
@@ -90,7 +97,7 @@ def _show_outcome(case: Case) -> dict[str, Any] | None:
 
 VIEWS = (View("/cases/{case}", Permission.READ_CASE, show_case, "Show the case"),)
 
-STATIC: Mapping[str, Any] = {
+FORMS: Mapping[str, Any] = {
     "/instruments": {
         name: {
             "title": form.title,
@@ -100,7 +107,7 @@ STATIC: Mapping[str, Any] = {
             "highest": list(form.highest),
             "licence": form.licence,
         }
-        for name, form in FORMS.items()
+        for name, form in instrument_items.FORMS.items()
     },
     "/questionnaire": dict(QUESTIONS),
 }

@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 import services.intake
-from services.intake.api import COMMANDS, VIEWS
+from services.intake.api import COMMANDS, FORMS, VIEWS
 from services.intake.domain.state import Case, evolve
 from services.intake.reactions import REACTIONS
 from shared.events.intake import EVENTS
@@ -20,6 +20,7 @@ DEFINITION = ServiceDefinition(
     commands=COMMANDS,
     views=VIEWS,
     reactions=REACTIONS,
+    forms=FORMS,
 )
 
 

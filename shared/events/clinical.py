@@ -102,7 +102,8 @@ class ScreeningSummary(Value):
     route: Route | None
     weight_kg: Kilograms | None
     scores: tuple[Score, ...]
-    risk: RiskLevel
+    risk: RiskLevel | None
+    """By the C-SSRS screener; None where none was called for."""
     findings: tuple[Finding, ...]
     medications: tuple[str, ...]
     note: Text | None = None

@@ -1,5 +1,6 @@
 """Request bodies: capped before anything else, and JSON without double keys, NaN or infinities."""
 
+import asyncio
 import json
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -9,6 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from shared.http.problems import Problem, invalid_body
 
 MAX_DEPTH: Final = 60
+BODY_SECONDS: Final = 15.0
+"""How long a body may take to arrive."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -24,18 +27,21 @@ async def read_json(request: Request, limit: int = 65_536) -> bytes:
 
 
 async def read_capped(request: Request, limit: int) -> bytes:
-    """Return the body's bytes, never more than `limit`; raises Problem 413."""
+    """Return the body's bytes, never more than `limit`; raises Problem 408 or 413."""
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise Problem(413, "body-too-large", f"The body may hold {limit} bytes.")
     chunks: list[bytes] = []
     size = 0
     try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise Problem(413, "body-too-large", f"The body may hold {limit} bytes.")
-            chunks.append(chunk)
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise Problem(413, "body-too-large", f"The body may hold {limit} bytes.")
+                chunks.append(chunk)
+    except TimeoutError:
+        raise Problem(408, "body-too-slow", f"The body must arrive within {BODY_SECONDS:.0f} seconds.") from None
     except ClientDisconnect:
         raise Problem(400, "body-incomplete", "The body ended early.") from None
     return b"".join(chunks)
@@ -44,7 +50,7 @@ async def read_capped(request: Request, limit: int) -> bytes:
 def check_json(body: bytes) -> None:
     """Raise Problem 400 unless the bytes are one JSON object without double keys, NaN, infinities or deep nesting."""
     try:
-        parsed = json.loads(body, object_pairs_hook=_without_double_keys, parse_constant=_refuse_constant)
+        parsed = json.loads(body.decode(), object_pairs_hook=_without_double_keys, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise Problem(400, "not-plain-json", "The body is not plain JSON (well-formed, UTF-8, no NaN, not nested deeply).") from None
     if not isinstance(parsed, dict):

@@ -61,7 +61,10 @@ def command_endpoint(runtime: Runtime, row: Command) -> Endpoint:
                 admit(principal, row.permission, _resource(loaded))
 
         if row.waits_for_inbox and await runtime.parking.waits(stream):
-            raise _inbox_problem()
+            earlier = await runtime.decisions.earlier(cause)
+            if earlier is None:
+                raise _inbox_problem()
+            return answer_of(earlier, runtime)
         committed = await runtime.decisions.run(
             stream,
             lambda state, context: row.decide(state, command, context),

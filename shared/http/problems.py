@@ -19,6 +19,7 @@ TITLES: Final[Mapping[int, str]] = {
     403: "This is not yours to do",
     404: "There is no such thing for you",
     405: "This cannot be done here",
+    408: "The request came too slowly",
     409: "This cannot be done now",
     412: "The case has moved on",
     413: "The request is too large",

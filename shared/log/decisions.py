@@ -1,9 +1,11 @@
 """From a command, event or tick to a durable commit: load, decide, append, and again if another was first."""
 
+import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from shared.clock import CareClock
 from shared.events.base import Envelope, EventData
@@ -52,6 +54,7 @@ class Decisions:
         self._vault = vault
         self._clock = clock
         self._policy = policy
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def context(self, cause: Cause, actor: Actor, envelope: Envelope | None = None) -> Context:
         """Return what a decision may know, at care time now."""
@@ -72,8 +75,26 @@ class Decisions:
 
         `admit` is called with the stream before each decision and raises what keeps the caller out. `origin` is for
         causes that may begin the stream. A retry of the same cause gets the first commit back, whatever has happened
-        since. Raises Refusal, StaleVersion, ReceiptReused, TooContended, StoreUnavailable, StreamBroken, KeyMissing.
+        since. Raises Refusal, StaleVersion, NothingDecided, ReceiptReused, TooContended, StoreUnavailable, StreamBroken,
+        KeyMissing.
         """
+        # Within a process, deciders of one stream take turns: of many at once each would win only by luck.
+        turn = self._turns.get(stream)
+        if turn is None:
+            turn = self._turns[stream] = asyncio.Lock()
+        async with turn:
+            return await self._run(stream, decide, cause, actor, origin, admit, if_match)
+
+    async def _run(
+        self,
+        stream: str,
+        decide: Callable[[Any, Context], Sequence[EventData]],
+        cause: Cause,
+        actor: Actor,
+        origin: Origin | None,
+        admit: Callable[[Loaded], None] | None,
+        if_match: int | None,
+    ) -> Committed:
         for _ in range(MAX_TURNS):
             loaded = await self.streams.load(stream)
             try:
@@ -82,13 +103,13 @@ class Decisions:
                 if if_match is not None and if_match != loaded.version:
                     raise StaleVersion(loaded.version)
                 events = decide(loaded.state, self.context(cause, actor))
-            except (Refusal, StaleVersion):
-                earlier = await self._earlier(cause)
+                if not events:
+                    raise NothingDecided
+            except (Refusal, StaleVersion, NothingDecided):
+                earlier = await self.earlier(cause)
                 if earlier is not None:
                     return earlier
                 raise
-            if not events:
-                raise NothingDecided
             key = await self._key(loaded, origin)
             commit, recorded = self.make(loaded, events, cause, actor, key, origin=origin)
             outcome = await self.store.append(commit)
@@ -160,7 +181,8 @@ class Decisions:
             raise KeyMissing(loaded.stream)
         return keys[loaded.stream]
 
-    async def _earlier(self, cause: Cause) -> Committed | None:
+    async def earlier(self, cause: Cause) -> Committed | None:
+        """Return what the same receipt led to before; raises ReceiptReused."""
         if not cause.receipt:
             return None
         commit = await self.store.by_receipt(cause.key)

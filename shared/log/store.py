@@ -87,10 +87,13 @@ class CommitStore:
         pause = 0.05
         while open_items:
             duplicates: list[int] = []
+            taken: Outcome | None = VersionTaken()
             try:
                 await self.collection.insert_many([items[index][1] for index in open_items], ordered=False)
             except BulkWriteError as error:
                 duplicates, unknown = _read_bulk_error(error, open_items)
+                if error.details.get("writeConcernErrors"):
+                    taken = None  # what was in the way may be this very commit, not yet to be seen by a majority read
             except PyMongoError as error:
                 if not is_transient(error):
                     raise
@@ -101,12 +104,13 @@ class CommitStore:
             outcomes.update((index, Appended(items[index][0])) for index in settled)
             if duplicates:
                 try:
-                    outcomes.update(await self._resolve(items, duplicates))
+                    for index, outcome in (await self._resolve(items, duplicates)).items():
+                        if (known := outcome or taken) is not None:
+                            outcomes[index] = known
                 except PyMongoError as error:
                     if not is_transient(error):
                         raise
-                    unknown = [*unknown, *duplicates]
-            open_items = sorted(unknown)
+            open_items = [index for index in open_items if index not in outcomes]
             if open_items:
                 if time.monotonic() > deadline:
                     raise StoreUnavailable("The store did not confirm the write in time.")
@@ -114,8 +118,8 @@ class CommitStore:
                 pause = min(pause * 2, 1.0)
         return [outcomes[index] for index in range(len(items))]
 
-    async def _resolve(self, items: Sequence[tuple[Commit, RawBSONDocument]], duplicates: Sequence[int]) -> dict[int, Outcome]:
-        """Tell a resend that had arrived, a cause already done, and a version taken by another apart; majority reads."""
+    async def _resolve(self, items: Sequence[tuple[Commit, RawBSONDocument]], duplicates: Sequence[int]) -> dict[int, Outcome | None]:
+        """Tell a resend that had arrived from a cause already done, by majority reads; None: another's commit was in the way."""
         wanted: list[dict[str, Any]] = []
         for index in duplicates:
             commit = items[index][0]
@@ -125,12 +129,12 @@ class CommitStore:
         found = [Commit.from_document(document) async for document in self.collection.find({"$or": wanted})]
         by_cause = {(commit.stream, commit.cause): commit for commit in found}
         by_receipt = {commit.cause: commit for commit in found if commit.receipt}
-        outcomes: dict[int, Outcome] = {}
+        outcomes: dict[int, Outcome | None] = {}
         for index in duplicates:
             commit = items[index][0]
             stored = by_cause.get((commit.stream, commit.cause)) or (by_receipt.get(commit.cause) if commit.receipt else None)
             if stored is None:
-                outcomes[index] = VersionTaken()
+                outcomes[index] = None
             elif stored.id == commit.id:
                 outcomes[index] = Appended(stored)
             else:
@@ -146,14 +150,19 @@ def _read_bulk_error(error: BulkWriteError, sent: Sequence[int]) -> tuple[list[i
     """Return (duplicates, unknown): a write concern error leaves every document without a write error unknown."""
     details = error.details
     duplicates: list[int] = []
+    unknown: list[int] = []
     failed: set[int] = set()
     for write_error in details.get("writeErrors", []):
         index = sent[write_error["index"]]
         failed.add(index)
-        if write_error["code"] != DUPLICATE_KEY:
+        if write_error["code"] == DUPLICATE_KEY:
+            duplicates.append(index)
+        elif write_error["code"] in _TRANSIENT_CODES:
+            unknown.append(index)
+        else:
             raise error
-        duplicates.append(index)
-    unknown = [index for index in sent if index not in failed] if details.get("writeConcernErrors") else []
+    if details.get("writeConcernErrors"):
+        unknown.extend(index for index in sent if index not in failed)
     return duplicates, unknown
 
 
@@ -165,4 +174,7 @@ def is_transient(error: PyMongoError) -> bool:
     """Return whether the store may be back in a moment: pause and try again, never give up the work."""
     if isinstance(error, AutoReconnect | ConnectionFailure | WTimeoutError):
         return True
+    if isinstance(error, BulkWriteError):
+        codes = {failed["code"] for failed in error.details.get("writeErrors", [])}
+        return codes <= _TRANSIENT_CODES and bool(codes or error.details.get("writeConcernErrors"))
     return isinstance(error, OperationFailure) and (error.code in _TRANSIENT_CODES or error.has_error_label("RetryableWriteError"))

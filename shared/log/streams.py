@@ -4,7 +4,7 @@ import hashlib
 import inspect
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -73,7 +73,9 @@ class Streams:
         return self._kinds.get(stream.partition("-")[0])
 
     async def load(self, stream: str) -> Loaded:
-        """Return one stream, read together with others that wait; raises StreamBroken, KeyMissing, Unreadable."""
+        """Return one stream, read together with others that wait; raises StreamBroken, KeyMissing, Unreadable, KeyError."""
+        if self.kind_of(stream) is None:
+            raise KeyError(stream)
         return await self._batcher.submit(stream)
 
     async def load_many(self, streams: Sequence[str]) -> Mapping[str, Loaded | Exception]:
@@ -119,7 +121,7 @@ class Streams:
             "patient": item.patient,
             "status": item.state.status,
             "fingerprint": fingerprint,
-            "state": Binary(key.seal(plain, self._cache_place(item.stream))),
+            "state": Binary(key.seal(plain, self._cache_place(item.stream, item.commit))),
         }
         update: dict[str, Any] = {"$set": entry}
         if due is None:
@@ -129,8 +131,9 @@ class Streams:
         newer = {"_id": item.stream, "$or": [{"version": {"$lt": item.version}}, {"fingerprint": {"$ne": fingerprint}}]}
         return UpdateOne(newer, update, upsert=True)
 
-    def _cache_place(self, stream: str) -> bytes:
-        return f"cache|{self._service}|{stream}".encode()
+    def _cache_place(self, stream: str, commit: str) -> bytes:
+        """The place that a cached state is sealed for: after this commit, and no other."""
+        return f"cache|{self._service}|{stream}|{commit}".encode()
 
     async def _load_batch(self, streams: Sequence[str]) -> list[Loaded | Exception]:
         if not streams:
@@ -171,14 +174,15 @@ class Streams:
     def _read_cache(self, entry: Mapping[str, Any], keys: Mapping[str, CaseKey]) -> Loaded | None:
         stream = entry["_id"]
         kind = self.kind_of(stream)
-        if kind is None or stream not in keys or entry["fingerprint"] != self._fingerprints[kind.name]:
+        if kind is None or stream not in keys or entry.get("fingerprint") != self._fingerprints[kind.name]:
             return None
         try:
-            plain = keys[stream].open(bytes(entry["state"]), self._cache_place(stream))
-        except Unsealable:
+            plain = keys[stream].open(bytes(entry["state"]), self._cache_place(stream, entry["commit"]))
+            state = self._adapters[kind.name].validate_json(plain)
+            # Clear fields can be altered by hand: sequence, clinic and patient are taken from the commit itself.
+            return Loaded(stream, kind, state, entry["version"], commit=entry["commit"])
+        except (Unsealable, ValueError, KeyError, TypeError):
             return None
-        state = self._adapters[kind.name].validate_json(plain)
-        return Loaded(stream, kind, state, entry["version"], entry["sequence"], entry["clinic"], entry["patient"], entry["commit"])
 
     def _unknown(self, stream: str) -> Loaded:
         kind = self.kind_of(stream)
@@ -197,6 +201,8 @@ class Streams:
             if not commits or commits[0].version != known.version or commits[0].id != known.commit:
                 self._remembered.pop(known.stream, None)
                 raise _Distrusted
+            stored = commits[0]
+            known = replace(known, sequence=stored.last_sequence, clinic=stored.clinic, patient=stored.patient)
             commits = commits[1:]
         for commit in commits:
             if commit.version != known.version + 1 or commit.first_sequence != known.sequence + 1:

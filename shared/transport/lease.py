@@ -26,16 +26,17 @@ class Lease:
         self._milliseconds = int(seconds * 1000)
         self.holder = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
-    async def acquire(self) -> dict[str, Any]:
-        """Wait until the lease is ours; returns the place saved with it (empty at first)."""
+    async def acquire(self, give_up: asyncio.Event) -> dict[str, Any] | None:
+        """Wait until the lease is ours; returns the place saved with it (empty at first), None once `give_up` is set."""
         with suppress(DuplicateKeyError):
             await self._collection.insert_one({"_id": self._name, "holder": "", "until": None, "place": {}})
-        while True:
+        while not give_up.is_set():
             taken = await self._take({"$or": [{"$eq": ["$holder", self.holder]}, {"$lt": ["$until", "$$NOW"]}]})
             if taken is not None:
                 place: dict[str, Any] = taken["place"]
                 return place
             await asyncio.sleep(self._milliseconds / 5000)
+        return None
 
     async def renew(self) -> None:
         """Keep the lease, for ever; raises LeaseLost."""

@@ -117,7 +117,10 @@ class Relay:
         pause = 0.1
         while not self._stopping.is_set():
             try:
-                self._place = _Place.read(await self._lease.acquire())
+                saved = await self._lease.acquire(self._stopping)
+                if saved is None:
+                    break
+                self._place = _Place.read(saved)
                 await self._lead()
                 pause = 0.1
             except* (BrokerForgot, LeaseLost, PublishFailed, KafkaError, OSError) as group:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pymongo import ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 
-from shared.vault.port import CaseKey, KeyMissing
+from shared.vault.port import CaseKey, KeyMissing, Unsealable
 
 REMEMBERED_KEYS = 50_000
 REMEMBERED_SECONDS = 60.0
@@ -69,7 +69,10 @@ class MongoVault:
         if "wrapped" not in stored:
             return None
         stream = stored["_id"]
-        key = CaseKey(self._clinic_key(stored["clinic"]).open(stored["wrapped"], stream.encode()))
+        try:
+            key = CaseKey(self._clinic_key(stored["clinic"]).open(stored["wrapped"], stream.encode()))
+        except Unsealable:
+            return None  # altered, or another case's: this stream has no key, and the others are not touched by it
         self._remembered[stream] = (time.monotonic(), key)
         self._remembered.move_to_end(stream)
         if len(self._remembered) > REMEMBERED_KEYS:

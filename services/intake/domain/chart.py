@@ -54,11 +54,7 @@ class Chart:
 
     def latest(self, measure: Measure) -> Measured | None:
         """Return the most recent value of the measure; of two on one day, the one stated later."""
-        values = [
-            Measured(fact.value, fact.on)
-            for fact in self.facts
-            if fact.kind == "observation" and fact.code == measure.loinc and fact.value is not None
-        ]
+        values = [Measured(fact.value, fact.on) for fact in self.facts if fact.code == measure.loinc and fact.value is not None]
         return max(reversed(values), key=_day, default=None)
 
     def blood_pressure(self) -> tuple[Measured, Measured] | None:

@@ -118,8 +118,8 @@ def _summary(case: Case, referral: Referral, chart: Chart, found: Findings, comm
     )
 
 
-def _risk(case: Case) -> RiskLevel:
-    """Return the last C-SSRS level; `none` where no screener was called for, which the scores show."""
+def _risk(case: Case) -> RiskLevel | None:
+    """Return the last C-SSRS level; None where no screener was called for."""
     screener = case.answers_to("c-ssrs")
     levels: tuple[RiskLevel, ...] = get_args(RiskLevel)
-    return next((level for level in levels if screener is not None and screener.band == level), "none")
+    return next((level for level in levels if screener is not None and screener.band == level), None)

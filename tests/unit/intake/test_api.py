@@ -22,6 +22,10 @@ def test_every_body_is_strict_and_forbids_unknown_fields() -> None:
     assert all(issubclass(command.body, Request) for command in COMMANDS)
 
 
+def test_only_the_screening_discloses_and_so_waits_for_the_inbox() -> None:
+    assert {command.path for command in COMMANDS if command.waits_for_inbox} == {"/cases/{case}/screening"}
+
+
 def test_only_prescribers_and_monitors_may_lift_a_hold() -> None:
     assert {command.path: command.permission for command in COMMANDS}["/cases/{case}/holds/lift"] is Permission.LIFT_HOLD
 

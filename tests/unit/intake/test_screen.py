@@ -49,7 +49,7 @@ def test_nothing_found_completes_with_the_policy_version_and_what_the_prescriber
     assert isinstance(event, intake.ScreeningCompleted)
     assert (event.policy_version, event.completed_at) == (POLICY.version, NOW)
     summary = event.summary
-    assert (summary.indication, summary.age, summary.sex, summary.route, summary.risk) == ("anxiety", 35, "female", None, "none")
+    assert (summary.indication, summary.age, summary.sex, summary.route, summary.risk) == ("anxiety", 35, "female", None, None)
     assert summary.weight_kg == Decimal("70.26")
     assert (summary.findings, summary.medications, summary.note) == ((), ("Sertraline 100 MG Oral Tablet",), "prefers mornings")
     assert [(score.instrument, score.total) for score in summary.scores] == [("audit-c", 0), ("gad-7", 0), ("phq-9", 0)]

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -55,6 +55,7 @@ ANSWERED = st.sampled_from(get_args(Instrument)).flatmap(
 )
 
 
+@settings(max_examples=40)
 @given(
     st.lists(ANSWERED, max_size=6, unique_by=lambda event: (event.instrument, event.answered_at)).flatmap(
         lambda events: st.tuples(st.just(events), st.permutations(events))

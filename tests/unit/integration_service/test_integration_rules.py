@@ -18,7 +18,7 @@ from services.integration.domain.measure import MeasureOutcome, deteriorated, me
 from services.integration.domain.schedule import note_baseline, plan_after_dose, tick
 from services.integration.domain.state import Case, evolve
 from services.integration.domain.stops import STOP
-from shared.events import integration, intake, session
+from shared.events import intake, integration, session
 from shared.events.base import EventData
 from shared.events.clinical import Score, ScreeningSummary
 from shared.pathway.context import Actor, Context

@@ -1,0 +1,47 @@
+"""Open the course when an approval arrives and nothing forbids it; close it when a prescriber declines later."""
+
+from functools import reduce
+
+from services.session.domain.state import Course, evolve
+from shared.events.base import EventData, Slug
+from shared.events.prescriber import EligibilityApproved, EligibilityDeclined
+from shared.events.session import CourseClosed, CourseOpened, CourseWithheld
+from shared.pathway.context import Context
+
+
+def take_approval(course: Course, event: EligibilityApproved, context: Context) -> list[EventData]:
+    """React to an approval: open the course under its plan, or withhold it while a stop or a running session forbids that.
+
+    A later approval replaces the plan; sessions go on counting. One that is known already, or older than what a
+    prescriber decided since, says nothing new.
+    """
+    if event.request <= course.newest_request:
+        return []
+    why = _why_withheld(course)
+    if why is None:
+        return [CourseOpened(plan=event.plan, request=event.request, opened_at=context.now, decided_at=event.decided_at)]
+    return [CourseWithheld(why=why, plan=event.plan, request=event.request, decided_at=event.decided_at)]
+
+
+def take_refusal(course: Course, event: EligibilityDeclined, context: Context) -> list[EventData]:
+    """React to a decline: an approval of an earlier request no longer allows any dose (R-14)."""
+    if event.request <= course.newest_request:
+        return []
+    return [CourseClosed(why="declined", request=event.request, closed_at=context.now)]
+
+
+def open_if_clear(course: Course, context: Context) -> list[EventData]:
+    """Return the opening of the approval that waits, if nothing forbids it now."""
+    waiting = course.waiting
+    if waiting is None or _why_withheld(course) is not None:
+        return []
+    return [CourseOpened(plan=waiting.plan, request=waiting.request, opened_at=context.now, decided_at=waiting.decided_at)]
+
+
+def then_open(course: Course, events: list[EventData], context: Context) -> list[EventData]:
+    """Return the events, and the opening that they set free."""
+    return [*events, *open_if_clear(reduce(evolve, events, course), context)]
+
+
+def _why_withheld(course: Course) -> Slug | None:
+    return course.stops.why_stopped() or ("session-running" if course.running else None)

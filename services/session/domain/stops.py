@@ -1,0 +1,26 @@
+"""Consent and holds as this service speaks of them; whatever ends a stop also opens a course that waited."""
+
+from services.session.domain.open_course import then_open
+from services.session.domain.state import Course
+from shared.events import session
+from shared.events.base import EventData
+from shared.pathway.context import Context
+from shared.pathway.stop import LiftHold, StopEvents
+
+STOPS = StopEvents(
+    service="session",
+    withdrawn=session.ConsentWithdrawn,
+    placed=session.SafetyHoldPlaced,
+    lifted=session.SafetyHoldLifted,
+    noted=session.StopNoted,
+)
+
+
+def note_stop(course: Course, event: EventData, context: Context) -> list[EventData]:
+    """React to another service's word on consent or a hold."""
+    return then_open(course, STOPS.note(course, event, context), context)
+
+
+def lift_hold(course: Course, command: LiftHold, context: Context) -> list[EventData]:
+    """Lift a hold with a reason."""
+    return then_open(course, STOPS.lift(course, command, context), context)

@@ -1,0 +1,32 @@
+"""What the session service does about other services' events. Any of them may be the first it hears of a case."""
+
+from services.session.domain.open_course import take_approval, take_refusal
+from services.session.domain.state import Course
+from services.session.domain.stops import note_stop
+from shared.events import intake, integration, prescriber
+from shared.events.base import EventData
+from shared.events.session import IntegrationNoted
+from shared.pathway.context import Context
+from shared.service.definition import Reactions
+
+
+def note_integration(_course: Course, event: integration.IntegrationHeld, _context: Context) -> list[EventData]:
+    """Take note that an integration session was held; it counts before the next dose (R-28)."""
+    return [IntegrationNoted(session=event.dosing_session, held_at=event.held_at)]
+
+
+REACTIONS: Reactions = {
+    prescriber.EligibilityApproved: take_approval,
+    prescriber.EligibilityDeclined: take_refusal,
+    integration.IntegrationHeld: note_integration,
+    intake.ConsentGiven: note_stop,
+    intake.ConsentWithdrawn: note_stop,
+    intake.SafetyHoldPlaced: note_stop,
+    intake.SafetyHoldLifted: note_stop,
+    prescriber.ConsentWithdrawn: note_stop,
+    prescriber.SafetyHoldPlaced: note_stop,
+    prescriber.SafetyHoldLifted: note_stop,
+    integration.ConsentWithdrawn: note_stop,
+    integration.SafetyHoldPlaced: note_stop,
+    integration.SafetyHoldLifted: note_stop,
+}
