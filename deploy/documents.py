@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from services.integration.app import DEFINITION as INTEGRATION
 from services.intake.app import DEFINITION as INTAKE
-from services.prescriber.app import DEFINITION as PRESCRIBER
+from services.integration.app import DEFINITION as INTEGRATION
+from services.prescriber.app import define
 from services.session.app import DEFINITION as SESSION
 from shared.events.asyncapi import asyncapi_document, summary_of
 from shared.events.base import EventData
@@ -18,7 +18,7 @@ from shared.events.topics import topic_of
 from shared.service.definition import ServiceDefinition
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-DEFINITIONS: tuple[ServiceDefinition, ...] = (INTAKE, PRESCRIBER, SESSION, INTEGRATION)
+DEFINITIONS: tuple[ServiceDefinition, ...] = (INTAKE, define(tuple, allow_loopback=False), SESSION, INTEGRATION)
 
 
 def asyncapi() -> str:

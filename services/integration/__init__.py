@@ -1,10 +1,12 @@
-"""Integration: what follows a dose.
+"""The integration service: what follows a dose, in sessions, in concrete goals and in measured outcomes.
 
-Owns: the integration sessions planned after each dose, goals as small concrete behaviours, outcome instruments over time.
-Commands: hold an integration session, set a goal, record progress, measure an outcome, withdraw consent, place and lift holds.
-Publishes: IntegrationScheduled, IntegrationHeld, IntegrationOverdue, GoalSet, GoalProgressed, OutcomeMeasured,
-IntegrationCompleted, and stops.
-Reacts to: ScreeningCompleted (the baseline), SessionDosed (plan what follows), CourseCompleted, and every stop.
+Owns the integration plan of a case (stream kind `case`), from the baseline scores to the end of care after the course.
+Nothing here doses, approves, starts a phase or discloses: support after a dose is care, so no stop refuses any of it.
+A dose that was given while a stop was in force is followed up like any other, and the plan names that.
 
-Integration is care after the fact: a withdrawal or a hold does not close it, since it neither doses, approves nor discloses.
+Commands: record an integration session, set a goal, record progress on it, measure an outcome, withdraw consent, place
+and lift a hold.
+Publishes: what `shared.events.integration` lists; `IntegrationHeld` counts before the next dose (R-28).
+Reacts to: `ScreeningCompleted` of intake (the baseline), `SessionDosed` and `CourseCompleted` of session; consent,
+withdrawals and holds of every other service.
 """

@@ -2,42 +2,70 @@
 
 from typing import Any
 
-from services.integration.domain.goal import RecordProgress, SetGoal, record_progress, set_goal
-from services.integration.domain.hold_session import HoldSession, hold_session
+from services.integration.domain.goals import RecordProgress, SetGoal, record_progress, set_goal
+from services.integration.domain.hold_session import RecordIntegrationSession, record_integration_session
 from services.integration.domain.measure import MeasureOutcome, measure_outcome
-from services.integration.domain.state import Case
-from services.integration.domain.stops import STOP
+from services.integration.domain.state import Goal, Integration, Planned
+from services.integration.domain.stops import STOPS
 from shared.access.decide import Permission
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from shared.service.definition import Command, View
 
+CASE = "/cases/{case}"
+
 COMMANDS = (
-    Command("/cases/{case}/integration-sessions", HoldSession, hold_session, Permission.INTEGRATE, "Record an integration session held"),
-    Command("/cases/{case}/goals", SetGoal, set_goal, Permission.INTEGRATE, "Set a goal as a small concrete behaviour"),
-    Command("/cases/{case}/goals/progress", RecordProgress, record_progress, Permission.INTEGRATE, "Record a week of a goal"),
-    Command("/cases/{case}/outcomes", MeasureOutcome, measure_outcome, Permission.INTEGRATE, "Measure an outcome"),
     Command(
-        "/cases/{case}/consent-withdrawal", WithdrawConsent, STOP.withdraw, Permission.STOP, "Record that the patient withdrew consent"
+        f"{CASE}/integration-sessions",
+        RecordIntegrationSession,
+        record_integration_session,
+        Permission.INTEGRATE,
+        "Record an integration session that was held",
     ),
-    Command("/cases/{case}/holds", PlaceHold, STOP.place, Permission.STOP, "Place a safety hold"),
-    Command("/cases/{case}/holds/lift", LiftHold, STOP.lift, Permission.LIFT_HOLD, "Lift a safety hold with a reason"),
+    Command(f"{CASE}/goals", SetGoal, set_goal, Permission.INTEGRATE, "Set a goal as a small concrete behaviour"),
+    Command(f"{CASE}/goals/progress", RecordProgress, record_progress, Permission.INTEGRATE, "Record progress on a goal"),
+    Command(f"{CASE}/outcomes", MeasureOutcome, measure_outcome, Permission.INTEGRATE, "Measure an outcome against the baseline"),
+    Command(f"{CASE}/consent-withdrawal", WithdrawConsent, STOPS.withdraw, Permission.STOP, "Record that the patient withdrew consent"),
+    Command(f"{CASE}/holds", PlaceHold, STOPS.place, Permission.STOP, "Place a safety hold"),
+    Command(f"{CASE}/holds/lift", LiftHold, STOPS.lift, Permission.LIFT_HOLD, "Lift a safety hold with a reason"),
 )
 
 
-def show_case(case: Case) -> dict[str, Any]:
-    """Show plan, goals and outcomes to those who care for the patient."""
+def show_integration(state: Integration) -> dict[str, Any]:
+    """Show the integration to those who care for the patient."""
     return {
-        "status": case.status,
-        "consented": case.stops.consented,
-        "holds": sorted(case.stops.holds),
-        "risk_screen_due": case.risk_screen_due,
-        "course_complete": case.course_complete,
-        "completed_at": case.completed_at,
-        "baseline": case.baseline,
-        "planned": case.planned,
-        "goals": case.goals,
-        "outcomes": case.outcomes,
+        "status": state.status,
+        "consent": {"in_force": state.stops.consented, "version": state.stops.consent_version},
+        "holds": sorted(state.stops.holds),
+        "planned": [_show_planned(planned) for planned in state.planned],
+        "goals": [_show_goal(goal) for goal in state.goals],
+        "baseline": state.baseline,
+        "outcomes": state.outcomes,
+        "still_needed": {"instruments": ["c-ssrs"] if state.screener_due else []},
+        "due": state.deadlines,
     }
 
 
-VIEWS = (View("/cases/{case}", Permission.READ_CASE, show_case, "Show plan, goals and outcomes"),)
+def _show_planned(planned: Planned) -> dict[str, Any]:
+    return {
+        "id": planned.id,
+        "dosing_session": planned.dosing_session,
+        "purpose": planned.purpose,
+        "due_by": planned.due_by,
+        "missed_after": planned.missed_after,
+        "overdue": planned.overdue,
+        "held_at": None if planned.held is None else planned.held.held_at,
+        "insights": () if planned.held is None else planned.held.insights,
+    }
+
+
+def _show_goal(goal: Goal) -> dict[str, Any]:
+    return {
+        "goal": goal.set.goal,
+        "behaviour": goal.set.behaviour,
+        "times_per_week": goal.set.times_per_week,
+        "set_at": goal.set.set_at,
+        "progress": [{"times": week.times, "at": week.at} for week in goal.progress],
+    }
+
+
+VIEWS = (View(CASE, Permission.READ_CASE, show_integration, "Show what follows the doses: sessions, goals, outcomes"),)

@@ -1,11 +1,11 @@
-"""The composition root of integration."""
+"""The composition root of the integration service."""
 
 from fastapi import FastAPI
 
 import services.integration
 from services.integration.api import COMMANDS, VIEWS
-from services.integration.domain.schedule import tick
-from services.integration.domain.state import Case, evolve
+from services.integration.domain.complete import say_overdue
+from services.integration.domain.state import Integration, evolve
 from services.integration.reactions import REACTIONS
 from shared.events.integration import EVENTS
 from shared.service.app import build_app
@@ -14,10 +14,10 @@ from shared.settings import Settings
 
 DEFINITION = ServiceDefinition(
     name="integration",
-    title="Integration: what follows a dose",
+    title="Integration: sessions after a dose, goals, outcomes",
     description=services.integration.__doc__ or "",
     publishes=EVENTS,
-    kinds=(StreamKind("case", Case(), evolve, tick),),
+    kinds=(StreamKind("case", Integration(), evolve, tick=say_overdue),),
     commands=COMMANDS,
     views=VIEWS,
     reactions=REACTIONS,
@@ -25,5 +25,5 @@ DEFINITION = ServiceDefinition(
 
 
 def build(settings: Settings) -> FastAPI:
-    """Return the service as a process."""
+    """Return the service as an ASGI application."""
     return build_app(DEFINITION, settings)

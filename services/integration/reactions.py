@@ -1,23 +1,22 @@
-"""What integration does about other services' events."""
+"""What the integration service does about other services' events. Any of them may be the first it hears of a case."""
 
-from services.integration.domain.complete import note_course_completion
-from services.integration.domain.schedule import note_baseline, plan_after_dose
-from services.integration.domain.stops import STOP
+from services.integration.domain.schedule import note_baseline, note_course_over, schedule_integration
+from services.integration.domain.stops import STOPS
 from shared.events import intake, prescriber, session
 from shared.service.definition import Reactions
 
 REACTIONS: Reactions = {
     intake.ScreeningCompleted: note_baseline,
-    session.SessionDosed: plan_after_dose,
-    session.CourseCompleted: note_course_completion,
-    intake.ConsentGiven: STOP.note,
-    intake.ConsentWithdrawn: STOP.note,
-    intake.SafetyHoldPlaced: STOP.note,
-    intake.SafetyHoldLifted: STOP.note,
-    prescriber.ConsentWithdrawn: STOP.note,
-    prescriber.SafetyHoldPlaced: STOP.note,
-    prescriber.SafetyHoldLifted: STOP.note,
-    session.ConsentWithdrawn: STOP.note,
-    session.SafetyHoldPlaced: STOP.note,
-    session.SafetyHoldLifted: STOP.note,
+    session.SessionDosed: schedule_integration,
+    session.CourseCompleted: note_course_over,
+    intake.ConsentGiven: STOPS.note,
+    intake.ConsentWithdrawn: STOPS.note,
+    intake.SafetyHoldPlaced: STOPS.note,
+    intake.SafetyHoldLifted: STOPS.note,
+    prescriber.ConsentWithdrawn: STOPS.note,
+    prescriber.SafetyHoldPlaced: STOPS.note,
+    prescriber.SafetyHoldLifted: STOPS.note,
+    session.ConsentWithdrawn: STOPS.note,
+    session.SafetyHoldPlaced: STOPS.note,
+    session.SafetyHoldLifted: STOPS.note,
 }

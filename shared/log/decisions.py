@@ -24,6 +24,8 @@ from shared.vault.port import CaseKey, KeyMissing, Vault
 
 MAX_TURNS: Final = 20
 """How often a decision is made again because another commit was first."""
+TURN_SECONDS: Final = 10.0
+"""How long a decision waits for others on its stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,15 @@ class Decisions:
         turn = self._turns.get(stream)
         if turn is None:
             turn = self._turns[stream] = asyncio.Lock()
-        async with turn:
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await turn.acquire()
+        except TimeoutError:
+            raise TooContended from None
+        try:
             return await self._run(stream, decide, cause, actor, origin, admit, if_match)
+        finally:
+            turn.release()
 
     async def _run(
         self,

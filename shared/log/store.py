@@ -82,44 +82,43 @@ class CommitStore:
 
     async def _insert(self, items: Sequence[tuple[Commit, RawBSONDocument]]) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}
-        open_items = list(range(len(items)))
+        unknown = list(range(len(items)))
         deadline = time.monotonic() + RESEND_SECONDS
         pause = 0.05
-        while open_items:
-            duplicates: list[int] = []
-            taken: Outcome | None = VersionTaken()
+        while True:
             try:
-                await self.collection.insert_many([items[index][1] for index in open_items], ordered=False)
-            except BulkWriteError as error:
-                duplicates, unknown = _read_bulk_error(error, open_items)
-                if error.details.get("writeConcernErrors"):
-                    taken = None  # what was in the way may be this very commit, not yet to be seen by a majority read
+                outcomes.update(await self._attempt(items, unknown))
             except PyMongoError as error:
                 if not is_transient(error):
                     raise
-                unknown = open_items
-            else:
-                unknown = []
-            settled = set(open_items) - set(duplicates) - set(unknown)
-            outcomes.update((index, Appended(items[index][0])) for index in settled)
-            if duplicates:
-                try:
-                    for index, outcome in (await self._resolve(items, duplicates)).items():
-                        if (known := outcome or taken) is not None:
-                            outcomes[index] = known
-                except PyMongoError as error:
-                    if not is_transient(error):
-                        raise
-            open_items = [index for index in open_items if index not in outcomes]
-            if open_items:
-                if time.monotonic() > deadline:
-                    raise StoreUnavailable("The store did not confirm the write in time.")
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 1.0)
-        return [outcomes[index] for index in range(len(items))]
+            unknown = [index for index in unknown if index not in outcomes]
+            if not unknown:
+                return [outcomes[index] for index in range(len(items))]
+            if time.monotonic() > deadline:
+                raise StoreUnavailable("The store did not confirm the write in time.")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)
+
+    async def _attempt(self, items: Sequence[tuple[Commit, RawBSONDocument]], sent: Sequence[int]) -> dict[int, Outcome]:
+        """Send these items once; return the outcomes that are certain."""
+        try:
+            await self.collection.insert_many([items[index][1] for index in sent], ordered=False)
+        except BulkWriteError as error:
+            unconfirmed = bool(error.details.get("writeConcernErrors"))
+            duplicates, unknown = _read_bulk_error(error, sent)
+        else:
+            return {index: Appended(items[index][0]) for index in sent}
+        outcomes: dict[int, Outcome] = {index: Appended(items[index][0]) for index in set(sent) - set(duplicates) - set(unknown)}
+        for index, outcome in (await self._resolve(items, duplicates)).items():
+            # Unconfirmed, what was in the way may be this very commit, not yet to be seen by a majority read.
+            if outcome is not None or not unconfirmed:
+                outcomes[index] = outcome or VersionTaken()
+        return outcomes
 
     async def _resolve(self, items: Sequence[tuple[Commit, RawBSONDocument]], duplicates: Sequence[int]) -> dict[int, Outcome | None]:
         """Tell a resend that had arrived from a cause already done, by majority reads; None: another's commit was in the way."""
+        if not duplicates:
+            return {}
         wanted: list[dict[str, Any]] = []
         for index in duplicates:
             commit = items[index][0]

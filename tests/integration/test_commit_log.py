@@ -258,6 +258,7 @@ async def test_a_store_that_stays_down_is_said_so_within_a_bound_and_a_retry_has
 
 async def test_a_store_that_was_killed_is_back_with_all_that_was_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.log.store.RESEND_SECONDS", 1.0)
+    monkeypatch.setattr("shared.log.decisions.TURN_SECONDS", 1.0)
     running = await start_mongod(tmp_path / "data", tmp_path / "log", free_port())
     try:
         settings = toy.settings_for(running.url, "127.0.0.1:1", toy.unique())
@@ -517,8 +518,8 @@ async def test_nothing_clinical_is_stored_in_the_clear(runtime: Runtime) -> None
     await runtime.streams.keep_cache([case])
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(runtime.settings.mongo_url) as client:
-        for name in await client.list_database_names():
-            if name.startswith(runtime.settings.database_prefix):
-                for collection in await client[name].list_collection_names():
-                    async for document in client[name][collection].find():
-                        assert canary not in repr(document)
+        names = [name for name in await client.list_database_names() if name.startswith(runtime.settings.database_prefix)]
+        collections = [client[name][collection] for name in names for collection in await client[name].list_collection_names()]
+        documents = [document for collection in collections for document in await collection.find().to_list()]
+    assert len(documents) >= 4
+    assert not any(canary in repr(document) for document in documents)

@@ -1,1 +1,1 @@
-"""Pure rules of integration, one file per clinical verb."""
+"""The rules of integration, pure: the plan as state, and one file for each clinical verb."""

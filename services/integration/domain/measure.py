@@ -1,18 +1,23 @@
-"""Outcomes against the baseline at screening (R-29), and what they call for at once (R-08, R-10)."""
+"""Measure an outcome against the baseline, and what follows at once for safety (R-08, R-10, R-29)."""
 
-from typing import Annotated
+from decimal import Decimal
+from typing import Annotated, Final
 
 from pydantic import AwareDatetime, Field
 
-from services.integration.domain.state import Case
-from shared.events import integration
+from services.integration.domain.complete import then_complete
+from services.integration.domain.happened import require_happened
+from services.integration.domain.state import Integration
 from shared.events.base import EventData
 from shared.events.clinical import Instrument
+from shared.events.integration import OutcomeMeasured, SafetyHoldPlaced, SuicideRiskScreenRequired
 from shared.pathway.context import Context
-from shared.pathway.instruments import ITEM9_POSITIVE, RULE, risk_of, score
+from shared.pathway.instruments import ITEM9_POSITIVE, risk_of, score
 from shared.pathway.policy import PolicyValues
-from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
+
+SYMPTOM_SCALES: Final[frozenset[Instrument]] = frozenset({"phq-9", "gad-7", "pcl-5"})
+"""Instruments whose total says how ill the patient is, so that a change is a response or a deterioration."""
 
 
 class MeasureOutcome(Request):
@@ -24,58 +29,52 @@ class MeasureOutcome(Request):
     simulated: bool = False
 
 
-def measure_outcome(case: Case, command: MeasureOutcome, context: Context) -> list[EventData]:
-    """Score and record an outcome; PHQ-9 item 9 demands a C-SSRS screener, and a high risk holds the case everywhere."""
-    if command.measured_at > context.now:
-        raise Refusal("time-in-the-future", "measured_at lies in the future.", rule="R-29")
-    values = context.policy.values
-    scored = score(command.instrument, command.answers, values)
-    baseline = case.baseline_of(command.instrument)
-    total = scored.total
-    events: list[EventData] = [
-        integration.OutcomeMeasured(
-            instrument=command.instrument,
-            answers=command.answers,
-            total=total,
-            baseline=baseline,
-            change=None if total is None or baseline is None else total - baseline,
-            response=responded(total, baseline, values),
-            remission=remitted(total, baseline, values) if command.instrument == "phq-9" else None,
-            deterioration=deteriorated(total, baseline, values),
-            measured_at=command.measured_at,
-            simulated=command.simulated,
-        )
-    ]
+def measure_outcome(state: Integration, command: MeasureOutcome, context: Context) -> list[EventData]:
+    """Record the outcome; PHQ-9 item 9 demands the C-SSRS screener (R-08), a high risk there holds the case (R-10).
+
+    Raises Refusal for answers that cannot be this instrument's, or an impossible time.
+    """
+    require_happened("measured_at", command.measured_at, context.now)
+    policy = context.policy.values
+    scored = score(command.instrument, command.answers, policy)
+    baseline = state.baseline_of(command.instrument)
+    measured = OutcomeMeasured(
+        instrument=command.instrument,
+        answers=command.answers,
+        total=scored.total,
+        baseline=baseline,
+        change=None if scored.total is None or baseline is None else scored.total - baseline,
+        response=is_response(command.instrument, baseline, scored.total, policy),
+        remission=is_remission(command.instrument, baseline, scored.total, policy),
+        deterioration=is_deterioration(command.instrument, baseline, scored.total, policy),
+        measured_at=command.measured_at,
+        simulated=command.simulated,
+    )
+    events: list[EventData] = [measured]
     if ITEM9_POSITIVE in scored.flags:
-        events.append(integration.SuicideRiskScreenRequired(because="phq-9 item 9"))
+        events.append(SuicideRiskScreenRequired(because="phq-9 item 9"))
     if command.instrument == "c-ssrs" and risk_of(scored) == "high":
-        events.append(
-            integration.SafetyHoldPlaced(
-                hold=context.new_id("hold"),
-                reason="suicide_risk",
-                note=f"The C-SSRS screener shows a high risk ({RULE['c-ssrs']}, R-10).",
-                placed_at=context.now,
-            )
-        )
-    return events
+        note = "The C-SSRS screener shows a high risk (R-10)."
+        events.append(SafetyHoldPlaced(hold=context.new_id("hold"), reason="suicide_risk", note=note, placed_at=context.now))
+    return then_complete(state, events, context)
 
 
-def responded(total: int | None, baseline: int | None, values: PolicyValues) -> bool | None:
-    """Whether the total fell by at least the policy's fraction of the baseline (R-29; McInnes 2022); None without both."""
-    if total is None or not baseline:
+def is_response(instrument: Instrument, baseline: int | None, total: int | None, policy: PolicyValues) -> bool | None:
+    """R-29: a drop of at least [half] of the baseline (McInnes 2022, Hull 2022); None where that cannot be said."""
+    if instrument not in SYMPTOM_SCALES or not baseline or total is None:
         return None
-    return baseline - total >= values.response_drop_fraction * baseline
+    return baseline - total >= Decimal(str(policy.response_drop_fraction)) * baseline
 
 
-def remitted(total: int | None, baseline: int | None, values: PolicyValues) -> bool | None:
-    """Whether PHQ-9 is below the remission line from a baseline high enough to count (R-29; Hull 2022); None without both."""
-    if total is None or baseline is None:
+def is_remission(instrument: Instrument, baseline: int | None, total: int | None, policy: PolicyValues) -> bool | None:
+    """R-29: PHQ-9 below [5] from a baseline of at least [10]; None for a baseline that leaves nothing to remit."""
+    if instrument != "phq-9" or baseline is None or total is None or baseline < policy.remission_baseline_at_least:
         return None
-    return baseline >= values.remission_baseline_at_least and total < values.remission_below
+    return total < policy.remission_below
 
 
-def deteriorated(total: int | None, baseline: int | None, values: PolicyValues) -> bool | None:
-    """Whether the total rose by at least the policy's points (R-29); None without both."""
-    if total is None or baseline is None:
+def is_deterioration(instrument: Instrument, baseline: int | None, total: int | None, policy: PolicyValues) -> bool | None:
+    """R-29: a rise of at least [5] points; None where that cannot be said."""
+    if instrument not in SYMPTOM_SCALES or baseline is None or total is None:
         return None
-    return total - baseline >= values.deterioration_points
+    return total - baseline >= policy.deterioration_points

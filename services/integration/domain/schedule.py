@@ -1,57 +1,48 @@
-"""Planning integration sessions after a dose (R-28), and noticing the ones that were not held."""
+"""What a dose, a screening and the end of the course mean for integration."""
 
 from datetime import timedelta
 
-from services.integration.domain.complete import completion_after
-from services.integration.domain.state import Case
-from shared.events import intake, integration, session
+from services.integration.domain.complete import then_complete
+from services.integration.domain.state import Integration
 from shared.events.base import EventData
-from shared.events.integration import PlannedIntegration
+from shared.events.intake import ScreeningCompleted
+from shared.events.integration import BaselineNoted, CourseCompletionNoted, IntegrationScheduled, PlannedIntegration
+from shared.events.session import CourseCompleted, SessionDosed
 from shared.pathway.context import Context
 
 
-def note_baseline(case: Case, event: intake.ScreeningCompleted, _context: Context) -> list[EventData]:
-    """Keep the scores at screening as the baseline."""
-    if case.baseline == event.summary.scores:
+def note_baseline(state: Integration, event: ScreeningCompleted, _context: Context) -> list[EventData]:
+    """React to a screening: its scores are the baseline, unless a dose was given since an earlier one and care goes on."""
+    if (state.planned and not state.completed) or event.summary.scores == state.baseline:
         return []
-    return [integration.BaselineNoted(scores=event.summary.scores)]
+    return [BaselineNoted(scores=event.summary.scores)]
 
 
-def plan_after_dose(case: Case, event: session.SessionDosed, context: Context) -> list[EventData]:
-    """Plan a session within the policy's window after the dose, and the follow-ups (R-28).
+def schedule_integration(state: Integration, event: SessionDosed, context: Context) -> list[EventData]:
+    """React to the first dose of a session: plan a session within [72] hours (R-28) and follow-ups at the policy's days.
 
-    A booster belongs to the session that was planned for already. A stop does not forbid planning: the dose was given,
-    and support after it is care; the deviation says so.
+    A booster plans nothing again. A dose given while a stop was in force is followed up all the same: support after a
+    dose is care, like monitoring; the deviation is named.
     """
-    if event.session in case.dosing_sessions:
+    if any(planned.dosing_session == event.session for planned in state.planned):
         return []
-    values = context.policy.values
-    planned = [
-        PlannedIntegration(
-            id=f"dose-{event.session}-after",
-            purpose="after_dose",
-            due_by=event.given_at + timedelta(hours=values.integration_within_hours),
-        )
-    ]
-    planned += [
-        PlannedIntegration(id=f"dose-{event.session}-day-{days}", purpose="follow_up", due_by=event.given_at + timedelta(days=days))
-        for days in values.integration_follow_up_days
-    ]
-    why = case.stops.why_stopped()
+    policy = context.policy.values
+    first = (f"after-dose-{event.session}", event.given_at + timedelta(hours=policy.integration_within_hours))
+    later = [(f"follow-up-{event.session}-day-{days}", event.given_at + timedelta(days=days)) for days in policy.integration_follow_up_days]
+    grace = timedelta(days=policy.integration_grace_days)
     return [
-        integration.IntegrationScheduled(
-            dosing_session=event.session, dosed_at=event.given_at, planned=tuple(planned), deviations=() if why is None else (why,)
+        IntegrationScheduled(
+            dosing_session=event.session,
+            planned=(
+                PlannedIntegration(id=first[0], purpose="after_dose", due_by=first[1], missed_after=first[1] + grace),
+                *(PlannedIntegration(id=name, purpose="follow_up", due_by=due, missed_after=due + grace) for name, due in later),
+            ),
+            dosed_at=event.given_at,
+            deviations=("stopped",) if state.stops.why_stopped() is not None else (),
         )
     ]
 
 
-def tick(case: Case, name: str, context: Context) -> list[EventData]:
-    """Say that a session is overdue, or that the course ends with sessions missed."""
-    planned = case.find(name.removeprefix("integration:"))
-    if planned is None:
-        return completion_after(case, [], context.now)
-    grace = timedelta(days=context.policy.values.integration_grace_days)
-    overdue = integration.IntegrationOverdue(
-        id=planned.id, dosing_session=planned.dosing_session, due_by=planned.due_by, missed_at=max(planned.due_by + grace, context.now)
-    )
-    return [overdue, *completion_after(case, [overdue], context.now)]
+def note_course_over(state: Integration, event: CourseCompleted, context: Context) -> list[EventData]:
+    """React to the end of the course."""
+    return then_complete(state, [CourseCompletionNoted(sessions=event.sessions)], context)

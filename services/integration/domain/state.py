@@ -1,151 +1,158 @@
-"""The case as integration knows it, and how each event changes it. Pure."""
+"""The integration of a case, and how each event changes it. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from shared.events import integration
+from shared.events import integration as events
 from shared.events.base import EventData
 from shared.events.clinical import Instrument, Score
 from shared.pathway import stop
+from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Stops
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """An integration session: planned, and then held, overdue or missed."""
+    """One integration session to hold; late is better than never."""
 
     id: str
     dosing_session: int
     purpose: Literal["after_dose", "follow_up"]
     due_by: datetime
-    held_at: datetime | None = None
-    missed_at: datetime | None = None
-    """Set once it is overdue: from then on it counts as missed unless held."""
-
-    def settled_by(self, now: datetime) -> bool:
-        """Whether it was held, or counts as missed at `now`."""
-        return self.held_at is not None or (self.missed_at is not None and self.missed_at <= now)
-
-
-@dataclass(frozen=True, slots=True)
-class Week:
-    """How often a behaviour happened in the week up to `at`."""
-
-    at: datetime
-    times: int
+    missed_after: datetime
+    overdue: bool = False
+    held: events.IntegrationHeld | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A small concrete behaviour, and how it went."""
+    """A goal as a small concrete behaviour, and how often it happened, week by week."""
 
-    id: str
-    behaviour: str
-    times_per_week: int
-    set_at: datetime
-    weeks: tuple[Week, ...] = ()
+    set: events.GoalSet
+    progress: tuple[events.GoalProgressed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """One outcome measurement against its baseline."""
+class Integration:
+    """What follows the doses of one case."""
 
-    instrument: Instrument
-    total: int | None
-    change: int | None
-    response: bool | None
-    remission: bool | None
-    deterioration: bool | None
-    measured_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One patient's integration, from the baseline at screening to the end of the course."""
-
+    stops: Stops = field(default_factory=Stops)
     baseline: tuple[Score, ...] = ()
     planned: tuple[Planned, ...] = ()
+    last_dose_at: datetime | None = None
+    course_over: bool = False
+    """Whether the session service said that the last planned stay ended; a further dose begins again."""
+    completed: bool = False
     goals: tuple[Goal, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
-    dosing_sessions: tuple[int, ...] = ()
-    """Dosing sessions that were planned for."""
-    course_complete: bool = False
-    completed_at: datetime | None = None
-    risk_screen_due: bool = False
+    outcomes: tuple[events.OutcomeMeasured, ...] = ()
+    screener_due: bool = False
     """PHQ-9 item 9 was positive and no C-SSRS screener was answered since (R-08)."""
-    stops: Stops = field(default_factory=Stops)
 
     @property
-    def status(self) -> Literal["waiting", "integrating", "overdue", "integrated"]:
+    def status(self) -> str:
         """A clear word for work lists."""
-        if self.completed_at is not None:
-            return "integrated"
-        if any(each.held_at is None and each.missed_at is not None for each in self.planned):
-            return "overdue"
-        return "integrating" if self.planned else "waiting"
+        if not self.planned:
+            return "awaiting_dose"
+        if self.completed:
+            return "completed"
+        return "overdue" if any(planned.overdue and planned.held is None for planned in self.planned) else "integrating"
 
     @property
     def deadlines(self) -> Mapping[str, datetime]:
-        """When each open integration session is overdue, and when the last missed one lets the course end."""
-        due = {f"integration:{each.id}": each.due_by for each in self.planned if each.held_at is None and each.missed_at is None}
-        unheld = [each for each in self.planned if each.held_at is None]
-        missing = [each.missed_at for each in unheld if each.missed_at is not None]
-        if self.course_complete and self.completed_at is None and missing and len(missing) == len(unheld):
-            due["completion"] = max(missing)
+        """Planned sessions that are not held and not yet said to be overdue; and the end, if only time can still bring it."""
+        due = {f"integration_{each.id}": each.due_by for each in self.planned if each.held is None and not each.overdue}
+        waits_until = self.waits_until
+        if waits_until is not None:
+            due["completion"] = waits_until
         return due
 
+    @property
+    def waits_until(self) -> datetime | None:
+        """When integration ends by time alone; None while the course goes on, after the end, and when nothing is waited for.
+
+        Waited for are the planned sessions that are not held, until they count as missed; and one scored PHQ-9 after
+        the last dose, until the last planned session counts as missed: that is its window.
+        """
+        if not self.course_over or self.completed:
+            return None
+        measured = self.outcome_measured
+        return max((each.missed_after for each in self.planned if each.held is None or not measured), default=None)
+
+    @property
+    def outcome_measured(self) -> bool:
+        """Whether a PHQ-9 without a missing item was answered after the last dose."""
+        return any(
+            outcome.instrument == "phq-9"
+            and outcome.total is not None
+            and (self.last_dose_at is None or outcome.measured_at > self.last_dose_at)
+            for outcome in self.outcomes
+        )
+
     def baseline_of(self, instrument: Instrument) -> int | None:
-        """Return the total at screening; None where there was none."""
+        """Return the total before treatment; None if it was not scored."""
         return next((score.total for score in self.baseline if score.instrument == instrument), None)
 
-    def find(self, session: str) -> Planned | None:
-        """Return the planned integration session of this id."""
-        return next((each for each in self.planned if each.id == session), None)
+    def require_planned(self, planned_id: str) -> Planned:
+        """Return the planned session; raise Refusal if there is none of this id."""
+        planned = next((planned for planned in self.planned if planned.id == planned_id), None)
+        if planned is None:
+            raise Refusal("no-such-integration-session", "No integration session of this id is planned.")
+        return planned
+
+    def require_goal(self, goal_id: str) -> Goal:
+        """Return the goal; raise Refusal if there is none of this id."""
+        goal = next((goal for goal in self.goals if goal.set.goal == goal_id), None)
+        if goal is None:
+            raise Refusal("no-such-goal", "No goal of this id was set.")
+        return goal
 
 
-def evolve(case: Case, event: EventData) -> Case:
-    """Fold one event."""
-    case = replace(case, stops=stop.fold(case.stops, event))
+def evolve(state: Integration, event: EventData) -> Integration:
+    """Fold one event; an unknown one changes nothing."""
+    state = replace(state, stops=stop.fold(state.stops, event))
     match event:
-        case integration.BaselineNoted():
-            return replace(case, baseline=event.scores)
-        case integration.IntegrationScheduled():
-            new = tuple(Planned(each.id, event.dosing_session, each.purpose, each.due_by) for each in event.planned)
-            return replace(case, planned=case.planned + new, dosing_sessions=(*case.dosing_sessions, event.dosing_session))
-        case integration.IntegrationHeld():
-            return _change(case, event.id, held_at=event.held_at)
-        case integration.IntegrationOverdue():
-            return _change(case, event.id, missed_at=event.missed_at)
-        case integration.GoalSet():
-            goal = Goal(event.goal, event.behaviour, event.times_per_week, event.set_at)
-            return replace(case, goals=(*case.goals, goal))
-        case integration.GoalProgressed():
-            week = Week(event.at, event.times)
-            goals = tuple(replace(goal, weeks=(*goal.weeks, week)) if goal.id == event.goal else goal for goal in case.goals)
-            return replace(case, goals=goals)
-        case integration.OutcomeMeasured():
-            return _measured(case, event)
-        case integration.SuicideRiskScreenRequired():
-            return replace(case, risk_screen_due=True)
-        case integration.CourseCompletionNoted():
-            return replace(case, course_complete=True)
-        case integration.IntegrationCompleted():
-            return replace(case, completed_at=event.completed_at)
+        case events.BaselineNoted():
+            return replace(state, baseline=event.scores)
+        case events.IntegrationScheduled():
+            return _scheduled(state, event)
+        case events.IntegrationHeld() | events.IntegrationOverdue():
+            return replace(state, planned=tuple(_of_planned(each, event) for each in state.planned))
+        case events.GoalSet():
+            return replace(state, goals=(*state.goals, Goal(event)))
+        case events.GoalProgressed():
+            return replace(state, goals=tuple(_of_goal(goal, event) for goal in state.goals))
+        case events.OutcomeMeasured():
+            answered_screener = event.instrument == "c-ssrs"
+            return replace(state, outcomes=(*state.outcomes, event), screener_due=state.screener_due and not answered_screener)
+        case events.SuicideRiskScreenRequired():
+            return replace(state, screener_due=True)
+        case events.CourseCompletionNoted():
+            return replace(state, course_over=True)
+        case events.IntegrationCompleted():
+            return replace(state, completed=True)
         case _:
-            return case
+            return state
 
 
-def _change(case: Case, session: str, *, held_at: datetime | None = None, missed_at: datetime | None = None) -> Case:
-    changed = tuple(
-        replace(each, held_at=held_at or each.held_at, missed_at=missed_at or each.missed_at) if each.id == session else each
-        for each in case.planned
+def _scheduled(state: Integration, event: events.IntegrationScheduled) -> Integration:
+    planned = tuple(
+        Planned(each.id, event.dosing_session, each.purpose, each.due_by, each.missed_after or each.due_by) for each in event.planned
     )
-    return replace(case, planned=changed)
+    times = [at for at in (state.last_dose_at, event.dosed_at) if at is not None]
+    return replace(state, planned=(*state.planned, *planned), last_dose_at=max(times, default=None), course_over=False, completed=False)
 
 
-def _measured(case: Case, event: integration.OutcomeMeasured) -> Case:
-    outcome = Outcome(event.instrument, event.total, event.change, event.response, event.remission, event.deterioration, event.measured_at)
-    screened = event.instrument == "c-ssrs"
-    return replace(case, outcomes=(*case.outcomes, outcome), risk_screen_due=case.risk_screen_due and not screened)
+def _of_planned(planned: Planned, event: events.IntegrationHeld | events.IntegrationOverdue) -> Planned:
+    if planned.id != event.id:
+        return planned
+    match event:
+        case events.IntegrationHeld():
+            return replace(planned, held=event)
+        case events.IntegrationOverdue():
+            return replace(planned, overdue=True)
+
+
+def _of_goal(goal: Goal, event: events.GoalProgressed) -> Goal:
+    return replace(goal, progress=(*goal.progress, event)) if goal.set.goal == event.goal else goal

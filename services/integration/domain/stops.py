@@ -1,9 +1,9 @@
-"""The event types with which integration speaks of consent and holds."""
+"""Consent and holds as the integration service speaks of them."""
 
 from shared.events import integration
 from shared.pathway.stop import StopEvents
 
-STOP = StopEvents(
+STOPS = StopEvents(
     service="integration",
     withdrawn=integration.ConsentWithdrawn,
     placed=integration.SafetyHoldPlaced,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import reduce
+from typing import Final
 
 from pydantic import AwareDatetime
 
@@ -16,6 +17,9 @@ from shared.pathway.context import Context
 from shared.pathway.policy import PolicyValues
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
+
+AWAKE: Final = 5
+"""MOAA/S of a patient who responds readily to their name (SP1)."""
 
 
 class DischargePatient(Request):
@@ -62,7 +66,7 @@ def discharge_patient(course: Course, command: DischargePatient, context: Contex
 def then_complete(course: Course, events: list[EventData], context: Context) -> list[EventData]:
     """Return the events, and the end of the course if every planned dose was given and the last stay ended."""
     after = reduce(evolve, events, course)
-    if after.completed or after.running or after.plan is None or after.doses_left > 0 or after.doses_given == 0:
+    if after.completed or after.running or after.plan is None or after.doses_left > 0:
         return events
     dosed = sum(bool(session.doses) for session in after.sessions)
     return [*events, CourseCompleted(sessions=dosed, completed_at=context.now)]
@@ -124,8 +128,8 @@ def _gate(course: Course, session: Session, command: DischargePatient, policy: P
 
 def _still_sedated(session: Session) -> bool:
     """Whether the last MOAA/S recorded is below 5, which is awake."""
-    recorded = sorted((vitals.taken_at, vitals.sedation) for vitals in session.vitals if vitals.sedation is not None)
-    return bool(recorded) and recorded[-1][1] < 5
+    recorded = [(vitals.taken_at, vitals.sedation) for vitals in session.vitals if vitals.sedation is not None]
+    return bool(recorded) and sorted(recorded, key=lambda entry: entry[0])[-1][1] < AWAKE
 
 
 def _minutes(start: datetime, end: datetime) -> int:

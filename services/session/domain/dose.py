@@ -48,10 +48,10 @@ def record_dose(course: Course, command: RecordDose, context: Context) -> list[E
         given_by=command.given_by or context.actor.id,
         second_pressure=second_pressure(command.given_at, after_minutes, context.policy.values),
     )
-    if not deviations:
-        return [dosed]
-    alarm = Escalated(session=session.number, emergency=False, rule="R-20", because=deviations, at=context.now)
-    return then_complete(course, [dosed, alarm], context)
+    events: list[EventData] = [dosed]
+    if deviations:
+        events.append(Escalated(session=session.number, emergency=False, rule="R-20", because=deviations, at=context.now))
+    return then_complete(course, events, context)
 
 
 def _session_of(course: Course, command: RecordDose) -> Session:

@@ -23,7 +23,7 @@ def take_approval(course: Course, event: EligibilityApproved, context: Context) 
     return [CourseWithheld(why=why, plan=event.plan, request=event.request, decided_at=event.decided_at)]
 
 
-def take_refusal(course: Course, event: EligibilityDeclined, context: Context) -> list[EventData]:
+def take_decline(course: Course, event: EligibilityDeclined, context: Context) -> list[EventData]:
     """React to a decline: an approval of an earlier request no longer allows any dose (R-14)."""
     if event.request <= course.newest_request:
         return []

@@ -205,7 +205,7 @@ class Course:
     @property
     def next_number(self) -> int:
         """The number of the next session."""
-        return len(self.sessions) + 1
+        return max((session.number for session in self.sessions), default=0) + 1
 
 
 def evolve(course: Course, event: EventData) -> Course:

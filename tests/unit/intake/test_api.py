@@ -2,7 +2,7 @@
 
 import json
 
-from services.intake.api import COMMANDS, STATIC, VIEWS, show_case
+from services.intake.api import COMMANDS, FORMS, VIEWS, show_case
 from services.intake.app import DEFINITION
 from services.intake.domain.consent import STOP
 from services.intake.domain.state import Case
@@ -66,6 +66,6 @@ def test_the_view_shows_no_date_of_birth_and_no_facts() -> None:
 
 
 def test_static_forms_are_json_and_hold_every_question() -> None:
-    shown = json.loads(json.dumps(STATIC))
+    shown = json.loads(json.dumps(FORMS))
     assert len(shown["/instruments"]["phq-9"]["items"]) == 9
     assert set(shown["/questionnaire"]) == set(show_case(referred())["still_needed"]["answers"])
