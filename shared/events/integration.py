@@ -22,6 +22,8 @@ class PlannedIntegration(Value):
     id: str
     purpose: Literal["after_dose", "follow_up"]
     due_by: AwareDatetime
+    missed_after: AwareDatetime
+    """From here on it counts as missed; it may still be held."""
 
 
 class IntegrationScheduled(EventData):
@@ -46,13 +48,12 @@ class IntegrationHeld(EventData):
 
 
 class IntegrationOverdue(EventData):
-    """An integration session was not held by its time; not held by `missed_at` either, it counts as missed."""
+    """An integration session was not held by its time."""
 
     TYPE: ClassVar[str] = "kapcare.integration.IntegrationOverdue.v1"
     id: str
     dosing_session: int
     due_by: AwareDatetime
-    missed_at: AwareDatetime
 
 
 class GoalSet(EventData):
