@@ -17,7 +17,7 @@ from shared.access.decide import Permission, Principal
 from shared.events import intake, prescriber
 from shared.events.base import EventData
 from shared.events.clinical import Fact
-from shared.events.topics import topics
+from shared.events.topics import topic_of, topics
 from shared.log.commit import Cause
 from shared.pathway.context import Actor, Context
 from shared.pathway.refusal import Refusal
@@ -206,6 +206,71 @@ async def consuming(runtime: Runtime, handler: Handler | None = None) -> AsyncIt
         await finish(task)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Both toy services over topics of their own; records are written to intake's topic by hand or by its relay."""
+
+    settings: Settings
+    intake: Runtime
+    prescriber: Runtime
+
+    @property
+    def topic(self) -> str:
+        return topic_of("intake", self.settings.topic_prefix)
+
+    async def case(self, *codes: str) -> str:
+        """A case with these facts: its referral has sequence 1, the facts follow."""
+        case = await begin_case(self.intake)
+        for code in codes:
+            await add_fact(self.intake, case, code)
+        return case
+
+    async def order(self, case: str) -> list[str]:
+        """What the prescriber made of the case's facts, in order."""
+        return list((await self.prescriber.load(case)).state.order)
+
+    async def ordered(self, case: str, *codes: str, seconds: float = 20.0) -> None:
+        """Wait until the prescriber has reacted to exactly these facts, in this order."""
+
+        async def reached() -> bool:
+            return await self.order(case) == list(codes)
+
+        try:
+            await eventually(reached, seconds)
+        except AssertionError:
+            raise AssertionError(f"{await self.order(case)} is not {list(codes)}") from None
+
+    async def parked(self, case: str | None = None) -> list[tuple[int, str, str]]:
+        """(sequence, state, reason) of what waits at the prescriber for the case."""
+        rows = await self.prescriber.parking.rows()
+        return sorted((row["sequence"], row["state"], row["reason"]) for row in rows if case is None or row["stream"] == case)
+
+    async def waits_as(self, case: str, *expected: tuple[int, str, str]) -> None:
+        """Wait until exactly this is parked or held for the case."""
+
+        async def reached() -> bool:
+            return await self.parked(case) == list(expected)
+
+        try:
+            await eventually(reached)
+        except AssertionError:
+            raise AssertionError(f"{await self.parked(case)} is not {list(expected)}") from None
+
+    def another_prescriber(self, reactions: Reactions | None = None) -> Runtime:
+        """Another process of the prescriber, with its reactions mended or broken."""
+        definition = PRESCRIBER if reactions is None else replace(PRESCRIBER, reactions=reactions)
+        return Runtime(definition, self.settings, self.prescriber.client, self.prescriber.log)
+
+
+@asynccontextmanager
+async def stage_on(mongo_url: str, bootstrap: str, partitions: int = 2, **changes: Any) -> AsyncIterator[Stage]:
+    """Two services on databases and topics of their own."""
+    settings = settings_for(mongo_url, bootstrap, unique(), **changes)
+    await make_topics(bootstrap, settings.topic_prefix, partitions)
+    async with runtime_of(INTAKE, settings) as intake_runtime, runtime_of(PRESCRIBER, settings) as prescriber_runtime:
+        yield Stage(settings, intake_runtime, prescriber_runtime)
+
+
 async def finish(task: "asyncio.Task[None]") -> None:
     """Wait for a task that was asked to stop, and show what it failed with."""
     await asyncio.wait({task}, timeout=15)
@@ -241,6 +306,13 @@ async def add_fact(runtime: Runtime, case: str, code: str, key: str | None = Non
     cause = Cause.http("test", "clinician", key or uuid.uuid4().hex, b"m" * 32)
     committed = await runtime.decisions.run(case, lambda state, context: state_fact(state, StateFact(code=code), context), cause, CLINICIAN)
     return committed.version
+
+
+async def add_facts(runtime: Runtime, case: str, codes: list[str]) -> None:
+    """State many toy facts in one commit, an event each."""
+    facts = [intake.FactsStated(facts=(Fact(kind="statement", code=code, system="kapcare", label="toy"),)) for code in codes]
+    cause = Cause.http("test", "clinician", uuid.uuid4().hex, b"m" * 32)
+    await runtime.decisions.run(case, lambda _state, _context: facts, cause, CLINICIAN)
 
 
 async def withdraw(runtime: Runtime, case: str) -> None:

@@ -4,15 +4,19 @@ An actor knows what the services' views say, and asks the patient; never what a 
 on where another one ended, and a key made of case and step makes a repeated call the same call.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from deploy.demo.calls import Caller
 from deploy.demo.judgement import decide
 from deploy.demo.simulator import Person
 
+EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+VISITS: Final = timedelta(hours=1)
+"""Visits begin on the hour, so that many patients are seen at the same moment."""
+BEDSIDE: Final = timedelta(minutes=1)
 CONSENT_VERSION: Final = "kap-consent-2026-1"
 IN_HOUSE: Final = "in-house"
 
@@ -63,6 +67,8 @@ class Situation:
     now: datetime
     case: str | None = None
     views: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    """The steps that were refused, by name, and why."""
 
     def view(self, service: str) -> Mapping[str, Any]:
         """Return what a service shows; empty if it knows nothing."""
@@ -85,15 +91,15 @@ class Situation:
         """Care time now, as text."""
         return self.now.isoformat()
 
-    def after(self, moment: str | datetime, what: str, **later: float) -> Appointment | None:
-        """Return an appointment so much later than a moment; None once that has passed."""
-        at = as_time(moment) + timedelta(**later)
+    def wait_until(self, moment: datetime, what: str, grid: timedelta = VISITS) -> Appointment | None:
+        """Return an appointment at the first full hour (or minute) from a moment on; None once that has come."""
+        at = moment + (EPOCH - moment) % grid
         return Appointment(at, what) if at > self.now else None
 
 
-def as_time(moment: str | datetime) -> datetime:
+def as_time(moment: str) -> datetime:
     """Return a moment that a view shows as text."""
-    return moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)
+    return datetime.fromisoformat(moment)
 
 
 def referral(situation: Situation) -> Step:
@@ -127,21 +133,20 @@ def coordinator(situation: Situation) -> Next:
 
 
 def clinician(situation: Situation) -> Next:
-    """See a patient at high risk again the next day; close the holds with a reason, or keep them."""
+    """See a patient on hold again the next day; lift the hold with a reason, or keep it."""
     view, person = situation.view("intake"), situation.person
     if not view["holds"]:
         return None
-    risk = next((score for score in view["scores"] if score["instrument"] == "c-ssrs"), None)
-    if risk is None:
-        return None
-    if risk["band"] == "high":
-        seen_again = situation.after(risk["answered_at"], "clinician sees the patient again", hours=20)
+    risk = next((score for score in view["scores"] if score["instrument"] == "c-ssrs" and score["band"] == "high"), None)
+    since = _last_adverse_event(situation.view("session")) if risk is None else as_time(risk["answered_at"])
+    if since is not None:
+        seen_again = situation.wait_until(since + timedelta(hours=20), "the clinician sees the patient again")
         if seen_again is not None:
             return seen_again
-        if not person.recovers_from_risk:
-            return Ended("held")
-        return _answer(situation, "medical_monitor", "c-ssrs", "seen again")
-    body = {"hold": view["holds"][0], "reason": "Seen again: risk is lower by C-SSRS, a safety plan is agreed, a relative is involved."}
+    if risk is not None:
+        return _answer(situation, "medical_monitor", "c-ssrs", "seen again") if person.recovers_from_risk else Ended("held")
+    reason = "Seen again the next day: the risk has passed, a safety plan is agreed."
+    body = {"hold": view["holds"][0], "reason": reason}
     return situation.step("medical_monitor", "intake", "holds/lift", body, f"lift {view['holds'][0]}")
 
 
@@ -150,7 +155,7 @@ def clearing_clinic(situation: Situation) -> Next:
     view, person = situation.view("prescriber"), situation.person
     match view.get("status"):
         case "awaiting_clearance":
-            wait = situation.after(view["due_at"], "specialists answer", hours=-24)
+            wait = situation.wait_until(as_time(view["due_at"]) - timedelta(hours=24), "specialists answer")
             if wait is not None:
                 return wait
             answers = [
@@ -170,10 +175,12 @@ def clearing_clinic(situation: Situation) -> Next:
             return None
 
 
+def _last_adverse_event(view: Mapping[str, Any]) -> datetime | None:
+    lines = [line for session in view.get("sessions", ()) for line in session["timeline"]]
+    return max((as_time(line["at"]) for line in lines if line["what"] == "AdverseEventRecorded"), default=None)
+
+
 def _answer(situation: Situation, role: str, instrument: str, occasion: str) -> Step:
     answers = situation.person.answers(instrument, occasion)
     body = {"instrument": instrument, "answers": answers, "answered_at": situation.clock(), "simulated": True}
     return situation.step(role, "intake", "instruments", body, f"{instrument} {occasion}")
-
-
-Actor = Callable[[Situation], Next]

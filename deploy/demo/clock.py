@@ -94,8 +94,8 @@ def what_is_open(reading: Reading) -> list[str]:
 @cache
 def sources_of(service: str) -> frozenset[str]:
     """Which services' events a service takes, by its own table of reactions."""
-    from services.integration import reactions as integration
     from services.intake import reactions as intake
+    from services.integration import reactions as integration
     from services.prescriber import reactions as prescriber
     from services.session import reactions as session
 

@@ -172,7 +172,7 @@ class Office:
             problem = _problem_of(review)
         if response.status >= 500 or problem == "inbox-waits":
             raise aiohttp.ClientError
-        if response.status == 409 and problem in STOPPED or (not problem and row["state"] == "taken" and is_mislaid(review)):
+        if (response.status == 409 and problem in STOPPED) or (not problem and row["state"] == "taken" and is_mislaid(review)):
             self._desk.put_aside(row["webhook_id"])
             return None
         if problem or review["request"] != row["request"]:

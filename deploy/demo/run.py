@@ -2,11 +2,23 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from deploy.demo.actors import Appointment, Ended, Next, Situation, Step, Telephone, clearing_clinic, clinician, coordinator, referral
+from deploy.demo.actors import (
+    EPOCH,
+    Appointment,
+    Ended,
+    Next,
+    Situation,
+    Step,
+    Telephone,
+    clearing_clinic,
+    clinician,
+    coordinator,
+    referral,
+)
 from deploy.demo.calls import OPERATOR, Caller, Calls
 from deploy.demo.care import integration_therapist, monitor, preparing_therapist, withdrawing_patient
 from deploy.demo.clock import CareTime
@@ -37,7 +49,6 @@ class Patient:
     situation: Situation
     next: Next = None
     steps: int = 0
-    refused: set[str] = field(default_factory=set)
 
     @property
     def end(self) -> str | None:
@@ -53,7 +64,7 @@ class Demo:
         self._office = office
         self._clock = CareTime(calls)
         self._watch = watch
-        self.patients = [Patient(Situation(person, datetime.min)) for person in people]
+        self.patients = [Patient(Situation(person, EPOCH)) for person in people]
         self.now: datetime | None = None
 
     async def run(self) -> None:
@@ -124,10 +135,10 @@ class Demo:
         answer = await self._calls.post(step.by, step.service, step.path, step.body, key)
         patient.steps += 1
         if answer.refusal:
-            if step.name in patient.refused or answer.status not in (409, 422):
+            if step.name in situation.refused or answer.status not in (409, 422):
                 raise StackError(f"{situation.person.label}: {step.service} refuses {step.name}: {answer.words}")
             # What was refused may show in the view and lead to another step; a key that was used was this very step.
-            patient.refused.add(step.name)
+            situation.refused[step.name] = answer.refusal
         elif situation.case is None:
             situation.case = str(answer.content["case"])
         await self._read(situation, step.service)

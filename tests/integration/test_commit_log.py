@@ -519,7 +519,7 @@ async def test_nothing_clinical_is_stored_in_the_clear(runtime: Runtime) -> None
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(runtime.settings.mongo_url) as client:
         names = [name for name in await client.list_database_names() if name.startswith(runtime.settings.database_prefix)]
-        collections = [client[name][collection] for name in names for collection in await client[name].list_collection_names()]
+        collections: list[Any] = [client[name][collection] for name in names for collection in await client[name].list_collection_names()]
         documents = [document for collection in collections for document in await collection.find().to_list()]
     assert len(documents) >= 4
     assert not any(canary in repr(document) for document in documents)

@@ -137,11 +137,9 @@ def evolve(state: Integration, event: EventData) -> Integration:
 
 
 def _scheduled(state: Integration, event: events.IntegrationScheduled) -> Integration:
-    planned = tuple(
-        Planned(each.id, event.dosing_session, each.purpose, each.due_by, each.missed_after or each.due_by) for each in event.planned
-    )
-    times = [at for at in (state.last_dose_at, event.dosed_at) if at is not None]
-    return replace(state, planned=(*state.planned, *planned), last_dose_at=max(times, default=None), course_over=False, completed=False)
+    planned = tuple(Planned(each.id, event.dosing_session, each.purpose, each.due_by, each.missed_after) for each in event.planned)
+    last_dose_at = event.dosed_at if state.last_dose_at is None else max(state.last_dose_at, event.dosed_at)
+    return replace(state, planned=(*state.planned, *planned), last_dose_at=last_dose_at, course_over=False, completed=False)
 
 
 def _of_planned(planned: Planned, event: events.IntegrationHeld | events.IntegrationOverdue) -> Planned:

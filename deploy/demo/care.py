@@ -1,0 +1,256 @@
+"""The people of the course: preparation, the session room, integration; each decides the next call from what the services show."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from deploy.demo.actors import BEDSIDE, CONSENT_VERSION, Appointment, Ended, Next, Situation, as_time
+
+Line = Mapping[str, Any]
+"""One line of a session's timeline."""
+
+DOSING_DAY: Final = 1
+"""Tuesday; at ten."""
+DOSING_HOUR: Final = time(10, 0)
+NOTICE: Final = timedelta(days=2)
+BETWEEN_DOSES: Final = timedelta(days=13)
+VITALS_AT: Final = (15, 40, 90, 120)
+"""Minutes after the dose."""
+FORGOTTEN_PRESSURE_AT: Final = 55
+REST: Final = timedelta(minutes=30)
+CHECKS_IN_A_DAY: Final = 3
+OUTCOMES: Final = ("phq-9", "gad-7", "pcl-5")
+
+
+def preparing_therapist(situation: Situation) -> Next:
+    """Prepare the patient, and put the next session in the diary once the last one was integrated."""
+    view, person = situation.view("session"), situation.person
+    if view.get("plan") is None or view["holds"] or not view["consent"]["in_force"]:
+        return None
+    if view["preparation"] is None:
+        intention = person.chooses("intention", ("Meet my grief.", "Sleep without fear.", "Feel close to my family again.", "Listen."))
+        body = {"psychoeducation": True, "intentions": [intention], "completed_at": situation.clock()}
+        return situation.step("therapist", "session", "preparation", body, "preparation")
+    if view["doses_left"] == 0 or any(session["phase"] in ("scheduled", "dosed") for session in view["sessions"]):
+        return None
+    number = len(view["sessions"]) + 1
+    earliest = situation.now + NOTICE
+    dosed_at = [as_time(line["at"]) for session in view["sessions"] for line in _lines(session, "SessionDosed")]
+    if dosed_at:
+        if _waits_for_integration(situation.view("integration")):
+            return None
+        earliest = max(earliest, max(dosed_at) + BETWEEN_DOSES)
+    body = {"starts_at": _dosing_slot(earliest).isoformat(), "setting": "clinic"}
+    return situation.step("coordinator", "session", "sessions", body, f"schedule {number}")
+
+
+def monitor(situation: Situation) -> Next:
+    """Work through the open session: checks, authorisation, dose, vitals, discharge."""
+    sessions = situation.view("session").get("sessions", ())
+    session = next((each for each in sessions if each["phase"] in ("scheduled", "dosed")), None)
+    if session is None:
+        return None
+    return _before_dose(situation, session) if session["phase"] == "scheduled" else _after_dose(situation, session)
+
+
+def withdrawing_patient(situation: Situation) -> Next:
+    """Withdraw consent after a session, as some do; nothing more is asked of who did."""
+    view, person = situation.view("session"), situation.person
+    completed = [session for session in view.get("sessions", ()) if session["phase"] == "completed"]
+    if not completed or any(session["phase"] == "dosed" for session in view["sessions"]):
+        return None
+    if not view["consent"]["in_force"]:
+        return Ended("withdrawn")
+    if person.withdraws_after != len(completed):
+        return None
+    left_at = as_time(_lines(completed[-1], "SessionCompleted")[-1]["at"])
+    wait = situation.wait_until(left_at + timedelta(hours=20), "the patient calls")
+    body = {"withdrawn_at": situation.clock()}
+    return wait or situation.step("coordinator", "session", "consent-withdrawal", body, "withdrawal")
+
+
+def integration_therapist(situation: Situation) -> Next:
+    """Hold the integration sessions the patient comes to, set a goal and follow it, measure outcomes."""
+    view = situation.view("integration")
+    if not view.get("planned"):
+        return None
+    if view["still_needed"]["instruments"]:
+        return _measure(situation, view["still_needed"]["instruments"][0], f"after {len(view['outcomes'])}", 0)
+    held = [each for each in view["planned"] if each["held_at"] is not None]
+    follow_ups = [each for each in held if each["purpose"] == "follow_up"]
+    step = _goal(situation, held, follow_ups) or _outcome(situation, follow_ups)
+    if step is not None:
+        return step
+    if view["status"] == "completed":
+        return Ended("integrated")
+    waiting = [each for each in view["planned"] if each["held_at"] is None and not each["overdue"]]
+    return _earliest([_integration_session(situation, each) for each in waiting if situation.person.keeps(each["id"])])
+
+
+def _before_dose(situation: Situation, session: Mapping[str, Any]) -> Next:
+    view, person, number = situation.view("session"), situation.person, session["session"]
+    starts = situation.wait_until(as_time(_lines(session, "SessionScheduled")[-1]["starts_at"]), "dosing session", BEDSIDE)
+    if starts is not None:
+        return starts
+    if view["holds"] or not view["consent"]["in_force"]:
+        return _cancel(situation, number, "stopped")
+    if person.happens(f"stays away {number}", 0.04):
+        return _cancel(situation, number, "did-not-come")
+    authorised = _lines(session, "DosingAuthorised")
+    if authorised:
+        body = {"session": number, "dose_mg": authorised[-1]["dose_mg"], "route": view["plan"]["route"], "given_at": authorised[-1]["at"]}
+        return situation.step("medical_monitor", "session", "doses", body, f"dose {number}")
+    checks = _lines(session, "PreDoseChecked")
+    name = f"authorise {number} after check {len(checks)}"
+    if not checks:
+        return _check(situation, number, 0)
+    if name not in situation.refused:
+        dose = _dose(view["plan"], first=len(view["sessions"]) == 1)
+        return situation.step("medical_monitor", "session", "authorisation", {"session": number, "dose_mg": dose}, name)
+    rest = situation.wait_until(as_time(checks[-1]["at"]) + REST, "checked again after a rest", BEDSIDE)
+    if rest is not None:
+        return rest
+    return _cancel(situation, number, "not-fit-today") if len(checks) >= CHECKS_IN_A_DAY else _check(situation, number, len(checks))
+
+
+def _check(situation: Situation, number: int, done: int) -> Next:
+    person = situation.person
+    body = {
+        "session": number,
+        "consent_reaffirmed": True,
+        "consent_version": CONSENT_VERSION,
+        "monitor": situation.staff("medical_monitor").subject,
+        "escort_named": done > 0 or not person.happens(f"no escort {number}", 0.05),
+        "fasting": True,
+        "weight_kg": str(person.weight()),
+        "weighed_at": situation.clock(),
+        "blood_pressure": person.vitals(number, 0, done)["blood_pressure"],
+        "checked_at": situation.clock(),
+    }
+    return situation.step("medical_monitor", "session", "checks", body, f"check {number} {done + 1}")
+
+
+def _cancel(situation: Situation, number: int, reason: str) -> Next:
+    body = {"session": number, "reason": reason}
+    return situation.step("coordinator", "session", "sessions/cancel", body, f"cancel {number}")
+
+
+def _after_dose(situation: Situation, session: Mapping[str, Any]) -> Next:
+    person, number = situation.person, session["session"]
+    dosed_at = as_time(_lines(session, "SessionDosed")[0]["at"])
+    taken = _lines(session, "VitalsRecorded")
+    if len(taken) < len(VITALS_AT):
+        minutes = VITALS_AT[len(taken)]
+        if minutes == VITALS_AT[1] and person.happens(f"forgotten pressure {number}", 0.05):
+            minutes = FORGOTTEN_PRESSURE_AT
+        wait = situation.wait_until(dosed_at + timedelta(minutes=minutes), "vitals", BEDSIDE)
+        body = {"session": number, "taken_at": situation.clock(), **person.vitals(number, minutes)}
+        return wait or situation.step("medical_monitor", "session", "vitals", body, f"vitals {number} {len(taken) + 1}")
+    event = _adverse_event(situation, number)
+    if event is not None and not _lines(session, "AdverseEventRecorded"):
+        return situation.step("medical_monitor", "session", "adverse-events", event, f"adverse event {number}")
+    body = {
+        "session": number,
+        "discharged_at": situation.clock(),
+        "assessed_by": situation.staff("medical_monitor").subject,
+        "at_baseline": True,
+        "escort_present": True,
+        "no_driving_instruction": True,
+        "pressure_acceptable": True,
+    }
+    return situation.step("medical_monitor", "session", "discharge", body, f"discharge {number}")
+
+
+def _adverse_event(situation: Situation, number: int) -> dict[str, Any] | None:
+    person = situation.person
+    common: dict[str, Any] = {"session": number, "happened_at": situation.clock()}
+    if person.happens(f"serious {number}", 0.02):
+        return {
+            **common,
+            "what": "Sudden severe headache; sent to the emergency department.",
+            "symptoms": ["sudden_severe_headache"],
+            "serious": True,
+        }
+    if person.happens(f"nausea {number}", 0.12):
+        return {**common, "what": "Nausea for an hour, one vomit.", "symptoms": ["nausea"], "serious": False}
+    return None
+
+
+def _integration_session(situation: Situation, planned: Mapping[str, Any]) -> Next:
+    person, due = situation.person, as_time(planned["due_by"])
+    before = timedelta(hours=50) if planned["purpose"] == "after_dose" else timedelta(hours=26)
+    wait = situation.wait_until(due - before, "integration session")
+    insight = person.chooses(
+        f"insight {planned['id']}", ("I can ask for help.", "The fear is smaller.", "I miss my brother.", "I can rest.")
+    )
+    body = {"id": planned["id"], "held_at": situation.clock(), "insights": [insight]}
+    return wait or situation.step("therapist", "integration", "integration-sessions", body, f"hold {planned['id']}")
+
+
+def _goal(situation: Situation, held: Sequence[Mapping[str, Any]], follow_ups: Sequence[Mapping[str, Any]]) -> Next:
+    goals, person = situation.view("integration")["goals"], situation.person
+    if held and not goals:
+        behaviour = person.chooses(
+            "goal", ("Walk for ten minutes after breakfast.", "Call one friend.", "Write three lines in the evening.")
+        )
+        body: dict[str, Any] = {"behaviour": behaviour, "times_per_week": 3}
+        return situation.step("therapist", "integration", "goals", body, "goal")
+    done = len(goals[0]["progress"]) if goals else 0
+    if goals and done < len(follow_ups):
+        body = {
+            "goal": goals[0]["goal"],
+            "times": int(person.chooses(f"week {done}", ("0", "1", "2", "3", "3", "4"))),
+            "at": situation.clock(),
+        }
+        return situation.step("therapist", "integration", "goals/progress", body, f"week {done + 1}")
+    return None
+
+
+def _outcome(situation: Situation, follow_ups: Sequence[Mapping[str, Any]]) -> Next:
+    view, person = situation.view("integration"), situation.person
+    ordered = sorted(follow_ups, key=lambda each: as_time(each["held_at"]))
+    answering = [each for index, each in enumerate(ordered) if person.still_answers(each["id"], index)]
+    asked = [score["instrument"] for score in view["baseline"] if score["instrument"] in OUTCOMES]
+    for instrument in asked:
+        done = sum(outcome["instrument"] == instrument for outcome in view["outcomes"])
+        if done < len(answering):
+            occasion = answering[done]
+            doses = len({each["dosing_session"] for each in view["planned"] if each["dosing_session"] <= occasion["dosing_session"]})
+            return _measure(situation, instrument, occasion["id"], doses)
+    return None
+
+
+def _measure(situation: Situation, instrument: str, occasion: str, doses: int) -> Next:
+    answers = situation.person.answers(instrument, occasion, doses)
+    body = {"instrument": instrument, "answers": answers, "measured_at": situation.clock(), "simulated": True}
+    return situation.step("therapist", "integration", "outcomes", body, f"outcome {instrument} {occasion}")
+
+
+def _lines(session: Mapping[str, Any], what: str) -> list[Line]:
+    return [line for line in session["timeline"] if line["what"] == what]
+
+
+def _waits_for_integration(view: Mapping[str, Any]) -> bool:
+    """Whether the session after the last dose is still to be held, or not yet known to be missed."""
+    planned = [each for each in view.get("planned", ()) if each["purpose"] == "after_dose"]
+    return not planned or (planned[-1]["held_at"] is None and not planned[-1]["overdue"])
+
+
+def _dose(plan: Mapping[str, Any], *, first: bool) -> str:
+    """The lowest dose of the band first, then the highest."""
+    return str(Decimal(plan["dose_mg_low"] if first else plan["dose_mg_high"]))
+
+
+def _dosing_slot(earliest: datetime) -> datetime:
+    """Return the next dosing day from a moment on."""
+    day = earliest.date() + timedelta(days=(DOSING_DAY - earliest.weekday()) % 7)
+    slot = datetime.combine(day, DOSING_HOUR, earliest.tzinfo)
+    return slot if slot >= earliest else slot + timedelta(days=7)
+
+
+def _earliest(wanted: Sequence[Next]) -> Next:
+    """Return the first call; else the earliest appointment."""
+    appointments = [said for said in wanted if isinstance(said, Appointment)]
+    other = next((said for said in wanted if said is not None and not isinstance(said, Appointment)), None)
+    return other or min(appointments, key=lambda said: said.at, default=None)

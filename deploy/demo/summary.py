@@ -1,0 +1,181 @@
+"""What came of it, gathered from the services' views and the ledger, as a table for people or one JSON object for programs."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy.demo.calls import AUDITOR, OPERATOR, Calls
+from deploy.demo.run import Patient
+from deploy.local.running import SERVICES
+
+PAGE: Final = "500"
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Change of PHQ-9 from screening to the last answer, of those who were dosed; every rate beside the number followed."""
+
+    dosed: int
+    changes: Sequence[int]
+    responses: int
+    remissions: int
+    deteriorations: int
+
+    @property
+    def followed(self) -> int:
+        """How many answered at least once after a dose."""
+        return len(self.changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        mean = round(sum(self.changes) / self.followed, 1) if self.changes else None
+        counts = {"responses": self.responses, "remissions": self.remissions, "deteriorations": self.deteriorations}
+        return {"dosed": self.dosed, "followed": self.followed, "mean_change": mean, **counts}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is said at the end."""
+
+    patients: int
+    outcomes: Mapping[str, int]
+    events: Mapping[str, int]
+    parked: int
+    ledger_size: int
+    gaps: int
+    ledger_verified: bool
+    webhooks: Mapping[str, int]
+    phq9: Outcomes
+    screened_out_for: Mapping[str, int]
+    cleared: int
+    doses: int
+    seconds: float
+    case_ids: Sequence[str] = field(default=(), repr=False)
+
+    def what_does_not_hold(self) -> str | None:
+        """Return in one line what did not hold; None if everything did."""
+        if sum(self.outcomes.values()) < self.patients:
+            return f"{self.patients - sum(self.outcomes.values())} of {self.patients} patients reached no end state"
+        if self.parked:
+            return f"{self.parked} events are parked"
+        if self.gaps:
+            return f"the ledger has {self.gaps} gaps"
+        if not self.ledger_verified:
+            return "the ledger does not verify"
+        if self.webhooks["refused"] or self.webhooks["verified"] < self.webhooks["due"]:
+            return f"of {self.webhooks['due']} webhooks the partner verified {self.webhooks['verified']} and refused {self.webhooks['refused']}"
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object of `--json`."""
+        return {
+            "patients": self.patients,
+            "outcomes": dict(sorted(self.outcomes.items())),
+            "events": dict(sorted(self.events.items())),
+            "parked": self.parked,
+            "ledger": {"size": self.ledger_size, "gaps": self.gaps, "verified": self.ledger_verified},
+            "webhooks": dict(self.webhooks),
+            "doses": self.doses,
+            "phq9": self.phq9.to_json(),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+async def report(calls: Calls, patients: Sequence[Patient], partner: Mapping[str, Any], seconds: float) -> Report:
+    """Gather the report from what the services, the ledger and the partner say."""
+    parked = await asyncio.gather(*(calls.get(OPERATOR, service, "/operations/parked") for service in SERVICES))
+    events = await _events(calls)
+    ledger = (await calls.get(AUDITOR, "audit", "/ledger/verification")).content
+    views = [patient.situation.view("intake") for patient in patients]
+    found = [view["screening"] for view in views if view and view["screening"]]
+    return Report(
+        patients=len(patients),
+        outcomes=Counter(patient.end for patient in patients if patient.end is not None),
+        events=events,
+        parked=sum(len(answer.content["parked"]) for answer in parked),
+        ledger_size=ledger["size"],
+        gaps=_count_gaps(ledger["gaps"]),
+        ledger_verified=bool(ledger["verified"]),
+        webhooks={"due": events.get("ReviewAssigned", 0), "verified": partner["verified"], "refused": partner["refused"]},
+        phq9=_phq9(patients),
+        screened_out_for=Counter(
+            finding["item"] for screening in found if screening["outcome"] == "screened_out" for finding in screening["findings"]
+        ),
+        cleared=events.get("ClearanceAnswered", 0),
+        doses=events.get("SessionDosed", 0),
+        seconds=seconds,
+        case_ids=[str(patient.situation.case) for patient in patients],
+    )
+
+
+def print_report(shown: Report, console: Console) -> None:
+    """Print the tables."""
+    ends, events = Table("patients", "", title="What became of them", title_justify="left"), Table("event", "count")
+    for state, count in sorted(shown.outcomes.items(), key=lambda item: -item[1]):
+        ends.add_row(state, str(count))
+    ends.add_section()
+    ends.add_row("referred", str(shown.patients))
+    ends.add_row("asked for clearance, answered", str(shown.cleared))
+    ends.add_row("approved", str(shown.events.get("EligibilityApproved", 0)))
+    ends.add_row("doses given", str(shown.doses))
+    ends.add_row("safety holds placed", str(shown.events.get("SafetyHoldPlaced", 0)))
+    for item, count in sorted(shown.screened_out_for.items(), key=lambda item: -item[1]):
+        ends.add_row(f"screened out or deferred for {item.replace('_', ' ')}", str(count))
+    for name, count in sorted(shown.events.items(), key=lambda item: -item[1]):
+        events.add_row(name, str(count))
+    console.print(ends)
+    console.print(events)
+    console.print(_outcome_line(shown.phq9))
+    gaps = "no gaps" if not shown.gaps else f"{shown.gaps} GAPS"
+    verified = "verified" if shown.ledger_verified else "NOT VERIFIED"
+    console.print(f"Ledger: {shown.ledger_size} entries, {gaps}, {verified}. Parked: {shown.parked}.")
+    console.print(f"Partner: {shown.webhooks['verified']} signed webhooks verified, {shown.webhooks['refused']} refused.")
+    console.print(f"{shown.seconds:.0f} seconds. Answers and vital signs were simulated; the records are Synthea's.")
+
+
+def _outcome_line(phq9: Outcomes) -> str:
+    if not phq9.followed:
+        return f"PHQ-9: none of {phq9.dosed} dosed patients was followed."
+    mean = sum(phq9.changes) / phq9.followed
+    return (
+        f"PHQ-9: {phq9.followed} of {phq9.dosed} dosed patients followed; mean change {mean:+.1f}; "
+        f"response {phq9.responses}/{phq9.followed}, remission {phq9.remissions}/{phq9.followed}, worse {phq9.deteriorations}/{phq9.followed}."
+    )
+
+
+async def _events(calls: Calls) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    query = {"limit": PAGE}
+    while True:
+        page = (await calls.get(AUDITOR, "audit", "/ledger/events", query)).content
+        counted.update(event["type"].split(".")[2] for event in page["events"])
+        if page["next"] is None:
+            return counted
+        query = {"limit": PAGE, "cursor": str(page["next"])}
+
+
+def _count_gaps(gaps: Sequence[Mapping[str, Any]]) -> int:
+    """Count events that are missing: holes between entries, and tails that a service has and the ledger lacks."""
+    return len(gaps)
+
+
+def _phq9(patients: Sequence[Patient]) -> Outcomes:
+    last: list[Mapping[str, Any]] = []
+    dosed = 0
+    for patient in patients:
+        view = patient.situation.view("integration")
+        dosed += bool(view.get("planned"))
+        answered = [each for each in view.get("outcomes", ()) if each["instrument"] == "phq-9" and each.get("change") is not None]
+        last += answered[-1:]
+    return Outcomes(
+        dosed=dosed,
+        changes=[each["change"] for each in last],
+        responses=sum(bool(each["response"]) for each in last),
+        remissions=sum(bool(each["remission"]) for each in last),
+        deteriorations=sum(bool(each["deterioration"]) for each in last),
+    )
