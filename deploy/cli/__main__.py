@@ -6,7 +6,9 @@ import sys
 import aiohttp
 import typer
 
+from deploy.bench.command import bench
 from deploy.cli import audit, compose_env, parked, tests, token, up
+from deploy.demo.command import demo
 from deploy.local.failure import StackError
 
 DEBUG_SETTING = "KAPCARE_DEBUG"
@@ -26,7 +28,8 @@ app.command("replay")(parked.replay)
 app.command("discard")(parked.discard)
 app.command("compose-env")(compose_env.compose_env)
 app.add_typer(audit.app, name="audit")
-# `demo` (deploy.demo.command:demo) and `bench` (deploy.bench.command:bench) belong here.
+app.command("demo")(demo)
+app.add_typer(bench, name="bench")
 
 
 @app.callback()

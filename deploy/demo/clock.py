@@ -65,7 +65,7 @@ class CareTime:
         answer = await self._calls.post(OPERATOR, "intake", "/operations/care-clock", {"to": moment.isoformat()}, moment.isoformat())
         if answer.refusal:
             raise StackError(f"the care clock does not move: {answer.words}")
-        while any(_moment(progress["care_time"]) < moment for progress in (await self._read()).values()):
+        while any(_moment(progress["care_time"]) < moment for progress in (await self._read()).values()):  # noqa: ASYNC110
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
     async def _read(self) -> Reading:

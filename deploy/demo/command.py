@@ -64,7 +64,7 @@ async def _run(folder: Path, patients: int, seed: str, console: Console, *, live
         office = PartnerOffice(stack.data, session)
         await office.start()
         try:
-            work = asyncio.ensure_future(carry(stack, office, Calls(stack.data, session), patients, seed, console, live=live))
+            work = asyncio.ensure_future(carry(office, Calls(stack.data, session), patients, seed, console, live=live))
             failure = asyncio.ensure_future(stack.failure())
             done, _ = await asyncio.wait({work, failure}, return_when=asyncio.FIRST_COMPLETED)
             if work not in done:
@@ -76,9 +76,7 @@ async def _run(folder: Path, patients: int, seed: str, console: Console, *, live
             await office.stop()
 
 
-async def carry(
-    stack: LocalStack, office: PartnerOffice, calls: Calls, patients: int, seed: str, console: Console, *, live: bool
-) -> Report:
+async def carry(office: PartnerOffice, calls: Calls, patients: int, seed: str, console: Console, *, live: bool) -> Report:
     """Carry so many patients through the stack that is up, and say what came of it."""
     began = time.monotonic()
     people = [Person(number, record, seed) for number, record in enumerate(read_cohort(patients), start=1)]

@@ -68,7 +68,7 @@ class Report:
         if not self.ledger_verified:
             return "the ledger does not verify"
         if self.webhooks["refused"] or self.webhooks["verified"] < self.webhooks["due"]:
-            return f"of {self.webhooks['due']} webhooks the partner verified {self.webhooks['verified']} and refused {self.webhooks['refused']}"
+            return "of {due} webhooks due the partner verified {verified} and refused {refused}".format(**self.webhooks)
         return None
 
     def to_json(self) -> dict[str, Any]:
@@ -142,10 +142,9 @@ def _outcome_line(phq9: Outcomes) -> str:
     if not phq9.followed:
         return f"PHQ-9: none of {phq9.dosed} dosed patients was followed."
     mean = sum(phq9.changes) / phq9.followed
-    return (
-        f"PHQ-9: {phq9.followed} of {phq9.dosed} dosed patients followed; mean change {mean:+.1f}; "
-        f"response {phq9.responses}/{phq9.followed}, remission {phq9.remissions}/{phq9.followed}, worse {phq9.deteriorations}/{phq9.followed}."
-    )
+    counts = (("response", phq9.responses), ("remission", phq9.remissions), ("worse", phq9.deteriorations))
+    rates = ", ".join(f"{name} {count} of {phq9.followed}" for name, count in counts)
+    return f"PHQ-9: {phq9.followed} of {phq9.dosed} dosed patients followed; mean change {mean:+.1f}; {rates}."
 
 
 async def _events(calls: Calls) -> Counter[str]:
@@ -161,7 +160,7 @@ async def _events(calls: Calls) -> Counter[str]:
 
 def _count_gaps(gaps: Sequence[Mapping[str, Any]]) -> int:
     """Count events that are missing: holes between entries, and tails that a service has and the ledger lacks."""
-    return len(gaps)
+    return sum(gap["last"] - gap["first"] + 1 for gap in gaps)
 
 
 def _phq9(patients: Sequence[Patient]) -> Outcomes:

@@ -1,6 +1,8 @@
 """One record from Kafka, read as far as its envelope."""
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from aiokafka.structs import ConsumerRecord
 
@@ -14,6 +16,11 @@ Lane = tuple[str, str]
 
 TRANSPORT_HEADERS = frozenset({EPOCH_HEADER, "traceparent", "tracestate"})
 """What the wire adds to an event; not part of it."""
+
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""Names that a database field can have; others would stop whoever stores the event."""
+LAST_SEQUENCE: Final = 2**63 - 1
+"""What a database integer can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +48,13 @@ class Arrival:
 def read_arrival(record: ConsumerRecord) -> Arrival:
     """Read a record's envelope; raises Unreadable with a reason that repeats nothing of it."""
     headers = read_headers(record.headers)
+    if not all(_HEADER_NAME.fullmatch(name) for name in headers):
+        raise Unreadable("header-name")
     if record.value is None:
         raise Unreadable("no-data")
     envelope = read_envelope(headers)
+    if envelope.sequence > LAST_SEQUENCE:
+        raise Unreadable("sequence")
     if owner_of(record.topic) != envelope.source:
         raise Unreadable("source-does-not-own-topic")
     if record.key != envelope.subject.encode():

@@ -24,6 +24,7 @@ from pymongo.errors import PyMongoError
 from shared.events.codec import HEARTBEAT_TYPE, Unreadable
 from shared.log.errors import StoreUnavailable
 from shared.log.store import is_transient
+from shared.events.topics import owner_of
 from shared.settings import Settings
 from shared.telemetry.logs import Logger
 from shared.telemetry.metrics import Metrics
@@ -130,18 +131,19 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 self.healthy = True
                 pause = 0.1
 
-    async def _take(self, consumer: AIOKafkaConsumer, polled: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
+    async def _take(self, consumer: AIOKafkaConsumer, polled: dict[TopicPartition, Sequence[ConsumerRecord]]) -> None:
         records: list[ConsumerRecord] = []
         offsets: dict[TopicPartition, int] = {}
-        for partition, fetched in polled.items():
+        for partition, fetched in list(polled.items()):
             if await self._refilled(consumer, partition, fetched):
+                del polled[partition]  # also should the rest fail: it is not to be sought back to
                 continue
+            self.heard[owner_of(partition.topic)] = time.monotonic()
             records.extend(fetched)
             offsets[partition] = fetched[-1].offset + 1
         arrivals: list[Arrival] = []
         for record in records:
             if _is_heartbeat(record):
-                self._hear(_source_of(record))
                 continue
             try:
                 arrivals.append(read_arrival(record))
@@ -149,10 +151,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._log.error("parked bytes that are no event", topic=record.topic, offset=record.offset, reason=unreadable.reason)
                 self._metrics.consumed("parked")
                 await self._parking.park_unreadable(record, unreadable.reason)
-        for arrival in arrivals:
-            self._hear(arrival.envelope.source)
         if arrivals:
-            await self._sort_and_handle(arrivals)
+            await self._release_held(await self._sort_and_handle(arrivals))
         if offsets:
             try:
                 await consumer.commit(offsets)
@@ -164,7 +164,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             if highwater is not None:
                 self._metrics.lag(partition.topic, partition.partition, max(0, highwater - offsets[partition]))
 
-    async def _sort_and_handle(self, arrivals: Sequence[Arrival]) -> None:
+    async def _sort_and_handle(self, arrivals: Sequence[Arrival]) -> dict[Lane, Position]:
+        """Handle what is next in its lane, park or hold the rest; return the positions that moved."""
         lanes = {arrival.lane for arrival in arrivals}
         positions, blocked = await asyncio.gather(self._positions.read(lanes), self._parking.blocked(lanes))
         positions = dict(positions)
@@ -199,8 +200,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._metrics.consumed("held", len(hold))
         self._metrics.consumed("parked", len(park))
         self._metrics.consumed("handled", len(ready) - len(failures))
-        if moved:
-            await self._release_held(moved)
+        return moved
 
     def _failed(self, handled: Sequence[Arrival], failures: Mapping[str, str]) -> list[tuple[Arrival, str]]:
         """Return what failed and, behind it, the later events of its lane."""
@@ -216,13 +216,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         return parked
 
     async def _release_held(self, moved: Mapping[Lane, Position]) -> None:
-        """Take up held events whose predecessor has come."""
-        released = await self._parking.next_held({lane: position.sequence + 1 for lane, position in moved.items()})
-        if released:
-            await self._sort_and_handle(released)
-            lanes = {arrival.lane for arrival in released}
-            stopped = await self._parking.blocked(lanes)
-            await self._parking.settle([arrival for arrival in released if arrival.lane not in stopped], "released")
+        """Take up held events whose predecessor has come, and those after them."""
+        while released := await self._parking.next_held({lane: position.sequence + 1 for lane, position in moved.items()}):
+            moved = await self._sort_and_handle(released)
+            await self._parking.settle(released, "released")
 
     async def _refilled(self, consumer: AIOKafkaConsumer, partition: TopicPartition, fetched: Sequence[ConsumerRecord]) -> bool:
         """Whether the topic began a new epoch that this consumer joined past its start: then it starts there again."""
@@ -274,9 +271,6 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._parking.settle([arrival], "replayed")
             self._log.info("replayed", event_id=arrival.key)
 
-    def _hear(self, source: str) -> None:
-        self.heard[source] = time.monotonic()
-
 
 def _seek_back(consumer: AIOKafkaConsumer, polled: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
     for partition, fetched in polled.items():
@@ -286,10 +280,6 @@ def _seek_back(consumer: AIOKafkaConsumer, polled: Mapping[TopicPartition, Seque
 
 def _is_heartbeat(record: ConsumerRecord) -> bool:
     return any(name == "ce_type" and value == HEARTBEAT_TYPE.encode() for name, value in record.headers)
-
-
-def _source_of(record: ConsumerRecord) -> str:
-    return next((value.decode(errors="replace") for name, value in record.headers if name == "ce_source"), "")
 
 
 def _epoch_of(record: ConsumerRecord) -> int:

@@ -169,9 +169,13 @@ class Parking:
     async def _put(self, state: str, arrivals: Sequence[tuple[Arrival, str]]) -> None:
         if not arrivals:
             return
-        await self._collection.bulk_write(
-            [UpdateOne({"_id": arrival.key}, _row(arrival, state, reason), upsert=True) for arrival, reason in arrivals], ordered=False
-        )
+        writes: list[UpdateOne] = []
+        for arrival, reason in arrivals:
+            writes.append(UpdateOne({"_id": arrival.key}, {"$setOnInsert": _row(arrival, state, reason)}, upsert=True))
+            if state == "parked":
+                # What was held may fail when its turn comes. What was settled comes again only as a redelivery.
+                writes.append(UpdateOne({"_id": arrival.key, "state": "held"}, {"$set": {"state": state, "reason": reason}}))
+        await self._collection.bulk_write(writes, ordered=False)
 
 
 def _lane(lane: Lane) -> str:
@@ -179,7 +183,7 @@ def _lane(lane: Lane) -> str:
 
 
 def _row(arrival: Arrival, state: str, reason: str) -> dict[str, Any]:
-    row = {
+    return {
         "lane": _lane(arrival.lane),
         "source": arrival.envelope.source,
         "stream": arrival.envelope.subject,
@@ -190,13 +194,11 @@ def _row(arrival: Arrival, state: str, reason: str) -> dict[str, Any]:
         "offset": arrival.offset,
         "headers": dict(arrival.sealed.headers),
         "data": Binary(arrival.sealed.data),
+        "state": state,
+        "reason": reason,
         "attempts": 1,
         "seen_at": system_now(),
     }
-    if state == "held":
-        return {"$setOnInsert": {**row, "state": state, "reason": reason}}
-    # What was held may fail when its turn comes: it is parked then, with its first bytes.
-    return {"$setOnInsert": row, "$set": {"state": state, "reason": reason}}
 
 
 def _arrival(row: Mapping[str, Any]) -> Arrival:

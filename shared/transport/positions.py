@@ -26,23 +26,29 @@ class Positions:
     def __init__(self, collection: AsyncCollection[Any]) -> None:
         self._collection = collection
         self._remembered: dict[Lane, Position] = {}
+        self._forgotten = 0
+        """How often all was forgotten: what was read before that is not remembered after it."""
 
     def forget(self) -> None:
         """Trust only the store again: another process may have moved on."""
         self._remembered.clear()
+        self._forgotten += 1
 
     async def read(self, lanes: Collection[Lane]) -> dict[Lane, Position]:
         """Return the lanes' positions; a lane never heard of stands at 0."""
-        absent = [lane for lane in lanes if lane not in self._remembered]
+        if len(self._remembered) > REMEMBERED_LANES:
+            self.forget()
+        known = {lane: self._remembered[lane] for lane in lanes if lane in self._remembered}
+        absent = [lane for lane in lanes if lane not in known]
         if absent:
-            if len(self._remembered) > REMEMBERED_LANES:
-                self.forget()
-                absent = list(lanes)
+            forgotten = self._forgotten
             found = dict.fromkeys(absent, Position())
             async for stored in self._collection.find({"_id": {"$in": [_id(lane) for lane in absent]}}):
                 found[(stored["source"], stored["stream"])] = Position(stored["last"]["sequence"], stored["last"]["event"])
-            self._remembered.update(found)
-        return {lane: self._remembered[lane] for lane in lanes}
+            if forgotten == self._forgotten:
+                self._remembered.update(found)
+            known.update(found)
+        return known
 
     async def write(self, moved: Mapping[Lane, Position]) -> None:
         """Move positions forward, in one write; a slower process never moves one back."""
@@ -63,7 +69,8 @@ class Positions:
             ],
             ordered=False,
         )
-        self._remembered.update(moved)
+        # What was forgotten meanwhile is not taken up again: another process may have moved it further.
+        self._remembered.update((lane, position) for lane, position in moved.items() if lane in self._remembered)
 
 
 def _id(lane: Lane) -> str:

@@ -1,0 +1,231 @@
+"""A session room to test in: one course, one clock, and every event stored and read again as the service would."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from services.session.domain.authorise import AuthoriseDose, authorise_dose
+from services.session.domain.check import RecordChecks, record_checks
+from services.session.domain.discharge import DischargePatient, discharge_patient
+from services.session.domain.dose import RecordDose, record_dose
+from services.session.domain.monitor import RecordVitals, record_vitals, say_overdue
+from services.session.domain.prepare import RecordPreparation, record_preparation
+from services.session.domain.schedule import ScheduleSession, schedule_session
+from services.session.domain.stated_pressure import StatedPressure
+from services.session.domain.state import Course, evolve
+from services.session.reactions import REACTIONS
+from shared.events import intake, prescriber
+from shared.events.base import Envelope, EventData, StepRefused
+from shared.events.clinical import BloodPressure, MonitoringLimits, TreatmentPlan
+from shared.pathway.context import Actor, Context
+from shared.pathway.policy import Policy, read_policy
+
+T0 = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+POLICY = read_policy()
+PLAN = TreatmentPlan(
+    route="sublingual",
+    intent="psycholytic",
+    dose_mg_low=Decimal(100),
+    dose_mg_high=Decimal(300),
+    mg_per_kg_high=Decimal(5),
+    doses=2,
+    limits=MonitoringLimits(
+        hold_above=BloodPressure(systolic=140, diastolic=90), second_pressure_after_minutes=40, minimum_stay_minutes=120
+    ),
+    expires_at=T0 + timedelta(days=90),
+)
+
+
+def plan(**changes: Any) -> TreatmentPlan:
+    return TreatmentPlan.model_validate({**PLAN.model_dump(), **changes})
+
+
+def policy(**changes: Any) -> Policy:
+    return POLICY.model_copy(update={"values": POLICY.values.model_copy(update=changes)})
+
+
+def approval(approved: TreatmentPlan = PLAN, *, request: int = 1, decided_at: datetime = T0) -> prescriber.EligibilityApproved:
+    return prescriber.EligibilityApproved(
+        request=request,
+        plan=approved,
+        reasons=("meets-criteria",),
+        partner="in-house",
+        decided_by="prescriber-1",
+        decided_at=decided_at,
+        policy_version=POLICY.version,
+    )
+
+
+def decline(*, request: int = 2) -> prescriber.EligibilityDeclined:
+    return prescriber.EligibilityDeclined(
+        request=request, reasons=("risk",), partner="in-house", decided_by="prescriber-1", decided_at=T0, policy_version=POLICY.version
+    )
+
+
+def consent(*, version: str = "consent-1", given_at: datetime = T0 - timedelta(days=7), scopes: Any = ("treatment",)) -> intake.ConsentGiven:
+    return intake.ConsentGiven(version=version, scopes=scopes, given_at=given_at)
+
+
+def withdrawal(at: datetime = T0) -> intake.ConsentWithdrawn:
+    return intake.ConsentWithdrawn(withdrawn_at=at, said_to="intake")
+
+
+def hold(name: str = "hold-x") -> intake.SafetyHoldPlaced:
+    return intake.SafetyHoldPlaced(hold=name, reason="clinical_concern", placed_at=T0)
+
+
+def lifting(name: str = "hold-x") -> intake.SafetyHoldLifted:
+    return intake.SafetyHoldLifted(hold=name, reason="reviewed", lifted_at=T0)
+
+
+def rules(events: list[EventData]) -> set[tuple[str, str]]:
+    """The rule and the reason of each recorded refusal; fails if anything but refusals is there."""
+    assert all(isinstance(event, StepRefused) for event in events), events
+    return {(event.rule, event.facts["because"]) for event in events if isinstance(event, StepRefused)}
+
+
+class Room:
+    """A course, and a clock that only the test moves."""
+
+    def __init__(self, policy: Policy = POLICY) -> None:
+        self.course = Course()
+        self.now = T0
+        self.policy = policy
+        self.causes = 0
+
+    def context(self, *roles: str) -> Context:
+        self.causes += 1
+        envelope = Envelope(
+            id="e1",
+            source="urn:kapcare:intake",
+            type="t",
+            subject="case-1",
+            time=self.now,
+            sequence=1,
+            clinic="riverside",
+            patient="p1",
+            actor="a",
+            correlation="e1",
+        )
+        return Context(self.now, Actor("actor-1", frozenset(roles)), self.policy, f"cause-{self.causes}", envelope)
+
+    def take(self, events: list[EventData]) -> list[EventData]:
+        for event in events:
+            stored = type(event).model_validate_json(event.model_dump_json())
+            assert stored == event
+            self.course = evolve(self.course, stored)
+        return events
+
+    def hear(self, event: EventData) -> list[EventData]:
+        return self.take(REACTIONS[type(event)](self.course, event, self.context()))
+
+    def do(self, decide: Callable[[Any, Any, Context], list[EventData]], command: Any, *roles: str) -> list[EventData]:
+        return self.take(decide(self.course, command, self.context(*roles)))
+
+    def later(self, **duration: float) -> None:
+        self.now += timedelta(**duration)
+
+    def tick(self) -> list[EventData]:
+        """Decide what is due, as the ticker would: what was due must not be due any more afterwards."""
+        due = {name: at for name, at in self.course.deadlines.items() if at <= self.now}
+        said: list[EventData] = []
+        for name, at in due.items():
+            if self.course.deadlines.get(name) == at:
+                said += self.take(say_overdue(self.course, name, self.context()))
+        assert not set(due.items()) & set(self.course.deadlines.items())
+        assert all(at > self.now for name, at in self.course.deadlines.items() if name in due)
+        return said
+
+    def prepare(self, *, psychoeducation: bool = True) -> list[EventData]:
+        return self.do(record_preparation, RecordPreparation(psychoeducation=psychoeducation, completed_at=self.now))
+
+    def schedule(self, starts_at: datetime | None = None) -> list[EventData]:
+        return self.do(schedule_session, ScheduleSession(starts_at=starts_at or self.now, setting="clinic"))
+
+    def check(self, session: int = 1, pressure: tuple[int, int] = (120, 80), **changes: Any) -> list[EventData]:
+        body: dict[str, Any] = {
+            "session": session,
+            "consent_reaffirmed": True,
+            "consent_version": "consent-1",
+            "monitor": "monitor-1",
+            "escort_named": True,
+            "fasting": True,
+            "weight_kg": Decimal(70),
+            "weighed_at": self.now,
+            "blood_pressure": StatedPressure(systolic=pressure[0], diastolic=pressure[1]),
+            "checked_at": self.now,
+        }
+        return self.do(record_checks, RecordChecks(**{**body, **changes}))
+
+    def authorise(self, dose_mg: str = "200", session: int = 1, *, booster: bool = False) -> list[EventData]:
+        return self.do(authorise_dose, AuthoriseDose(session=session, dose_mg=Decimal(dose_mg), booster=booster), "medical_monitor")
+
+    def dose(self, dose_mg: str = "200", session: int | None = 1, **changes: Any) -> list[EventData]:
+        body: dict[str, Any] = {"session": session, "dose_mg": Decimal(dose_mg), "route": "sublingual", "given_at": self.now}
+        return self.do(record_dose, RecordDose(**{**body, **changes}))
+
+    def vitals(self, session: int = 1, pressure: tuple[int, int] | None = (120, 80), **changes: Any) -> list[EventData]:
+        stated = None if pressure is None else StatedPressure(systolic=pressure[0], diastolic=pressure[1])
+        body: dict[str, Any] = {"session": session, "taken_at": self.now, "blood_pressure": stated}
+        return self.do(record_vitals, RecordVitals(**{**body, **changes}))
+
+    def discharge(self, session: int = 1, *roles: str, **changes: Any) -> list[EventData]:
+        body: dict[str, Any] = {
+            "session": session,
+            "discharged_at": self.now,
+            "assessed_by": "monitor-1",
+            "at_baseline": True,
+            "escort_present": True,
+            "no_driving_instruction": True,
+        }
+        return self.do(discharge_patient, DischargePatient(**{**body, **changes}), *roles)
+
+
+def approved_room(approved: TreatmentPlan = PLAN, policy: Policy = POLICY) -> Room:
+    """Consent is given, an approval opened the course."""
+    room = Room(policy)
+    room.hear(consent())
+    room.hear(approval(approved))
+    return room
+
+
+def checked_room(approved: TreatmentPlan = PLAN, policy: Policy = POLICY, **checks: Any) -> Room:
+    """Prepared, scheduled and checked: whatever the checks allow can be authorised."""
+    room = approved_room(approved, policy)
+    room.prepare()
+    room.schedule()
+    room.check(**checks)
+    return room
+
+
+def dosed_room(approved: TreatmentPlan = PLAN, policy: Policy = POLICY) -> Room:
+    """200 mg were authorised and given at T0."""
+    room = checked_room(approved, policy)
+    room.authorise()
+    room.dose()
+    return room
+
+
+def finish_session(room: Room, session: int = 1) -> list[EventData]:
+    """Carry a dosed session to a regular discharge two hours later."""
+    room.later(minutes=40)
+    room.vitals(session)
+    room.later(minutes=80)
+    return room.discharge(session)
+
+
+def run_session(room: Room, session: int, dose_mg: str = "200") -> list[EventData]:
+    """Carry a whole session through; returns what the discharge said."""
+    room.schedule()
+    room.check(session)
+    room.authorise(dose_mg, session)
+    room.dose(dose_mg, session)
+    return finish_session(room, session)
+
+
+def with_limits(systolic: int, diastolic: int, after: int = 40, stay: int = 120) -> TreatmentPlan:
+    limits = MonitoringLimits(
+        hold_above=BloodPressure(systolic=systolic, diastolic=diastolic), second_pressure_after_minutes=after, minimum_stay_minutes=stay
+    )
+    return PLAN.model_copy(update={"limits": limits})
