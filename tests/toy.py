@@ -163,7 +163,7 @@ async def make_topics(bootstrap: str, prefix: str, partitions: int = 2) -> None:
 
 @asynccontextmanager
 async def runtime_of(definition: ServiceDefinition, settings: Settings, **options: Any) -> AsyncIterator[Runtime]:
-    """A runtime with its store ready, no background tasks. Failpoints meant for it alone name its database prefix."""
+    """A runtime with its store ready, no background tasks. Failpoints meant for it alone name its database."""
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
         settings.mongo_url,
         w="majority",
@@ -171,7 +171,7 @@ async def runtime_of(definition: ServiceDefinition, settings: Settings, **option
         readConcernLevel="majority",
         tz_aware=True,
         serverSelectionTimeoutMS=5000,
-        appname=settings.database_prefix,
+        appname=f"{settings.database_prefix}_{definition.name}",
         **options,
     )
     runtime = Runtime(definition, settings, client, configure_logs(definition.name, os.environ.get("KAPCARE_TEST_LOG", "CRITICAL")))

@@ -177,7 +177,7 @@ def clearing_clinic(situation: Situation) -> Next:
 
 def _last_adverse_event(view: Mapping[str, Any]) -> datetime | None:
     lines = [line for session in view.get("sessions", ()) for line in session["timeline"]]
-    return max((as_time(line["at"]) for line in lines if line["what"] == "AdverseEventRecorded"), default=None)
+    return max((as_time(line["at"]) for line in lines if line["event"] == "AdverseEventRecorded"), default=None)
 
 
 def _answer(situation: Situation, role: str, instrument: str, occasion: str) -> Step:

@@ -165,7 +165,7 @@ def _after_dose(situation: Situation, session: Mapping[str, Any]) -> Next:
 def _adverse_event(situation: Situation, number: int) -> dict[str, Any] | None:
     person = situation.person
     common: dict[str, Any] = {"session": number, "happened_at": situation.clock()}
-    if person.happens(f"serious {number}", 0.02):
+    if person.happens(f"serious {number}", 0.01):
         return {
             **common,
             "what": "Sudden severe headache; sent to the emergency department.",
@@ -228,7 +228,7 @@ def _measure(situation: Situation, instrument: str, occasion: str, doses: int) -
 
 
 def _lines(session: Mapping[str, Any], what: str) -> list[Line]:
-    return [line for line in session["timeline"] if line["what"] == what]
+    return [line for line in session["timeline"] if line["event"] == what]
 
 
 def _waits_for_integration(view: Mapping[str, Any]) -> bool:

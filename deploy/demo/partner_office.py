@@ -23,6 +23,8 @@ from deploy.local.private import kept, replace
 from deploy.local.running import RunningStack
 
 READY_PATIENCE: Final = 30.0
+AWAY_PATIENCE: Final = 120.0
+"""How long the office may be away before the demo gives up."""
 
 
 class PartnerOffice:
@@ -68,9 +70,9 @@ class PartnerOffice:
             "decision_key": f"whpk_{public}",
         }
 
-    async def status(self, patience: float) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """How much is in hand; while the process is away, it is asked again."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + AWAY_PATIENCE
         while True:
             try:
                 async with self._session.get(f"{self._url}/status") as answer:
@@ -78,7 +80,7 @@ class PartnerOffice:
                     return status
             except (aiohttp.ClientError, TimeoutError):
                 if time.monotonic() > deadline:
-                    raise StackError(f"the partner organisation did not answer within {patience:.0f} s") from None
+                    raise StackError(f"the partner organisation did not answer within {AWAY_PATIENCE:.0f} s") from None
                 await asyncio.sleep(0.1)
 
     async def telephone(self, case: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -31,7 +31,6 @@ ACTORS: Final = (withdrawing_patient, clinician, coordinator, clearing_clinic, p
 """In the order in which they are asked."""
 SERVICES: Final = ("intake", "prescriber", "session", "integration")
 OBSERVER: Final = Caller("demo-observer", "coordinator", CLINICS)
-PARTNER_PATIENCE_SECONDS: Final = 60.0
 
 
 class Watch(Protocol):
@@ -48,7 +47,7 @@ class Patient:
 
     situation: Situation
     next: Next = None
-    steps: int = 0
+    done: set[str] = field(default_factory=set)
 
     @property
     def end(self) -> str | None:
@@ -101,7 +100,7 @@ class Demo:
 
     async def _partner_is_done(self) -> bool:
         """Whether the partner knows of every review it was assigned, and has answered or put aside each."""
-        status = await self._office.status(PARTNER_PATIENCE_SECONDS)
+        status = await self._office.status()
         if status["in_hand"]:
             return False
         for patient in self.patients:
@@ -133,13 +132,17 @@ class Demo:
         situation = patient.situation
         key = f"{situation.person.label}/{step.name}".replace(" ", "-")
         answer = await self._calls.post(step.by, step.service, step.path, step.body, key)
-        patient.steps += 1
         if answer.refusal:
             if step.name in situation.refused or answer.status not in (409, 422):
                 raise StackError(f"{situation.person.label}: {step.service} refuses {step.name}: {answer.words}")
             # What was refused may show in the view and lead to another step; a key that was used was this very step.
             situation.refused[step.name] = answer.refusal
-        elif situation.case is None:
+        elif step.name in patient.done:
+            raise StackError(f"{situation.person.label}: {step.service} shows nothing of {step.name}, which was done")
+        patient.done.add(step.name)
+        if situation.case is None:
+            if answer.refusal:
+                raise StackError(f"{situation.person.label}: intake refuses the referral: {answer.words}")
             situation.case = str(answer.content["case"])
         await self._read(situation, step.service)
 

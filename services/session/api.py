@@ -72,7 +72,7 @@ def _entries(course: Course, session: Session) -> Iterator[tuple[datetime, Event
 
 def _lines(entries: Any) -> list[dict[str, Any]]:
     ordered = sorted(entries, key=lambda entry: entry[0])
-    return [{"at": at, "what": type(event).__name__, **event.model_dump(mode="json", exclude_none=True)} for at, event in ordered]
+    return [{"at": at, "event": type(event).__name__, **event.model_dump(mode="json", exclude_none=True)} for at, event in ordered]
 
 
 VIEWS = (View(CASE, Permission.READ_CASE, show_course, "Show the course, with the timeline of each session"),)

@@ -114,20 +114,21 @@ def answer_of(committed: Committed, runtime: Runtime, *, created: bool = False) 
     """Return the answer that a commit stands for: what was recorded, or the rule that refused."""
     stream, version = committed.commit.stream, committed.version
     etag = {"ETag": f'"{version}"'}
-    for recorded in committed.recorded:
-        if isinstance(recorded.data, StepRefused):
-            refused = recorded.data
-            runtime.metrics.refused(refused.rule)
-            raise Problem(
-                409,
-                "refused-by-rule",
-                refused.detail,
-                headers=etag,
-                rule=refused.rule,
-                step=refused.step,
-                policy_version=refused.policy_version,
-                version=version,
-            )
+    refused = [recorded.data for recorded in committed.recorded if isinstance(recorded.data, StepRefused)]
+    for refusal in refused:
+        runtime.metrics.refused(refusal.rule)
+    if refused:
+        raise Problem(
+            409,
+            "refused-by-rule",
+            refused[0].detail,
+            headers=etag,
+            rule=refused[0].rule,
+            step=refused[0].step,
+            refusals=[{"rule": refusal.rule, "detail": refusal.detail} for refusal in refused],
+            policy_version=refused[0].policy_version,
+            version=version,
+        )
     kind = stream.partition("-")[0]
     content = {
         kind: stream,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -75,6 +75,14 @@ class CommitStore:
         """Return the commit that a receipt led to."""
         document = await self.collection.find_one({"receipt": receipt})
         return None if document is None else Commit.from_document(document)
+
+    async def done(self, causes: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return those (stream, cause) that were committed."""
+        if not causes:
+            return set()
+        wanted = [{"stream": stream, "cause": cause} for stream, cause in causes]
+        found = self.collection.find({"$or": wanted}, projection={"_id": 0, "stream": 1, "cause": 1})
+        return {(row["stream"], row["cause"]) async for row in found}
 
     async def drain(self) -> None:
         """Wait for the appends under way."""

@@ -22,9 +22,9 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
 from shared.events.codec import HEARTBEAT_TYPE, Unreadable
+from shared.events.topics import owner_of
 from shared.log.errors import StoreUnavailable
 from shared.log.store import is_transient
-from shared.events.topics import owner_of
 from shared.settings import Settings
 from shared.telemetry.logs import Logger
 from shared.telemetry.metrics import Metrics

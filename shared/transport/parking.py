@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from aiokafka.structs import ConsumerRecord
 from bson import Binary
@@ -86,11 +86,13 @@ class Parking:
         """Return held events, oldest first."""
         return [_arrival(row) async for row in self._collection.find({"state": "held"}).sort([("seen_at", ASCENDING)]).limit(limit)]
 
-    async def settle(self, arrivals: Sequence[Arrival], state: str) -> None:
-        """Mark events as `replayed`, or as no longer held because their effect is done."""
+    async def settle(self, arrivals: Sequence[Arrival], state: Literal["replayed", "released"]) -> None:
+        """Mark parked events as `replayed`, or held ones as `released`, because their effect is done."""
         if arrivals:
+            waited = ["held"] if state == "released" else ["parked", "replay"]
             await self._collection.update_many(
-                {"_id": {"$in": [arrival.key for arrival in arrivals]}}, {"$set": {"state": state, "settled_at": system_now()}}
+                {"_id": {"$in": [arrival.key for arrival in arrivals]}, "state": {"$in": waited}},
+                {"$set": {"state": state, "settled_at": system_now()}},
             )
 
     async def failed_again(self, arrival: Arrival, reason: str) -> None:

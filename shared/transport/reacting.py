@@ -105,7 +105,16 @@ class ReactionHandler:
             else:
                 if one is not None:
                     reacted.append(one)
+        await self._forgive_redelivered([arrival for arrival in wave if arrival.key in failures], failures)
         return reacted
+
+    async def _forgive_redelivered(self, failed: Sequence[Arrival], failures: dict[str, str]) -> None:
+        """An event whose effect is stored already did not fail: its reaction only met the state after it."""
+        causes = {arrival.key: (arrival.envelope.subject, Cause.event(arrival.envelope).key) for arrival in failed}
+        done = await self._decisions.store.done(causes.values())
+        for key, cause in causes.items():
+            if cause in done:
+                del failures[key]
 
     def _react(self, arrival: Arrival, loaded: Loaded, key: CaseKey) -> _Reacted | None:
         if tracing():

@@ -24,6 +24,7 @@ from shared.clock import system_now
 from shared.events.codec import HEARTBEAT_TYPE, Sealed, time_text
 from shared.events.topics import source_of, topic_of
 from shared.log.commit import Commit
+from shared.log.errors import StoreUnavailable
 from shared.log.store import is_transient
 from shared.settings import Settings
 from shared.telemetry.logs import Logger
@@ -74,7 +75,7 @@ class _Change:
 
     token: Mapping[str, Any] | None
     commit: Commit | None = None
-    failure: PyMongoError | None = None
+    failure: Exception | None = None
 
 
 class Relay:
@@ -123,7 +124,7 @@ class Relay:
                 self._place = _Place.read(saved)
                 await self._lead()
                 pause = 0.1
-            except* (BrokerForgot, LeaseLost, PublishFailed, KafkaError, OSError) as group:
+            except* (BrokerForgot, LeaseLost, PublishFailed, StoreUnavailable, KafkaError, OSError) as group:
                 self._log.warning("relay starts again", because=_names(group))
             except* PyMongoError as group:
                 if any(not _restartable(error) for error in _leaves(group)):
@@ -174,13 +175,13 @@ class Relay:
 
     async def _follow(self, producer: AIOKafkaProducer, probe: AIOKafkaConsumer) -> None:
         try:
-            stream = await self._watch(self._place.token)
-        except OperationFailure as error:
-            if error.code not in _TOKEN_UNUSABLE:
+            stream = await self._open()
+        except (OperationFailure, TypeError) as error:  # a token that is no document is a TypeError of the driver
+            if self._place.token is None or isinstance(error, PyMongoError) and is_transient(error):
                 raise
-            self._log.warning("relay lost its place and sweeps all commits", code=error.code)
+            self._log.warning("relay lost its place and sweeps all commits", because=type(error).__name__)
             self._place.token = None
-            stream = await self._watch(None)
+            stream = await self._open()
         async with stream:
             if self._place.token is None:
                 await self._sweep(producer)
@@ -217,12 +218,24 @@ class Relay:
             await self._heartbeat(producer)
             await self._notice_wiped_broker(probe)
 
-    async def _watch(self, token: Mapping[str, Any] | None) -> AsyncCollectionChangeStream[Any]:
+    async def _open(self) -> AsyncCollectionChangeStream[Any]:
+        """Open the change stream at the saved place; without one, at what a majority has.
+
+        Opened at "now" it would begin after commits that are applied but not yet a majority's, which no sweep sees.
+        """
+        since = None
+        if self._place.token is None:
+            async with self._commits.database.client.start_session() as session:
+                await self._commits.find_one({}, projection=["_id"], session=session)
+                since = session.operation_time
+        return await self._watch(resume_after=self._place.token, start_at_operation_time=since)
+
+    async def _watch(self, **where: Any) -> AsyncCollectionChangeStream[Any]:
         inserts: list[dict[str, Any]] = [{"$match": {"operationType": "insert"}}, {"$project": {"fullDocument": 1}}]
-        return await self._commits.watch(inserts, resume_after=token, max_await_time_ms=200, batch_size=BATCH_COMMITS)
+        return await self._commits.watch(inserts, max_await_time_ms=200, batch_size=BATCH_COMMITS, **where)
 
     async def _sweep(self, producer: AIOKafkaProducer) -> None:
-        """Publish all commits by stream and version; what is committed meanwhile comes again by the change stream."""
+        """Publish all commits by stream and version; what is committed meanwhile comes by the change stream, perhaps again."""
         batch: list[Commit] = []
         async for document in self._commits.find(batch_size=BATCH_COMMITS).sort([("stream", ASCENDING), ("version", ASCENDING)]):
             batch.append(Commit.from_document(document))
@@ -343,7 +356,7 @@ async def _pump(stream: AsyncCollectionChangeStream[Any], queue: "asyncio.Queue[
             change = await stream.try_next()
             commit = None if change is None else Commit.from_document(change["fullDocument"])
             await queue.put(_Change(stream.resume_token, commit))
-    except PyMongoError as failure:
+    except Exception as failure:  # noqa: BLE001 - also a document that is no commit: whoever publishes is told, and raises it
         await queue.put(_Change(None, failure=failure))
 
 

@@ -7,12 +7,13 @@ from typing import Any, Final
 
 from pymongo import ASCENDING
 from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import PyMongoError
 
 from shared.clock import CareClock
 from shared.events.base import EventData
 from shared.log.commit import Cause
 from shared.log.decisions import Decisions, NothingDecided
-from shared.log.errors import StreamBroken, TooContended
+from shared.log.errors import StoreUnavailable, StreamBroken, TooContended
 from shared.log.streams import Loaded
 from shared.pathway.context import Actor, Context
 from shared.telemetry.logs import Logger
@@ -50,6 +51,11 @@ class Ticker:
                 self._stop(stream, "its commits cannot be read")
             except TooContended:
                 continue  # it is still due, and looked at again in a moment
+            except (PyMongoError, StoreUnavailable):
+                raise
+            except Exception:  # noqa: BLE001 - a defect in one stream's tick stops that stream, not the service
+                self._log.exception("a tick failed")
+                self._stop(stream, "its tick failed")
         if streams:
             await self._decisions.streams.keep_cache(streams)
 

@@ -30,7 +30,7 @@ class Wire:
 async def failing(runtime: Runtime, commands: Sequence[str], times: int | None = None, **how: Any) -> AsyncIterator[None]:
     """Let mongod fail these commands of this runtime alone (its application name), so often or until the block ends."""
     mode: Any = "alwaysOn" if times is None else {"times": times}
-    data = {"failCommands": list(commands), "appName": runtime.settings.database_prefix, **how}
+    data = {"failCommands": list(commands), "appName": runtime.database.name, **how}
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(runtime.settings.mongo_url) as client:
         await client.admin.command("configureFailPoint", "failCommand", mode=mode, data=data)

@@ -104,7 +104,7 @@ def _gate(course: Course, session: Session, command: DischargePatient, policy: P
         if command.discharged_at - last_dose_at < timedelta(minutes=limits.minimum_stay_minutes):
             stayed = {"minutes": str(_minutes(last_dose_at, command.discharged_at)), "minimum": str(limits.minimum_stay_minutes)}
             yield Objection("R-23", "stay-too-short", "The patient has not stayed long enough since the last dose.", stayed)
-        pressures = [pressure for at, pressure in session.pressures() if last_dose_at <= at <= command.discharged_at]
+        pressures = [pressure for at, pressure in session.pressures() if last_dose_at < at <= command.discharged_at]
         above = bool(pressures) and (
             pressures[-1].systolic > limits.hold_above.systolic or pressures[-1].diastolic > limits.hold_above.diastolic
         )

@@ -12,8 +12,8 @@ from services.session.domain.dose import RecordDose, record_dose
 from services.session.domain.monitor import RecordVitals, record_vitals, say_overdue
 from services.session.domain.prepare import RecordPreparation, record_preparation
 from services.session.domain.schedule import ScheduleSession, schedule_session
-from services.session.domain.stated_pressure import StatedPressure
 from services.session.domain.state import Course, evolve
+from services.session.domain.stated_pressure import StatedPressure
 from services.session.reactions import REACTIONS
 from shared.events import intake, prescriber
 from shared.events.base import Envelope, EventData, StepRefused
@@ -63,7 +63,9 @@ def decline(*, request: int = 2) -> prescriber.EligibilityDeclined:
     )
 
 
-def consent(*, version: str = "consent-1", given_at: datetime = T0 - timedelta(days=7), scopes: Any = ("treatment",)) -> intake.ConsentGiven:
+def consent(
+    *, version: str = "consent-1", given_at: datetime = T0 - timedelta(days=7), scopes: Any = ("treatment",)
+) -> intake.ConsentGiven:
     return intake.ConsentGiven(version=version, scopes=scopes, given_at=given_at)
 
 
