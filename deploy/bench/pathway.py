@@ -23,6 +23,7 @@ WARM_UP_CASES = 500
 MOST_CASES = 60_000
 LEDGER_POLL_SECONDS = 0.05
 PATIENCE_SECONDS = 60.0
+PREPARATION_PATIENCE_SECONDS = 600.0
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 Say = Callable[[str], None]
@@ -106,7 +107,11 @@ class _Turn:
         self._tell(f"round {self._number + 1}: {self._build.title}: {text}")
 
     async def _prepare(self, running: Running, count: int) -> list[str]:
-        cases = await self._build.prepare(count, running.target)
+        try:
+            async with asyncio.timeout(PREPARATION_PATIENCE_SECONDS):
+                cases = await self._build.prepare(count, running.target)
+        except (TimeoutError, OSError) as error:
+            raise StackError(f"{self._build.title}: {count:,} cases were not prepared: {type(error).__name__}") from None
         await self._until_kept(running, count * self._build.entries_of_preparation)
         self._posted += cases
         return cases

@@ -41,7 +41,7 @@ def preparing_therapist(situation: Situation) -> Next:
         if _waits_for_integration(situation.view("integration")):
             return None
         earliest = max(earliest, max(dosed_at) + BETWEEN_DOSES)
-    body = {"starts_at": _dosing_slot(earliest).isoformat(), "setting": "clinic"}
+    body = {"starts_at": dosing_slot(earliest).isoformat(), "setting": "clinic"}
     return situation.step("coordinator", "session", "sessions", body, f"schedule {number}")
 
 
@@ -242,7 +242,7 @@ def _dose(plan: Mapping[str, Any], *, first: bool) -> str:
     return str(Decimal(plan["dose_mg_low"] if first else plan["dose_mg_high"]))
 
 
-def _dosing_slot(earliest: datetime) -> datetime:
+def dosing_slot(earliest: datetime) -> datetime:
     """Return the next dosing day from a moment on."""
     day = earliest.date() + timedelta(days=(DOSING_DAY - earliest.weekday()) % 7)
     slot = datetime.combine(day, DOSING_HOUR, earliest.tzinfo)

@@ -22,6 +22,8 @@ from shared.service.definition import Reactions
 PATIENCE_SECONDS: Final = 60.0
 """How long nothing may move although something is not settled."""
 LOOK_EVERY_SECONDS: Final = 0.02
+LOOK_SELDOM_SECONDS: Final = 0.5
+"""How often to look while nothing moves: looking costs the services time."""
 
 Reading = Mapping[str, Mapping[str, Any]]
 """The progress of each service."""
@@ -55,10 +57,11 @@ class CareTime:
                 return Settled(now, min(due, default=None))
             if not same:
                 moved_at = time.monotonic()
-            if time.monotonic() - moved_at > PATIENCE_SECONDS:
+            still_for = time.monotonic() - moved_at
+            if still_for > PATIENCE_SECONDS:
                 raise StackError(f"not settled for {PATIENCE_SECONDS:.0f} s: {'; '.join(open_points)}")
             before = reading
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
+            await asyncio.sleep(min(max(LOOK_EVERY_SECONDS, still_for / 4), LOOK_SELDOM_SECONDS))
 
     async def move_to(self, moment: datetime) -> None:
         """Move care time, and wait until every service knows."""

@@ -30,6 +30,7 @@ from deploy.local.failure import StackError
 ACTORS: Final = (withdrawing_patient, clinician, coordinator, clearing_clinic, preparing_therapist, monitor, integration_therapist)
 """In the order in which they are asked."""
 SERVICES: Final = ("intake", "prescriber", "session", "integration")
+PARTNER_PAUSE_SECONDS: Final = 0.05
 OBSERVER: Final = Caller("demo-observer", "coordinator", CLINICS)
 
 
@@ -75,6 +76,7 @@ class Demo:
             self.now = settled.care_time
             await self._read_what_changed()
             if not await self._partner_is_done():
+                await asyncio.sleep(PARTNER_PAUSE_SECONDS)
                 continue
             acted = await asyncio.gather(*(self._act(patient) for patient in self.patients))
             self._show()

@@ -52,6 +52,8 @@ class Batcher(Generic[Item, Result]):
             batch = self._take()
             try:
                 results = await self._run([item for item, _ in batch])
+                if len(results) != len(batch):
+                    raise ValueError("a batch must have a result for each item")
             except Exception as error:  # noqa: BLE001 - whatever it is, the callers are told
                 results = [error] * len(batch)
             for (_, future), result in zip(batch, results, strict=True):

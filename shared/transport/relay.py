@@ -177,7 +177,7 @@ class Relay:
         try:
             stream = await self._open()
         except (OperationFailure, TypeError) as error:  # a token that is no document is a TypeError of the driver
-            if self._place.token is None or isinstance(error, PyMongoError) and is_transient(error):
+            if self._place.token is None or (isinstance(error, PyMongoError) and is_transient(error)):
                 raise
             self._log.warning("relay lost its place and sweeps all commits", because=type(error).__name__)
             self._place.token = None

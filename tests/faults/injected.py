@@ -1,6 +1,8 @@
 """Faults that tests inject: failing commands in mongod, replies lost on the way, records that no producer of ours would write."""
 
 import asyncio
+import gc
+import warnings
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -34,10 +36,14 @@ async def failing(runtime: Runtime, commands: Sequence[str], times: int | None =
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(runtime.settings.mongo_url) as client:
         await client.admin.command("configureFailPoint", "failCommand", mode=mode, data=data)
-        try:
-            yield
-        finally:
-            await client.admin.command("configureFailPoint", "failCommand", mode="off")
+        with warnings.catch_warnings():
+            # The driver leaves sockets that the server closed to the garbage collector.
+            warnings.simplefilter("ignore", ResourceWarning)
+            try:
+                yield
+            finally:
+                await client.admin.command("configureFailPoint", "failCommand", mode="off")
+                gc.collect()
 
 
 class LossyProxy:

@@ -1,5 +1,6 @@
 """From referral to integration over real HTTP: the demo's own patients, and one patient by hand."""
 
+import random
 import re
 from datetime import timedelta
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.demo.actors import as_time
-from deploy.demo.care import _dosing_slot
+from deploy.demo.care import dosing_slot
 from deploy.demo.simulator import Person, spread
 from deploy.demo.summary import Report
 from services.intake.domain.codes import QUESTIONS
@@ -60,7 +61,7 @@ async def test_one_patient_by_hand(undisturbed: tuple[Report, Hands]) -> None:
 
     now = await hands.care_time()
     await done(hands, "therapist", "session", f"{path}/preparation", {"psychoeducation": True, "completed_at": now.isoformat()})
-    starts_at = _dosing_slot(now + timedelta(days=1))
+    starts_at = dosing_slot(now + timedelta(days=1))
     await done(hands, "therapist", "session", f"{path}/sessions", {"starts_at": starts_at.isoformat(), "setting": "clinic"})
     await hands.move_to(starts_at)
     given_at = await dose(hands, path)
@@ -174,8 +175,8 @@ async def done(hands: Hands, role: str, service: str, path: str, body: dict[str,
 
 
 @pytest.mark.parametrize("total", [0, 1, 9, 17, 24, 27])
-def test_simulated_items_add_up_to_the_total_of_the_record(people: list[Person], total: int) -> None:
-    draw = people[0]._random("test", total)
+def test_simulated_items_add_up_to_the_total_of_the_record(total: int) -> None:
+    draw = random.Random(total)
     answers = spread(total, FORMS["phq-9"].highest, draw, 0.25)
     assert sum(answers) == total
     assert all(0 <= answer <= 3 for answer in answers)

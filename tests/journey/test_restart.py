@@ -1,9 +1,10 @@
 """Everything is killed in mid-demo and started again on the same folder: nobody is lost, and nothing happens twice."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,37 +22,45 @@ from tests.journey.hands import Hands
 pytestmark = pytest.mark.timeout(400)
 
 
-class Lookout:
-    """Says when the first patient is under a dose, and when a review is with the prescriber."""
+STAGES = ("medical review", "in session")
+"""Everything is killed when the first patient is there: while a partner decides, and while a patient is under a dose."""
 
-    def __init__(self, stage: str) -> None:
-        self._stage = stage
-        self.seen = asyncio.Event()
+
+class Lookout:
+    """Says when the first patient is at a stage."""
+
+    def __init__(self) -> None:
+        self.reached = {stage: asyncio.Event() for stage in STAGES}
 
     def show(self, patients: Sequence[Patient], now: datetime | None) -> None:
-        if now is not None and any(patient.end is None and stage_of(patient) == self._stage for patient in patients):
-            self.seen.set()
+        for patient in patients:
+            stage = stage_of(patient)
+            if now is not None and patient.end is None and stage in self.reached:
+                self.reached[stage].set()
 
 
-@pytest.mark.parametrize("stage", ["medical review", "in session"])
-async def test_a_demo_survives_the_death_of_everything(
-    stage: str, undisturbed: tuple[Report, Hands], people: list[Person], tmp_path: Path
+async def test_a_demo_survives_the_death_of_everything_twice(
+    undisturbed: tuple[Report, Hands], people: list[Person], tmp_path: Path
 ) -> None:
-    port_base = free_port()
-    lookout = Lookout(stage)
-    first = LocalStack(tmp_path / "kap", port_base=port_base, care_clock="movable")
+    data, port_base, lookout = tmp_path / "kap", free_port(), Lookout()
+
+    def new_stack() -> LocalStack:
+        return LocalStack(data, port_base=port_base, care_clock="movable")
+
     async with new_session() as session:
-        calls = Calls(first.data, session)
-        office = PartnerOffice(first.data, session)
+        stack = new_stack()
+        calls, office = Calls(stack.data, session), PartnerOffice(stack.data, session)
         demo = Demo(calls, office, people, lookout)
-        await first.__aenter__()
-        await office.start()
-        work = asyncio.ensure_future(demo.run())
-        seen = asyncio.ensure_future(lookout.seen.wait())
-        await asyncio.wait({work, seen}, return_when=asyncio.FIRST_COMPLETED)
-        assert not work.done(), work.result()
-        await asyncio.gather(first.kill(), office.kill())
-        async with LocalStack(tmp_path / "kap", port_base=port_base, care_clock="movable"):
+        work: asyncio.Task[None] | None = None
+        for stage in STAGES:
+            await stack.__aenter__()
+            await office.start()
+            work = work or asyncio.create_task(demo.run())
+            await first_of(work, lookout.reached[stage].wait())
+            await asyncio.gather(stack.kill(), office.kill())
+            stack = new_stack()
+        assert work is not None
+        async with stack:
             await office.start()
             try:
                 await work
@@ -65,3 +74,10 @@ async def test_a_demo_survives_the_death_of_everything(
     assert (after.outcomes, after.events) == (expected.outcomes, expected.events)
     assert len(set(after.case_ids)) == len(people)
     assert (again.outcomes, again.events, again.case_ids) == (after.outcomes, after.events, after.case_ids)
+
+
+async def first_of(work: "asyncio.Task[None]", reached: Coroutine[Any, Any, Any]) -> None:
+    """Wait for the stage; the work must not end before."""
+    seen = asyncio.ensure_future(reached)
+    await asyncio.wait({work, seen}, return_when=asyncio.FIRST_COMPLETED)
+    assert not work.done(), work.result()

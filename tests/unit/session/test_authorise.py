@@ -322,6 +322,12 @@ def test_r28_the_first_dose_of_a_case_needs_no_integration_before_it() -> None:
     assert authorised(decide("200")).warnings == ()
 
 
+def test_r28_a_booster_follows_its_own_dose_without_integration_between() -> None:
+    room = dosed_room()
+    room.later(minutes=15)
+    assert authorised(room.authorise("50", booster=True)).warnings == ()
+
+
 # Boosters
 
 

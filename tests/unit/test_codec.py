@@ -1,0 +1,143 @@
+"""The codec: what is sealed can only be opened as what it was, and the wire is a CloudEvent in binary mode."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.events.base import Envelope
+from shared.events.codec import EVENT_LIMIT_BYTES, Sealed, TooLarge, Unreadable, open_sealed, read_envelope, read_headers, seal
+from shared.events.intake import PatientReferred, SuicideRiskScreenRequired
+from shared.events.prescriber import ClearanceAnswered
+from shared.vault.port import CaseKey, Unsealable
+
+KEY = CaseKey(bytes(range(32)))
+EVENT = SuicideRiskScreenRequired(because="phq-9 item 9")
+ENVELOPE = Envelope(
+    id="commit.0",
+    source="urn:kapcare:intake",
+    type=EVENT.TYPE,
+    subject="case-1",
+    time=datetime(2026, 3, 2, 10, 30, tzinfo=UTC),
+    sequence=7,
+    clinic="riverside",
+    patient="patient-1",
+    actor="clinician",
+    correlation="commit",
+    causation="other.3",
+    traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+)
+SEALED = seal(EVENT, ENVELOPE, KEY)
+
+
+def test_round_trip() -> None:
+    recorded = open_sealed(SEALED, KEY)
+    assert recorded.envelope == ENVELOPE
+    assert recorded.data == EVENT
+
+
+def test_headers_are_those_of_the_kafka_binding() -> None:
+    """CloudEvents 1.0.2, Kafka protocol binding 3.2: ce_ attributes, content-type; names of small letters and digits."""
+    headers = SEALED.headers
+    assert headers["ce_specversion"] == "1.0"
+    assert headers["ce_time"] == "2026-03-02T10:30:00.000Z"
+    assert headers["ce_sequence"] == "00000000000000000007"
+    names = [name.removeprefix("ce_") for name in headers if name != "content-type"]
+    assert all(name.isalnum() and name == name.lower() and len(name) <= 20 for name in names)
+
+
+def test_no_clinical_value_stands_in_the_clear() -> None:
+    assert "phq-9" not in str(SEALED.headers)
+    assert b"phq-9" not in SEALED.data
+
+
+@given(st.data())
+def test_any_flipped_bit_is_refused(data: st.DataObject) -> None:
+    position = data.draw(st.integers(0, len(SEALED.data) - 1))
+    bit = data.draw(st.integers(0, 7))
+    altered = bytearray(SEALED.data)
+    altered[position] ^= 1 << bit
+    with pytest.raises(Unreadable, match="not-sealed-for-this-event"):
+        open_sealed(Sealed(SEALED.headers, bytes(altered)), KEY)
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [("ce_id", "commit.1"), ("ce_subject", "case-2"), ("ce_source", "urn:kapcare:session"), ("ce_type", PatientReferred.TYPE)],
+)
+def test_sealed_bytes_cannot_be_moved_to_another_event(header: str, value: str) -> None:
+    with pytest.raises(Unreadable, match="not-sealed-for-this-event"):
+        open_sealed(Sealed({**SEALED.headers, header: value}, SEALED.data), KEY)
+
+
+def test_another_key_opens_nothing() -> None:
+    with pytest.raises(Unreadable, match="not-sealed-for-this-event"):
+        open_sealed(SEALED, CaseKey(bytes(32)))
+
+
+@given(st.binary(max_size=40))
+def test_bytes_that_were_never_sealed_are_refused(junk: bytes) -> None:
+    with pytest.raises(Unsealable):
+        KEY.open(junk, b"place")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"ce_specversion": "0.3"}, "not-a-cloudevent-1.0"),
+        ({"content-type": "application/cloudevents+avro"}, "content-type"),
+        ({"ce_id": ""}, "attribute-missing"),
+        ({"ce_sequence": "0" * 20}, "sequence"),
+        ({"ce_sequence": "7"}, "sequence"),
+        ({"ce_sequence": "-" + "0" * 18 + "7"}, "sequence"),
+        ({"ce_sequence": "٣" * 20}, "sequence"),
+        ({"ce_time": "yesterday"}, "time"),
+        ({"ce_time": "2026-03-02T10:30:00"}, "time"),
+    ],
+)
+def test_what_is_no_envelope_is_named_by_its_reason_alone(changes: dict[str, str], reason: str) -> None:
+    with pytest.raises(Unreadable) as unreadable:
+        read_envelope({**SEALED.headers, **changes})
+    assert str(unreadable.value) == reason
+
+
+@pytest.mark.parametrize(
+    ("pairs", "reason"),
+    [
+        ([("ce_id", b"a"), ("ce_id", b"b")], "repeated-header"),
+        ([("ce_id", b"\xff")], "header-not-utf-8"),
+        ([("ce_id", None)], "header-not-utf-8"),
+    ],
+)
+def test_headers_that_cannot_be_read(pairs: Any, reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        read_headers(pairs)
+
+
+def test_an_unknown_type_is_unreadable() -> None:
+    with pytest.raises(Unreadable, match="unknown-type"):
+        open_sealed(Sealed({**SEALED.headers, "ce_type": "kapcare.intake.Nothing.v1"}, SEALED.data), KEY)
+
+
+def test_data_of_another_shape_is_unreadable() -> None:
+    other = seal(ClearanceAnswered(answers=(), answered_at=ENVELOPE.time), replace(ENVELOPE, type=EVENT.TYPE), KEY)
+    with pytest.raises(Unreadable, match="data-does-not-fit-type"):
+        open_sealed(other, KEY)
+
+
+def test_the_size_limit_lies_where_it_is_said_to_lie() -> None:
+    """64 KiB less one byte: what CloudEvents consumers must take and what a tlog-tiles entry holds."""
+    overhead = EVENT_LIMIT_BYTES - len(SEALED.data) - sum(len(name) + len(value) + 6 for name, value in SEALED.headers.items())
+    fits = SuicideRiskScreenRequired(because=EVENT.because + "x" * overhead)
+    seal(fits, ENVELOPE, KEY)
+    with pytest.raises(TooLarge):
+        seal(SuicideRiskScreenRequired(because=fits.because + "x"), ENVELOPE, KEY)
+
+
+def test_the_ledgers_bytes_are_headers_then_data() -> None:
+    head, _, tail = SEALED.to_bytes().partition(b"\n")
+    assert tail == SEALED.data
+    assert head.startswith(b'{"ce_actor":"clinician"')
