@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -31,15 +32,26 @@ def pathway(
 ) -> None:
     """From the POST of a screening to the ledger: kapcare, the raw limit of its parts, and what most would build."""
     # Here, so that other commands need not wait for what the benches import.
-    from deploy.bench.figures import show, summarise
+    from deploy.bench.figures import Round, show, summarise
     from deploy.bench.pathway import Options, measure
 
     if profile is not None:
         profile.mkdir(parents=True, exist_ok=True)
         profile = profile.resolve()
     progress = Console(stderr=True, highlight=False)
-    with progress.status("starting") as status:
-        measured = asyncio.run(measure(Options(rounds, seconds, profile), status.update))
+
+    async def until_told_to_stop() -> list[Round]:
+        measuring = asyncio.ensure_future(measure(Options(rounds, seconds, profile), status.update))
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(name, measuring.cancel)
+        await asyncio.wait([measuring])
+        return measuring.result()
+
+    try:
+        with progress.status("starting") as status:
+            measured = asyncio.run(until_told_to_stop())
+    except asyncio.CancelledError:
+        raise typer.Exit(130) from None
     summary = summarise(measured)
     if as_json:
         typer.echo(json.dumps(summary))

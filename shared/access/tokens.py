@@ -22,6 +22,9 @@ LEEWAY_SECONDS: Final = 5
 REFRESH_AT_MOST_EVERY_SECONDS: Final = 60.0
 REMEMBERED_TOKENS: Final = 10_000
 
+_UNUSABLE: Final = (JoseError, ValueError, TypeError, RecursionError)
+"""What reading a token that nobody here issued may raise: refused for what it says, or not to be read at all."""
+
 _COMPACT: Final = re.compile(r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$")
 _OPAQUE: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 """Subjects, clinics and organisations are opaque ids: an e-mail address is refused, since ids stand in clear envelopes."""
@@ -63,12 +66,12 @@ class TokenVerifier:
         keys = await self._key_set(refresh=False)
         try:
             return self._decode(token, keys)
-        except (JoseError, ValueError):
+        except _UNUSABLE:
             if not _names_unknown_key(token, keys):
                 raise TokenRefused from None
         try:
             return self._decode(token, await self._key_set(refresh=True))
-        except (JoseError, ValueError):
+        except _UNUSABLE:
             raise TokenRefused from None
 
     def _decode(self, token: str, keys: KeySet) -> dict[str, Any]:
@@ -133,7 +136,7 @@ def _canonical(token: str) -> bool:
 def _names_unknown_key(token: str, keys: KeySet) -> bool:
     try:
         kid = _kid_of(token)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return kid is not None and all(key.kid != kid for key in keys.keys)
 

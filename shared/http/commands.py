@@ -85,7 +85,7 @@ def view_endpoint(runtime: Runtime, row: View) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         principal = await authenticate(runtime, request)
         admit(principal, row.permission)
-        stream = _stream_from_path(request)
+        stream = _stream_from_path(request, row.kind)
         loaded = await runtime.load(stream)
         if loaded.version == 0:
             raise NOT_FOUND
@@ -146,12 +146,12 @@ def _stream(request: Request, runtime: Runtime, row: Command, command: Any, caus
         return row.stream_id(command)
     if origin is not None:
         return stream_id_of(runtime.settings.receipt_key.get_secret_value(), row.kind, cause)
-    return _stream_from_path(request)
+    return _stream_from_path(request, row.kind)
 
 
-def _stream_from_path(request: Request) -> str:
+def _stream_from_path(request: Request, kind: str) -> str:
     given = str(next(iter(request.path_params.values()), ""))
-    if STREAM_ID.fullmatch(given) is None:
+    if STREAM_ID.fullmatch(given) is None or not given.startswith(f"{kind}-"):
         raise NOT_FOUND
     return given
 

@@ -1,6 +1,7 @@
 """The stack and the patients that the journeys are told on."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -27,13 +28,36 @@ def people() -> list[Person]:
     return [Person(number, records[number - 1], SEED) for number in CHOSEN]
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def undisturbed(tmp_path_factory: pytest.TempPathFactory, people: list[Person]) -> AsyncIterator[tuple[Report, Hands]]:
-    """The report of a demo that nothing disturbed, and hands on its stack, which is still up."""
-    folder: Path = tmp_path_factory.mktemp("journey")
+@asynccontextmanager
+async def told_undisturbed(folder: Path, people: list[Person]) -> AsyncIterator[tuple[Report, Hands]]:
+    """The report of a demo that nothing disturbs, and hands on its stack while that is still up."""
     async with (
         LocalStack(folder, port_base=free_port(), care_clock="movable") as stack,
         partner_at_work(stack.data) as (office, session),
     ):
-        calls = Calls(stack.data, session)
-        yield await carry(calls, office, people), Hands(stack, session)
+        yield await carry(Calls(stack.data, session), office, people), Hands(stack, session)
+
+
+@pytest.fixture(scope="session")
+def reports() -> list[Report]:
+    """What undisturbed demos reported in this run."""
+    return []
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def journey(
+    tmp_path_factory: pytest.TempPathFactory, people: list[Person], reports: list[Report]
+) -> AsyncIterator[tuple[Report, Hands]]:
+    """An undisturbed demo; its stack is up until the module's end."""
+    async with told_undisturbed(tmp_path_factory.mktemp("journey"), people) as (report, hands):
+        reports.append(report)
+        yield report, hands
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def undisturbed(tmp_path: Path, people: list[Person], reports: list[Report]) -> Report:
+    """What an undisturbed demo reported; its stack is down again, for an idle one costs time too."""
+    if not reports:
+        async with told_undisturbed(tmp_path / "undisturbed", people) as (report, _):
+            reports.append(report)
+    return reports[0]

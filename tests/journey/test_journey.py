@@ -27,8 +27,8 @@ MAIN_EVENTS = {
 }  # fmt: skip
 
 
-async def test_every_patient_reaches_an_end_and_everything_holds(undisturbed: tuple[Report, Hands]) -> None:
-    report, _ = undisturbed
+async def test_every_patient_reaches_an_end_and_everything_holds(journey: tuple[Report, Hands]) -> None:
+    report, _ = journey
     assert report.what_does_not_hold() is None
     assert (report.parked, report.gaps, report.ledger_verified) == (0, 0, True)
     assert sum(report.outcomes.values()) == report.patients == len(CHOSEN)
@@ -38,8 +38,8 @@ async def test_every_patient_reaches_an_end_and_everything_holds(undisturbed: tu
     assert set(report.to_json()) >= {"patients", "outcomes", "events", "parked", "ledger", "seconds"}
 
 
-async def test_a_foreign_clinic_sees_nothing(undisturbed: tuple[Report, Hands], people: list[Person]) -> None:
-    report, hands = undisturbed
+async def test_a_foreign_clinic_sees_nothing(journey: tuple[Report, Hands], people: list[Person]) -> None:
+    report, hands = journey
     clinic, case = people[0].record.clinic, report.case_ids[0]
     for service in ("intake", "prescriber"):
         assert (await hands.get("therapist", service, f"/cases/{case}", clinic))[0] == 200
@@ -50,8 +50,8 @@ async def test_a_foreign_clinic_sees_nothing(undisturbed: tuple[Report, Hands], 
         assert (await hands.get("therapist", service, "/cases", "elsewhere"))[1]["cases"] == []
 
 
-async def test_one_patient_by_hand(undisturbed: tuple[Report, Hands]) -> None:
-    _, hands = undisturbed
+async def test_one_patient_by_hand(journey: tuple[Report, Hands]) -> None:
+    _, hands = journey
     case = await refer_and_screen(hands)
     path = f"/cases/{case}"
     review = await hands.until("coordinator", "prescriber", path, lambda seen: seen["status"] == "approved")

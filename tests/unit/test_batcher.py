@@ -112,7 +112,7 @@ async def test_draining_waits_for_everything_submitted() -> None:
     await asyncio.sleep(0)
     await batcher.drain()
     assert len(run.batches) == 20
-    assert all(caller.done() for caller in callers) or await asyncio.wait_for(asyncio.gather(*callers), 1)
+    assert await asyncio.wait_for(asyncio.gather(*callers), 1) == [("a", number) for number in range(20)]
 
 
 async def test_a_result_too_few_is_an_error_and_no_caller_waits_for_ever() -> None:
