@@ -13,8 +13,11 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 def system_now() -> datetime:
     """Return system time in UTC, in whole milliseconds (what the database keeps)."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+    return _whole_milliseconds(datetime.now(UTC))
+
+
+def _whole_milliseconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 class CareClock(Protocol):
@@ -46,7 +49,7 @@ class MovableCareClock:
 
     async def move_to(self, moment: datetime) -> datetime:
         """Move care time forward to `moment` for every service; an earlier moment changes nothing. Returns care time."""
-        seconds = (moment - system_now()).total_seconds()
+        seconds = (_whole_milliseconds(moment) - system_now()).total_seconds()
         stored = await self._collection.find_one_and_update(
             {"_id": "care"}, {"$max": {"offset_seconds": seconds}}, upsert=True, return_document=ReturnDocument.AFTER
         )

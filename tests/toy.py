@@ -315,6 +315,11 @@ async def add_facts(runtime: Runtime, case: str, codes: list[str]) -> None:
     await runtime.decisions.run(case, lambda _state, _context: facts, cause, CLINICIAN)
 
 
+async def keep_cache(runtime: Runtime, *cases: str) -> None:
+    """Write the cases as they stand to the cache, as the relay does."""
+    await runtime.streams.keep_cache({case: (await runtime.load(case)).version for case in cases})
+
+
 async def withdraw(runtime: Runtime, case: str) -> None:
     """Withdraw consent in a toy case."""
     cause = Cause.http("test", "clinician", uuid.uuid4().hex, b"m" * 32)

@@ -104,8 +104,11 @@ class Decisions:
         admit: Callable[[Loaded], None] | None,
         if_match: int | None,
     ) -> Committed:
-        for _ in range(MAX_TURNS):
-            loaded = await self.streams.load(stream)
+        for turn in range(MAX_TURNS):
+            # What this process remembers may be old. A commit on top of it proves that it was not; whatever else comes
+            # of it is decided again on what is stored.
+            remembered = self.streams.remembered(stream) if turn == 0 else None
+            loaded = remembered or await self.streams.load(stream)
             try:
                 if admit is not None:
                     admit(loaded)
@@ -114,10 +117,13 @@ class Decisions:
                 events = decide(loaded.state, self.context(cause, actor))
                 if not events:
                     raise NothingDecided
-            except (Refusal, StaleVersion, NothingDecided):
-                earlier = await self.earlier(cause)
-                if earlier is not None:
-                    return earlier
+            except Exception as error:
+                if remembered is not None:
+                    continue
+                if isinstance(error, Refusal | StaleVersion | NothingDecided):
+                    earlier = await self.earlier(cause)
+                    if earlier is not None:
+                        return earlier
                 raise
             key = await self._key(loaded, origin)
             commit, recorded = self.make(loaded, events, cause, actor, key, origin=origin)

@@ -78,6 +78,10 @@ class Streams:
             raise KeyError(stream)
         return await self._batcher.submit(stream)
 
+    def remembered(self, stream: str) -> Loaded | None:
+        """Return the stream as this process last saw it: enough to decide on, since a commit on top of it proves that it stood."""
+        return self._remembered.get(stream)
+
     async def load_many(self, streams: Sequence[str]) -> Mapping[str, Loaded | Exception]:
         """Return streams, or what is wrong with one in its place."""
         return dict(zip(streams, await self._load_batch(streams), strict=True))
@@ -93,9 +97,13 @@ class Streams:
         self._remember(folded)
         return folded
 
-    async def keep_cache(self, streams: Sequence[str]) -> None:
-        """Write the streams' newest state to the cache; an older writer never overwrites a newer one."""
-        loaded = [item for item in (await self.load_many(streams)).values() if isinstance(item, Loaded) and item.version > 0]
+    async def keep_cache(self, versions: Mapping[str, int]) -> None:
+        """Write the streams' state, at these versions or newer, to the cache; an older writer never overwrites a newer one."""
+        known = {stream: self._remembered.get(stream) for stream in versions}
+        loaded = [item for item in known.values() if item is not None and item.version >= versions[item.stream]]
+        current = {item.stream for item in loaded}
+        behind = await self.load_many([stream for stream in versions if stream not in current])
+        loaded += [item for item in behind.values() if isinstance(item, Loaded) and item.version > 0]
         if not loaded:
             return
         keys = await self._vault.keys([item.stream for item in loaded])
@@ -191,7 +199,11 @@ class Streams:
         return Loaded(stream, kind, kind.initial)
 
     async def _commits_from(self, versions: Mapping[str, int]) -> dict[str, list[Commit]]:
-        wanted = [{"stream": stream, "version": {"$gte": version}} for stream, version in versions.items()]
+        # One branch for each distinct version, not for each stream: streams of one batch are mostly alike.
+        streams: dict[int, list[str]] = {}
+        for stream, version in versions.items():
+            streams.setdefault(version, []).append(stream)
+        wanted = [{"stream": {"$in": some}, "version": {"$gte": version}} for version, some in streams.items()]
         cursor = self._store.collection.find({"$or": wanted}).sort([("stream", ASCENDING), ("version", ASCENDING)])
         commits = [Commit.from_document(document) async for document in cursor]
         return {stream: list(group) for stream, group in groupby(commits, key=lambda commit: commit.stream)}

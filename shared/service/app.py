@@ -43,7 +43,15 @@ def build_app(definition: ServiceDefinition, settings: Settings, extend: Extend 
     """Return the service as an ASGI application; its parts start and stop with its lifespan."""
     log = configure_logs(definition.name)
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-        settings.mongo_url, w="majority", journal=True, readConcernLevel="majority", tz_aware=True, serverSelectionTimeoutMS=5000
+        settings.mongo_url,
+        w="majority",
+        journal=True,
+        readConcernLevel="majority",
+        tz_aware=True,
+        serverSelectionTimeoutMS=5000,
+        # A store that stands still without closing is given up after both together; by default that takes 30 s.
+        connectTimeoutMS=5000,
+        heartbeatFrequencyMS=5000,
     )
     runtime = Runtime(definition, settings, client, log)
     extension = extend(runtime) if extend is not None else Extension()

@@ -6,6 +6,7 @@ Consumers link to the producing trace and continue it; the context is stored in 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from threading import Event
 from typing import Final
 
 from opentelemetry import trace
@@ -18,6 +19,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import AttributeValue
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
+_configured: Final = Event()
 _TRACER: Final = trace.get_tracer("kapcare")
 
 
@@ -33,12 +35,13 @@ def configure_traces(service: str) -> TracerProvider | None:
     exporter = OTLPSpanExporter() if wanted == "otlp" else ConsoleSpanExporter()
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
+    _configured.set()
     return provider
 
 
 def tracing() -> bool:
     """Whether spans go anywhere."""
-    return isinstance(trace.get_tracer_provider(), TracerProvider)
+    return _configured.is_set()
 
 
 def current_traceparent() -> str | None:

@@ -165,9 +165,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._metrics.lag(partition.topic, partition.partition, max(0, highwater - offsets[partition]))
 
     async def _sort_and_handle(self, arrivals: Sequence[Arrival]) -> dict[Lane, Position]:
-        """Handle what is next in its lane, park or hold the rest; return the positions that moved."""
+        """Handle what is next in its lane, park or hold the rest; return the moved positions of lanes where one is held."""
         lanes = {arrival.lane for arrival in arrivals}
-        positions, blocked = await asyncio.gather(self._positions.read(lanes), self._parking.blocked(lanes))
+        positions, (blocked, held) = await asyncio.gather(self._positions.read(lanes), self._parking.waiting(lanes))
         positions = dict(positions)
         moved: dict[Lane, Position] = {}
         ready: list[Arrival] = []
@@ -185,6 +185,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 duplicates += 1
             elif sequence > last.sequence + 1:
                 hold.append(arrival)
+                held.add(lane)
             else:
                 if lane in blocked:
                     park.append((arrival, "behind-a-parked-event"))
@@ -200,7 +201,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._metrics.consumed("held", len(hold))
         self._metrics.consumed("parked", len(park))
         self._metrics.consumed("handled", len(ready) - len(failures))
-        return moved
+        return {lane: position for lane, position in moved.items() if lane in held}
 
     def _failed(self, handled: Sequence[Arrival], failures: Mapping[str, str]) -> list[tuple[Arrival, str]]:
         """Return what failed and, behind it, the later events of its lane."""

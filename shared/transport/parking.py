@@ -13,6 +13,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from shared.clock import system_now
 from shared.events.codec import Sealed, read_envelope
+from shared.log.batcher import Batcher
 from shared.pathway.refusal import Refusal
 from shared.transport.arrival import Arrival, Lane
 
@@ -31,6 +32,7 @@ class Parking:
 
     def __init__(self, collection: AsyncCollection[Any]) -> None:
         self._collection = collection
+        self._asked: Batcher[str, bool] = Batcher(self._which_wait)
 
     async def create_indexes(self) -> None:
         """Create what lanes and work lists are found by."""
@@ -70,10 +72,17 @@ class Parking:
             upsert=True,
         )
 
-    async def blocked(self, lanes: Collection[Lane]) -> set[Lane]:
-        """Return the lanes in which an event is parked, so that later ones park behind it."""
-        found = self._collection.find({"lane": {"$in": [_lane(lane) for lane in lanes]}, "state": {"$in": ["parked", "replay"]}})
-        return {(row["source"], row["stream"]) async for row in found}
+    async def waiting(self, lanes: Collection[Lane]) -> tuple[set[Lane], set[Lane]]:
+        """Return the lanes in which an event is parked, and those in which one is held."""
+        found = self._collection.find(
+            {"lane": {"$in": [_lane(lane) for lane in lanes]}, "state": {"$in": list(WAITING)}},
+            projection={"_id": 0, "source": 1, "stream": 1, "state": 1},
+        )
+        blocked: set[Lane] = set()
+        held: set[Lane] = set()
+        async for row in found:
+            (held if row["state"] == "held" else blocked).add((row["source"], row["stream"]))
+        return blocked, held
 
     async def next_held(self, expected: Mapping[Lane, int]) -> list[Arrival]:
         """Return the held events whose turn has come: those at the expected sequence of their lane."""
@@ -112,7 +121,12 @@ class Parking:
 
     async def waits(self, stream: str) -> bool:
         """Whether anything is held or parked for the stream."""
-        return await self._collection.find_one({"stream": stream, "state": {"$in": list(WAITING)}}, projection=["_id"]) is not None
+        return await self._asked.submit(stream)
+
+    async def _which_wait(self, streams: Sequence[str]) -> list[bool]:
+        wanted = {"stream": {"$in": list(streams)}, "state": {"$in": list(WAITING)}}
+        found = {row["stream"] async for row in self._collection.find(wanted, projection={"_id": 0, "stream": 1, "state": 1})}
+        return [stream in found for stream in streams]
 
     async def counts(self) -> dict[str, int]:
         """Return how many events are parked and held."""

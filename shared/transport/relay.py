@@ -87,7 +87,7 @@ class Relay:
         settings: Settings,
         commits: AsyncCollection[Any],
         lease: Lease,
-        keep_cache: Callable[[Sequence[str]], Awaitable[None]],
+        keep_cache: Callable[[Mapping[str, int]], Awaitable[None]],
         followers: Sequence[Follower],
         ticker: Callable[[], Awaitable[None]],
         metrics: Metrics,
@@ -104,7 +104,7 @@ class Relay:
         self._metrics = metrics
         self._log = log
         self._place = _Place()
-        self._dirty: set[str] = set()
+        self._dirty: dict[str, int] = {}
         self._caught_up = asyncio.Event()
         self._refill_asked = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -262,7 +262,7 @@ class Relay:
         await self._acknowledge(acknowledged)
         for follower in self._followers:
             await follower(commits)
-        self._dirty.update(commit.stream for commit in commits)
+        self._dirty.update((commit.stream, commit.version) for commit in commits)
 
     async def _send(self, producer: AIOKafkaProducer, stream: str, event: Sealed, epoch: bytes) -> Any:
         headers = [(name, value.encode()) for name, value in event.headers.items()]
@@ -338,11 +338,11 @@ class Relay:
 
     async def _keep_cache_now(self) -> None:
         async with self._cache_lock:
-            dirty, self._dirty = self._dirty, set()
+            dirty, self._dirty = self._dirty, {}
             try:
-                await self._keep_cache(sorted(dirty))
+                await self._keep_cache(dirty)
             except BaseException:
-                self._dirty |= dirty
+                self._dirty = {**dirty, **self._dirty}
                 raise
 
     async def _tick_once_caught_up(self) -> None:

@@ -44,9 +44,10 @@ class Ticker:
         """Tick every stream with a deadline at or before care time now."""
         due = self._cache.find({"next_deadline": {"$lte": self._clock.now()}, "_id": {"$nin": sorted(self._stopped)}}, projection=["_id"])
         streams = [entry["_id"] async for entry in due.sort([("next_deadline", ASCENDING)]).limit(STREAMS_AT_ONCE)]
+        ticked: dict[str, int] = {}
         for stream in streams:
             try:
-                await self._tick(stream)
+                ticked[stream] = await self._tick(stream)
             except (StreamBroken, KeyMissing):
                 self._stop(stream, "its commits cannot be read")
             except TooContended:
@@ -56,10 +57,11 @@ class Ticker:
             except Exception:  # noqa: BLE001 - a defect in one stream's tick stops that stream, not the service
                 self._log.exception("a tick failed")
                 self._stop(stream, "its tick failed")
-        if streams:
-            await self._decisions.streams.keep_cache(streams)
+        if ticked:
+            await self._decisions.streams.keep_cache(ticked)
 
-    async def _tick(self, stream: str) -> None:
+    async def _tick(self, stream: str) -> int:
+        """Tick one stream; returns its version afterwards."""
         loaded = await self._decisions.streams.load(stream)
         for name, due in _passed(loaded, self._clock.now()):
             try:
@@ -69,6 +71,7 @@ class Ticker:
         after = await self._decisions.streams.load(stream)
         if set(_passed(loaded, self._clock.now())) & set(_passed(after, self._clock.now())):
             self._stop(stream, "a deadline was still due after its tick")
+        return after.version
 
     def _stop(self, stream: str, why: str) -> None:
         self._stopped.add(stream)

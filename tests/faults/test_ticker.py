@@ -2,6 +2,7 @@
 care time is one value for all services and never goes back (design, sections 2 and 4)."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -69,15 +70,15 @@ def ticker_of(runtime: Runtime) -> Ticker:
 
 async def due_in(runtime: Runtime, minutes: float, how: str = "") -> str:
     """A case with a deadline so many minutes ahead in care time, in the cache as the relay would have put it."""
-    case = f"case-{toy.uuid.uuid4().hex}"
+    case = f"case-{uuid.uuid4().hex}"
 
     def decide(_state: toy.ToyCase, context: Context) -> list[EventData]:
         marked: list[EventData] = [prescriber.ClearanceAnswered(answers=(_clearance(how),), answered_at=context.now)] if how else []
         return [*marked, prescriber.ReviewAssigned(request=1, partner="in-house", due_at=context.now + timedelta(minutes=minutes))]
 
-    cause = Cause.http("test", "clinician", toy.uuid.uuid4().hex, b"m" * 32)
+    cause = Cause.http("test", "clinician", uuid.uuid4().hex, b"m" * 32)
     await runtime.decisions.run(case, decide, cause, toy.CLINICIAN, origin=Origin("riverside", "patient-1"))
-    await runtime.streams.keep_cache([case])
+    await runtime.streams.keep_cache({case: 1_000_000})
     return case
 
 

@@ -330,18 +330,18 @@ async def test_the_cache_may_be_absent_stale_or_of_another_fingerprint(runtime: 
     await toy.add_fact(runtime, case, "one")
     cases = runtime.database["cases"]
     assert (await fold_with_cache(runtime, case)).state.facts == ("one",)  # absent
-    await runtime.streams.keep_cache([case])
+    await runtime.streams.keep_cache({case: 1_000_000})
     lagging = await cases.find_one({"_id": case})
     assert lagging is not None
     assert lagging["version"] == 2
     await toy.add_fact(runtime, case, "two")
     assert (await fold_with_cache(runtime, case)).state.facts == ("one", "two")  # lagging
-    await runtime.streams.keep_cache([case])
+    await runtime.streams.keep_cache({case: 1_000_000})
     await cases.replace_one({"_id": case}, lagging)
     assert (await fold_with_cache(runtime, case)).state.facts == ("one", "two")  # put back
     await cases.update_one({"_id": case}, {"$set": {"fingerprint": "another"}})
     assert (await fold_with_cache(runtime, case)).state.facts == ("one", "two")
-    await runtime.streams.keep_cache([case])
+    await runtime.streams.keep_cache({case: 1_000_000})
     healed = await cases.find_one({"_id": case})
     assert healed is not None
     assert healed["fingerprint"] != "another"
@@ -353,7 +353,7 @@ async def test_the_cache_is_really_read(runtime: Runtime) -> None:
     case = await toy.begin_case(runtime)
     for number in range(5):
         await toy.add_fact(runtime, case, f"fact-{number}")
-    await runtime.streams.keep_cache([case])
+    await runtime.streams.keep_cache({case: 1_000_000})
     await runtime.database["commits"].delete_one({"stream": case, "version": 2})
     assert (await fold_with_cache(runtime, case)).version == 6
 
@@ -379,7 +379,7 @@ async def test_a_forged_cache_changes_nothing(runtime: Runtime, forgery: dict[st
     for code in ("one", "two"):
         await toy.add_fact(runtime, case, code)
     true = await runtime.load(case)
-    await runtime.streams.keep_cache([case])
+    await runtime.streams.keep_cache({case: 1_000_000})
     await runtime.database["cases"].update_one({"_id": case}, {"$set": forgery})
     seen = await fold_with_cache(runtime, case)
     assert seen == true
@@ -392,12 +392,12 @@ async def test_a_cached_state_of_an_older_version_is_not_passed_off_as_a_newer_o
     """Version and commit of now, sealed state of yesterday: each is genuine, their combination is not."""
     case = await toy.begin_case(runtime)
     await toy.add_fact(runtime, case, "one")
-    await runtime.streams.keep_cache([case])
+    await runtime.streams.keep_cache({case: 1_000_000})
     cases = runtime.database["cases"]
     yesterday = await cases.find_one({"_id": case})
     assert yesterday is not None
     await toy.add_fact(runtime, case, "two")
-    await runtime.streams.keep_cache([case])
+    await runtime.streams.keep_cache({case: 1_000_000})
     await cases.update_one({"_id": case}, {"$set": {"state": yesterday["state"]}})
     assert (await fold_with_cache(runtime, case)).state.facts == ("one", "two")
 
@@ -406,7 +406,7 @@ async def test_sealed_states_swapped_between_two_cases_are_not_believed(runtime:
     one, two = await toy.begin_case(runtime), await toy.begin_case(runtime)
     await toy.add_fact(runtime, one, "of-one")
     await toy.add_fact(runtime, two, "of-two")
-    await runtime.streams.keep_cache([one, two])
+    await toy.keep_cache(runtime, one, two)
     cases = runtime.database["cases"]
     entries = {entry["_id"]: entry async for entry in cases.find()}
     await cases.update_one({"_id": one}, {"$set": {"state": entries[two]["state"]}})
@@ -417,7 +417,7 @@ async def test_sealed_states_swapped_between_two_cases_are_not_believed(runtime:
 
 async def test_a_damaged_cache_entry_harms_nobody(runtime: Runtime) -> None:
     one, two = await toy.begin_case(runtime), await toy.begin_case(runtime)
-    await runtime.streams.keep_cache([one, two])
+    await toy.keep_cache(runtime, one, two)
     await runtime.database["cases"].update_one({"_id": one}, {"$unset": {"state": "", "fingerprint": "", "version": ""}})
     elsewhere = Runtime(runtime.definition, runtime.settings, runtime.client, runtime.log)
     loaded = await asyncio.gather(elsewhere.load(one), elsewhere.load(two))
@@ -450,7 +450,7 @@ async def test_an_erased_key_silences_the_case_and_is_never_made_again(runtime: 
     case, begun = f"case-{uuid.uuid4().hex}", http(key)
     origin = Origin("riverside", "patient-1")
     await runtime.decisions.run(case, states("begun"), begun, toy.CLINICIAN, origin=origin)
-    await runtime.streams.keep_cache([case])
+    await runtime.streams.keep_cache({case: 1_000_000})
     await runtime.vault.destroy(case)
     for process in (runtime, Runtime(runtime.definition, runtime.settings, runtime.client, runtime.log)):
         with pytest.raises(KeyMissing):
@@ -515,7 +515,7 @@ async def test_nothing_clinical_is_stored_in_the_clear(runtime: Runtime) -> None
     case = await toy.begin_case(runtime)
     canary = f"canary{uuid.uuid4().hex}"
     await toy.add_fact(runtime, case, canary)
-    await runtime.streams.keep_cache([case])
+    await runtime.streams.keep_cache({case: 1_000_000})
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(runtime.settings.mongo_url) as client:
         names = [name for name in await client.list_database_names() if name.startswith(runtime.settings.database_prefix)]

@@ -494,7 +494,7 @@ async def test_parking_that_fails_keeps_the_offset(stage: toy.Stage) -> None:
 
 async def test_stopping_finishes_the_batch_within_ten_seconds(stage: toy.Stage) -> None:
     cases = [await stage.case("one", "two") for _ in range(10)]
-    slow = {**toy.REACTIONS, intake.FactsStated: _slowly}
+    slow: Reactions = {**toy.REACTIONS, intake.FactsStated: _slowly}
     service = stage.another_prescriber(slow)
     consumer = service.make_consumer(None)
     task = asyncio.create_task(consumer.run())

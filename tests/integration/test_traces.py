@@ -8,6 +8,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
+from shared.service.runtime import Runtime
+from shared.settings import Settings
 from shared.telemetry import traces
 from tests import toy
 
@@ -49,11 +51,11 @@ async def test_a_reaction_continues_the_trace_of_its_cause(mongo_url: str, kafka
     assert case not in shown
 
 
-async def _version(runtime: toy.Runtime, case: str) -> int:
+async def _version(runtime: Runtime, case: str) -> int:
     return (await runtime.load(case)).version
 
 
-async def _trace_of(settings: toy.Settings, case: str) -> str:
+async def _trace_of(settings: Settings, case: str) -> str:
     async with toy.runtime_of(toy.PRESCRIBER, settings) as prescriber:
         commit = await prescriber.database["commits"].find_one({"stream": case})
         assert commit is not None

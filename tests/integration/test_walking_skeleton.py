@@ -1,6 +1,9 @@
 """One event from a decision through commit, relay, consumer and second commit, on the embedded parts."""
 
+from typing import Any
+
 from shared.events.codec import read_envelope
+from shared.service.runtime import Runtime
 from tests import toy
 
 
@@ -25,6 +28,6 @@ async def test_an_event_goes_from_commit_to_commit(mongo_url: str, kafka_bootstr
         assert commit["cause"] == f"event:urn:kapcare:intake/{caused_by.id}"
 
 
-async def _loaded(runtime: toy.Runtime, case: str) -> toy.Any:
+async def _loaded(runtime: Runtime, case: str) -> Any:
     loaded = await runtime.load(case)
     return loaded if loaded.version else None

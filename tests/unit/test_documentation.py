@@ -34,9 +34,7 @@ def test_commands_exist(page: Path) -> None:
     unknown = []
     for words in COMMAND.findall(page.read_text()):
         first, _, second = words.partition(" ")
-        if first not in commands:
-            unknown.append(words)
-        elif hasattr(commands[first], "commands") and second and second not in commands[first].commands:
+        if first not in commands or (hasattr(commands[first], "commands") and second and second not in commands[first].commands):
             unknown.append(words)
     assert unknown == []
 

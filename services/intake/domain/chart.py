@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 
 from services.intake.domain.codes import CONDITIONS, DIASTOLIC, MEDICATIONS, SOBER_SINCE, SYSTOLIC, Measure
 from shared.events.clinical import Fact, Instrument, Sex
@@ -19,7 +20,7 @@ class Measured:
     on: date | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Chart:
     """A case on the day of its screening."""
 
@@ -38,18 +39,19 @@ class Chart:
 
     def ever(self, item: str) -> tuple[str, ...]:
         """Codes that ever affirmed the item; a later "no" takes nothing back, so intake cannot argue an exclusion away."""
-        return _codes(fact for fact in self.facts if item_of(fact) == item and affirms(fact))
+        return self._ever.get(item, ())
 
     def now(self, item: str) -> tuple[str, ...]:
         """Codes that affirm the item today, by the last word on each code."""
-        return _codes(fact for fact in self.last_words() if item_of(fact) == item and self.is_current(fact))
+        return self._now.get(item, ())
 
     def is_current(self, fact: Fact) -> bool:
         """Whether the fact holds today."""
         return fact.active and (fact.ended is None or fact.ended > self.today)
 
+    @cached_property
     def last_words(self) -> tuple[Fact, ...]:
-        """Return the last fact stated for each code; statements, conditions and medications."""
+        """The last fact stated for each code; statements, conditions and medications."""
         return tuple({(fact.kind, fact.system, fact.code): fact for fact in self.facts if fact.kind != "observation"}.values())
 
     def latest(self, measure: Measure) -> Measured | None:
@@ -64,11 +66,19 @@ class Chart:
 
     def medications(self) -> tuple[Fact, ...]:
         """Return the medications taken now."""
-        return tuple(fact for fact in self.last_words() if fact.kind == "medication" and self.is_current(fact))
+        return tuple(fact for fact in self.last_words if fact.kind == "medication" and self.is_current(fact))
 
     def sober_since(self) -> date | None:
         """Return the first day without alcohol or drugs, as last stated."""
         return next((fact.on for fact in reversed(self.facts) if fact.system == "kapcare" and fact.code == SOBER_SINCE), None)
+
+    @cached_property
+    def _ever(self) -> Mapping[str, tuple[str, ...]]:
+        return _codes_by_item(fact for fact in self.facts if affirms(fact))
+
+    @cached_property
+    def _now(self) -> Mapping[str, tuple[str, ...]]:
+        return _codes_by_item(fact for fact in self.last_words if self.is_current(fact))
 
 
 def item_of(fact: Fact) -> str | None:
@@ -95,8 +105,13 @@ def latest_day(now: datetime) -> date:
     return (now.astimezone(UTC) + timedelta(hours=14)).date()
 
 
-def _codes(facts: Iterable[Fact]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(fact.code for fact in facts))
+def _codes_by_item(facts: Iterable[Fact]) -> dict[str, tuple[str, ...]]:
+    codes: dict[str, dict[str, None]] = {}
+    for fact in facts:
+        item = item_of(fact)
+        if item is not None:
+            codes.setdefault(item, {})[fact.code] = None
+    return {item: tuple(found) for item, found in codes.items()}
 
 
 def _day(measured: Measured) -> date:

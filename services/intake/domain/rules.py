@@ -66,7 +66,7 @@ def r05_substance_use(chart: Chart) -> Findings:
     because = tuple(code for item in SUBSTANCE_USE_DISORDERS for code in chart.ever(item))
     if not because:
         return ()
-    disorders = [fact for fact in chart.last_words() if item_of(fact) in SUBSTANCE_USE_DISORDERS and affirms(fact)]
+    disorders = [fact for fact in chart.last_words if item_of(fact) in SUBSTANCE_USE_DISORDERS and affirms(fact)]
     days = [_add_months(_last_day(chart, fact), chart.policy.substance_use_disorder_months) for fact in disorders]
     sober_since = chart.sober_since()
     if sober_since is not None:

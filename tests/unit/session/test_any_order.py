@@ -13,6 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pydantic import TypeAdapter
 
 from services.session.domain.adverse_event import RecordAdverseEvent, record_adverse_event
+from services.session.domain.authorise import AuthoriseDose, authorise_dose
+from services.session.domain.dose import RecordDose, record_dose
 from services.session.domain.state import Course, Session
 from shared.events import intake, integration, prescriber
 from shared.events.base import EventData
@@ -30,6 +32,7 @@ from tests.unit.session.room import PLAN, Room, approval, consent, decline, plan
 
 STATE = TypeAdapter(Course)
 EXPIRED_SOON = timedelta(hours=3)
+DOSES_MG = (Decimal(50), Decimal(99), Decimal(100), Decimal(300), Decimal(301))
 
 
 @dataclass
@@ -79,14 +82,18 @@ class AnyOrder(RuleBasedStateMachine):
         self.said = Said()
         self.heard: list[EventData] = []
 
-    @initialize(begun=st.booleans())
-    def begin(self, begun: bool) -> None:
-        if begun:
-            self.consent_given("consent-1")
-            self.approved(1, soon=False)
-            self.prepared(told=True)
-            self.scheduled()
-            self.checked(complete=True, version="consent-1")
+    @initialize(missing=st.sampled_from(["nothing", "nothing", "everything", "preparation", "escort", "version", "time"]))
+    def begin(self, missing: str) -> None:
+        """Begin one step away from a dose, on it, or with nothing at all."""
+        if missing == "everything":
+            return
+        self.consent_given("consent-1")
+        self.approved(1, soon=missing == "time")
+        self.prepared(told=missing != "preparation")
+        self.scheduled()
+        if missing == "time":
+            self.time_passed(300)
+        self.checked(complete=missing != "escort", version="consent-2" if missing == "version" else "consent-1")
 
     def hear(self, event: EventData) -> None:
         self.heard.append(event)
@@ -159,17 +166,12 @@ class AnyOrder(RuleBasedStateMachine):
         assert isinstance(recorded, PreDoseChecked)
 
     @precondition(lambda self: self.room.course.sessions)
-    @rule(booster=st.booleans(), dose_mg=st.sampled_from(["50", "99", "100", "300", "301"]))
-    def authorised(self, booster: bool, dose_mg: str) -> None:
-        session = self.last
-        before = sum((dose.dose_mg for dose in session.doses), Decimal(0))
+    @rule(booster=st.booleans())
+    def authorised(self, booster: bool) -> None:
         try:
-            events = self.room.authorise(dose_mg, session.number, booster=booster)
+            self.room.authorise("100", self.last.number, booster=booster)
         except Refusal:
             return
-        if isinstance(events[0], DosingAuthorised):
-            assert self.said.grounds_for_a_dose(session.number, self.room.now)
-            assert 100 <= before + Decimal(dose_mg) <= 300
 
     # What happened
 
@@ -178,8 +180,6 @@ class AnyOrder(RuleBasedStateMachine):
         session = self.last.number if known and self.room.course.sessions else None
         recorded = self.room.dose("200", session, booster=booster)[0]
         assert isinstance(recorded, SessionDosed)
-        if not self.said.grounds_for_a_dose(recorded.session, self.room.now):
-            assert recorded.deviations
 
     @precondition(lambda self: self.room.course.sessions)
     @rule(systolic=st.sampled_from([120, 200]))
@@ -208,6 +208,25 @@ class AnyOrder(RuleBasedStateMachine):
     @property
     def last(self) -> Session:
         return self.room.course.sessions[-1]
+
+    @invariant()
+    def no_dose_would_be_authorised_without_grounds(self) -> None:
+        for session in self.room.course.sessions:
+            if session.phase not in {"scheduled", "dosed"}:
+                continue
+            for dose_mg in DOSES_MG:
+                command = AuthoriseDose(session=session.number, dose_mg=dose_mg, booster=session.phase == "dosed")
+                if isinstance(authorise_dose(self.room.course, command, self.room.context())[0], DosingAuthorised):
+                    assert self.said.grounds_for_a_dose(session.number, self.room.now)
+                    assert PLAN.dose_mg_low <= session.dosed_mg + dose_mg <= PLAN.dose_mg_high
+
+    @invariant()
+    def no_dose_would_be_recorded_as_covered_without_grounds(self) -> None:
+        for number in (None, *(session.number for session in self.room.course.sessions)):
+            command = RecordDose(session=number, dose_mg=Decimal(100), route="sublingual", given_at=self.room.now)
+            recorded = record_dose(self.room.course, command, self.room.context())[0]
+            assert isinstance(recorded, SessionDosed)
+            assert recorded.deviations or self.said.grounds_for_a_dose(recorded.session, self.room.now)
 
     @invariant()
     def state_survives_storage(self) -> None:
