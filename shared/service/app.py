@@ -2,18 +2,20 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from typing_extensions import override
 
 from shared.clock import MovableCareClock
 from shared.events.codec import TooLarge
@@ -85,10 +87,21 @@ def build_app(definition: ServiceDefinition, settings: Settings, extend: Extend 
             log.info("stopped")
 
     app = FastAPI(title=definition.title, version="1", lifespan=lifespan, redirect_slashes=False)
+    app.router.route_class = PlainRoute
     _add_routes(app, runtime, extension, tasks)
     _add_problems(app, runtime)
     app.openapi = lambda: _openapi(app, definition)  # type: ignore[method-assign]
     return app
+
+
+class PlainRoute(APIRoute):
+    """A route that is called with the request as it is: the frame reads and checks bodies itself, so there is nothing to solve."""
+
+    @override
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the endpoint itself."""
+        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return endpoint
 
 
 def serve(app: FastAPI, settings: Settings) -> None:
@@ -142,12 +155,12 @@ def _add_routes(app: FastAPI, runtime: Runtime, extension: Extension, tasks: Tas
     app.add_api_route("/health/ready", _ready_endpoint(runtime, tasks), methods=["GET"], response_model=None, tags=["health"])
 
 
-async def _live() -> Response:
+async def _live(_request: Request) -> Response:
     return JSONResponse({"live": True})
 
 
-def _ready_endpoint(runtime: Runtime, tasks: Tasks) -> Callable[[], Any]:
-    async def ready() -> Response:
+def _ready_endpoint(runtime: Runtime, tasks: Tasks) -> Callable[[Request], Any]:
+    async def ready(_request: Request) -> Response:
         if tasks.failed is not None:
             return problem(503, "task-ended", f"The background task {tasks.failed} ended.")
         if runtime.consumer is not None and not runtime.consumer.healthy:

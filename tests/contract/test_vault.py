@@ -106,7 +106,8 @@ async def test_what_is_stored_is_wrapped_and_of_no_use_under_another_master_key(
     assert set(await make(b"x" * 32).keys(["case-1"])) == set()
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(mongo_url) as client:
-        stored: Any = await client[database]["keys"].find_one({"_id": "case-1"})
+        keys: Any = client[database]["keys"]
+        stored = await keys.find_one({"_id": "case-1"})
     assert stored is not None
     assert set(stored) == {"_id", "clinic", "wrapped"}
     assert len(stored["wrapped"]) == 12 + 32 + 16  # nonce, key, tag

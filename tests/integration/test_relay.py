@@ -277,7 +277,8 @@ async def test_a_sweep_sees_what_a_majority_had_not_yet_when_it_began(tmp_path: 
                     await until_published(stage, {case: 2})
                 finally:
                     await client.admin.command("configureFailPoint", "disableSnapshotting", mode="off")
-                    await client["another"]["writes"].insert_one({})  # the majority's point moves on with the next write
+                    another: Any = client["another"]["writes"]
+                    await another.insert_one({})  # the majority's point moves on with the next write
             await writing
             await until_published(stage, {case: 3}, seconds=10)
             await relay.stop()
