@@ -283,7 +283,9 @@ async def finish(task: "asyncio.Task[None]") -> None:
 
 async def kill(task: "asyncio.Task[Any]") -> None:
     """End a task where it stands, as kill -9 would, without any of its clean-up being relied on."""
-    task.cancel()
+    while not task.done():  # the database driver may swallow a cancellation
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.5)
     await asyncio.gather(task, return_exceptions=True)
 
 

@@ -38,8 +38,10 @@ class Tasks:
                 await background.stop()
         if self._tasks:
             _, running = await asyncio.wait(self._tasks, timeout=finish_within_seconds)
-            for task in running:
-                task.cancel()
+            while running:  # the database driver may swallow a cancellation
+                for task in running:
+                    task.cancel()
+                _, running = await asyncio.wait(running, timeout=0.5)
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -29,6 +29,7 @@ from shared.settings import Settings
 from shared.telemetry.logs import Logger
 from shared.telemetry.metrics import Metrics
 from shared.transport.arrival import Arrival, Lane, read_arrival
+from shared.transport.ending import asked_to_end
 from shared.transport.kafka import make_consumer
 from shared.transport.parking import Parking
 from shared.transport.positions import Position, Positions
@@ -36,6 +37,9 @@ from shared.transport.relay import EPOCH_HEADER
 
 POLL_RECORDS: Final = 500
 CHORES_EVERY_SECONDS: Final = 0.5
+PACE_SECONDS: Final = 0.02
+"""Batches begin at least this far apart. An event after a pause is taken at once; under load a batch holds more events, and
+its fixed cost in the store is shared by more of them."""
 
 
 class Handler(Protocol):
@@ -84,7 +88,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def run(self) -> None:
         """Consume until asked to stop; raises what is neither the store's nor the broker's trouble."""
         pause = 0.1
-        while not self._stopping:
+        while not (self._stopping or asked_to_end()):
             consumer = make_consumer(self._settings, [], self._group)
             consumer.subscribe(self._topics, listener=self)
             try:
@@ -114,8 +118,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _consume(self, consumer: AIOKafkaConsumer) -> None:
         pause = 0.1
-        while not self._stopping:
+        while not (self._stopping or asked_to_end()):
             polled = await consumer.getmany(timeout_ms=200, max_records=POLL_RECORDS)
+            began = time.monotonic()
             try:
                 await self._take(consumer, polled)
                 await self._chores(consumer)
@@ -130,6 +135,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             else:
                 self.healthy = True
                 pause = 0.1
+                if polled:
+                    await asyncio.sleep(max(0.0, began + PACE_SECONDS - time.monotonic()))
 
     async def _take(self, consumer: AIOKafkaConsumer, polled: dict[TopicPartition, Sequence[ConsumerRecord]]) -> None:
         records: list[ConsumerRecord] = []

@@ -12,6 +12,8 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError
 
+from shared.transport.ending import asked_to_end
+
 
 class LeaseLost(Exception):
     """Another instance holds the lease now."""
@@ -39,8 +41,8 @@ class Lease:
         return None
 
     async def renew(self) -> None:
-        """Keep the lease, for ever; raises LeaseLost."""
-        while True:
+        """Keep the lease until cancelled; raises LeaseLost."""
+        while not asked_to_end():
             await asyncio.sleep(self._milliseconds / 3000)
             if await self._take({"$eq": ["$holder", self.holder]}) is None:
                 raise LeaseLost

@@ -30,6 +30,7 @@ from shared.settings import Settings
 from shared.telemetry.logs import Logger
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.traces import current_traceparent, span, tracing
+from shared.transport.ending import asked_to_end
 from shared.transport.kafka import make_probe, make_producer
 from shared.transport.lease import Lease, LeaseLost
 
@@ -116,7 +117,7 @@ class Relay:
     async def run(self) -> None:
         """Lead whenever the lease can be had, until asked to stop. Store or broker trouble: pause and start at the saved place."""
         pause = 0.1
-        while not self._stopping.is_set():
+        while not (self._stopping.is_set() or asked_to_end()):
             try:
                 saved = await self._lease.acquire(self._stopping)
                 if saved is None:
@@ -194,7 +195,7 @@ class Relay:
                 await asyncio.gather(pump, return_exceptions=True)
 
     async def _publish_from(self, queue: "asyncio.Queue[_Change]", producer: AIOKafkaProducer, probe: AIOKafkaConsumer) -> None:
-        while not (self._stopping.is_set() and queue.empty()):
+        while not (self._stopping.is_set() and queue.empty()) and not asked_to_end():
             items = [await queue.get()]
             while not queue.empty() and len(items) < BATCH_COMMITS:
                 items.append(queue.get_nowait())
@@ -327,7 +328,7 @@ class Relay:
         await self._acknowledge(acknowledged)
 
     async def _keep_place(self) -> None:
-        while True:
+        while not asked_to_end():
             await asyncio.sleep(SAVE_EVERY_SECONDS)
             await self._save()
 
@@ -352,7 +353,7 @@ class Relay:
 
 async def _pump(stream: AsyncCollectionChangeStream[Any], queue: "asyncio.Queue[_Change]") -> None:
     try:
-        while True:
+        while not asked_to_end():
             change = await stream.try_next()
             commit = None if change is None else Commit.from_document(change["fullDocument"])
             await queue.put(_Change(stream.resume_token, commit))

@@ -17,6 +17,7 @@ from shared.log.errors import StoreUnavailable, StreamBroken, TooContended
 from shared.log.streams import Loaded
 from shared.pathway.context import Actor, Context
 from shared.telemetry.logs import Logger
+from shared.transport.ending import asked_to_end
 from shared.vault.port import KeyMissing
 
 LOOK_EVERY_SECONDS: Final = 0.2
@@ -35,8 +36,8 @@ class Ticker:
         self._stopped: set[str] = set()
 
     async def run(self) -> None:
-        """Look for what is due, for ever."""
-        while True:
+        """Look for what is due until cancelled."""
+        while not asked_to_end():
             await asyncio.sleep(LOOK_EVERY_SECONDS)
             await self.tick_due()
 
