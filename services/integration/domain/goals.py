@@ -4,11 +4,11 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from services.integration.domain.happened import require_happened
 from services.integration.domain.state import Integration
 from shared.events.base import EventData, Slug
 from shared.events.integration import GoalProgressed, GoalSet
 from shared.pathway.context import Context
+from shared.pathway.happened import require_happened
 from shared.pathway.stop import Request
 
 

@@ -5,11 +5,11 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 
 from services.integration.domain.complete import then_complete
-from services.integration.domain.happened import require_happened
 from services.integration.domain.state import Integration
 from shared.events.base import EventData, Slug, Text
 from shared.events.integration import IntegrationHeld
 from shared.pathway.context import Context
+from shared.pathway.happened import require_happened
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
 

@@ -6,12 +6,12 @@ from typing import Annotated, Final
 from pydantic import AwareDatetime, Field
 
 from services.integration.domain.complete import then_complete
-from services.integration.domain.happened import require_happened
 from services.integration.domain.state import Integration
 from shared.events.base import EventData
 from shared.events.clinical import Instrument
 from shared.events.integration import OutcomeMeasured, SafetyHoldPlaced, SuicideRiskScreenRequired
 from shared.pathway.context import Context
+from shared.pathway.happened import require_happened
 from shared.pathway.instruments import ITEM9_POSITIVE, risk_of, score
 from shared.pathway.policy import PolicyValues
 from shared.pathway.stop import Request

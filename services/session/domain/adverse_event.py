@@ -4,11 +4,11 @@ from typing import Annotated, Final
 
 from pydantic import AwareDatetime, Field
 
-from services.session.domain.happened import require_happened
 from services.session.domain.state import Course
 from shared.events.base import EventData, Slug, Text
 from shared.events.session import AdverseEventRecorded, Escalated, SafetyHoldPlaced
 from shared.pathway.context import Context
+from shared.pathway.happened import require_happened
 from shared.pathway.stop import Request
 
 EMERGENCY_SYMPTOMS: Final = frozenset(

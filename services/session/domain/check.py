@@ -4,7 +4,6 @@ from datetime import datetime
 
 from pydantic import AwareDatetime
 
-from services.session.domain.happened import require_happened
 from services.session.domain.monitor import pressure_escalation
 from services.session.domain.state import Course
 from services.session.domain.stated_pressure import StatedPressure
@@ -12,6 +11,7 @@ from shared.events.base import EventData, Slug, Text
 from shared.events.clinical import Kilograms
 from shared.events.session import PreDoseChecked
 from shared.pathway.context import Context
+from shared.pathway.happened import require_happened
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
 

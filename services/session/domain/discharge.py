@@ -7,13 +7,13 @@ from typing import Final
 
 from pydantic import AwareDatetime
 
-from services.session.domain.happened import require_happened
 from services.session.domain.objection import Objection, refused
 from services.session.domain.open_course import then_open
 from services.session.domain.state import Course, Session, evolve
 from shared.events.base import EventData, Slug, Text
 from shared.events.session import CourseCompleted, Escalated, SessionCompleted
 from shared.pathway.context import Context
+from shared.pathway.happened import require_happened
 from shared.pathway.policy import PolicyValues
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request

@@ -7,13 +7,13 @@ from pydantic import AwareDatetime
 from services.session.domain.authorise import milligrams_per_kilogram
 from services.session.domain.check import of_the_day
 from services.session.domain.discharge import then_complete
-from services.session.domain.happened import require_happened
 from services.session.domain.monitor import second_pressure
 from services.session.domain.state import Course, Session
 from shared.events.base import EventData, Slug, Text
 from shared.events.clinical import Milligrams, Route
 from shared.events.session import Escalated, SessionDosed
 from shared.pathway.context import Context
+from shared.pathway.happened import require_happened
 from shared.pathway.stop import Request
 
 

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
-from services.session.domain.happened import require_happened
 from services.session.domain.state import Course, evolve
 from services.session.domain.stated_pressure import StatedPressure
 from shared.events.base import EventData, Slug
 from shared.events.clinical import BloodPressure
 from shared.events.session import Escalated, SecondPressure, VitalOverdue, VitalsRecorded
 from shared.pathway.context import Context
+from shared.pathway.happened import require_happened
 from shared.pathway.policy import PolicyValues
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
