@@ -104,7 +104,7 @@ VIEWS = (
         path="/partner/reviews/{case}",
         permission=Permission.REVIEW_AS_PARTNER,
         render=show_review,
-        summary="What the assigned partner needs to decide; each read is a recorded disclosure",
+        summary="What the assigned partner needs to decide",
         waits_for_inbox=True,
     ),
 )

@@ -1,7 +1,7 @@
 """The webhooks that are due to partners: one row for each review assigned, its body fixed once.
 
 The body is thin: it says that there is something to review and holds no clinical value, so that a partner must ask
-for the review itself and each disclosure is on record. `sequence` is contiguous for each partner: a gap tells a
+for the review itself, under the consent in force at that moment. `sequence` is contiguous for each partner: a gap tells a
 partner that something is still on its way, or is withheld while a stop forbids disclosure.
 """
 

@@ -1,0 +1,130 @@
+"""Versions, causes and receipts: every effect once, whoever writes at once and however often."""
+
+import asyncio
+import uuid
+
+import pytest
+
+from shared.events.base import EventData
+from shared.log.decisions import NothingDecided
+from shared.log.errors import ReceiptReused, StaleVersion
+from shared.pathway.context import Context
+from shared.service.definition import Origin
+from shared.service.runtime import Runtime
+from tests import toy
+from tests.faults.injected import commits_of
+from tests.integration.commit_log.decided import assert_sound, http, states
+
+
+async def test_thirty_writers_on_one_stream_all_have_their_effect_once(runtime: Runtime) -> None:
+    case = await toy.begin_case(runtime)
+    codes = [f"fact-{number}" for number in range(30)]
+    versions = await asyncio.gather(*(toy.add_fact(runtime, case, code) for code in codes))
+    assert sorted(versions) == list(range(2, 32))
+    await assert_sound(runtime, case, codes)
+
+
+async def test_writers_of_several_processes_on_one_stream(runtime: Runtime) -> None:
+    case = await toy.begin_case(runtime)
+    others = [Runtime(runtime.definition, runtime.settings, runtime.client, runtime.log) for _ in range(4)]
+    codes = [f"fact-{number}" for number in range(32)]
+    await asyncio.gather(*(toy.add_fact(others[number % 4], case, code) for number, code in enumerate(codes)))
+    await assert_sound(runtime, case, codes)
+
+
+async def test_commits_of_several_events_keep_sequences_contiguous(runtime: Runtime) -> None:
+    case = await toy.begin_case(runtime)
+    codes = [[f"{number}-{part}" for part in range(1 + number % 4)] for number in range(12)]
+    await asyncio.gather(*(runtime.decisions.run(case, states(*few), http(), toy.CLINICIAN) for few in codes))
+    await assert_sound(runtime, case, [code for few in codes for code in few])
+
+
+async def test_the_same_cause_at_once_and_later_is_one_commit(runtime: Runtime) -> None:
+    case = await toy.begin_case(runtime)
+    cause = http()
+    first = await asyncio.gather(*(runtime.decisions.run(case, states("once"), cause, toy.CLINICIAN) for _ in range(8)))
+    await toy.add_fact(runtime, case, "later")
+    again = await runtime.decisions.run(case, states("once"), cause, toy.CLINICIAN)
+    assert len({committed.commit.id for committed in (*first, again)}) == 1
+    assert sum(not committed.replayed for committed in first) == 1
+    assert again.replayed
+    assert again.version == 2
+    assert [recorded.envelope.id for recorded in again.recorded] == [recorded.envelope.id for recorded in first[0].recorded]
+    await assert_sound(runtime, case, ["once", "later"])
+
+
+async def test_a_case_that_begins_twice_at_once_begins_once(runtime: Runtime) -> None:
+    case, cause, origin = f"case-{uuid.uuid4().hex}", http(), Origin("riverside", "patient-1")
+
+    async def begin() -> str:
+        committed = await runtime.decisions.run(case, states("begun"), cause, toy.CLINICIAN, origin=origin)
+        return committed.commit.id
+
+    assert len(set(await asyncio.gather(*(begin() for _ in range(8))))) == 1
+    await assert_sound(runtime, case, ["begun"])
+
+
+async def test_a_retry_gets_its_first_answer_when_its_decision_would_now_be_empty(runtime: Runtime) -> None:
+    case = await toy.begin_case(runtime)
+    cause = http()
+
+    def decide(state: toy.ToyCase, context: Context) -> list[EventData]:
+        return [] if "new" in state.facts else states("new")(state, context)
+
+    first = await runtime.decisions.run(case, decide, cause, toy.CLINICIAN)
+    again = await runtime.decisions.run(case, decide, cause, toy.CLINICIAN)
+    assert again.replayed
+    assert again.commit.id == first.commit.id
+    with pytest.raises(NothingDecided):
+        await runtime.decisions.run(case, decide, http(), toy.CLINICIAN)
+
+
+async def test_the_same_receipt_on_another_stream_has_no_second_effect(runtime: Runtime) -> None:
+    one, two = await toy.begin_case(runtime), await toy.begin_case(runtime)
+    cause = http()
+    first = await runtime.decisions.run(one, states("fact"), cause, toy.CLINICIAN)
+    again = await runtime.decisions.run(two, states("fact"), cause, toy.CLINICIAN)
+    assert again.replayed
+    assert again.commit.id == first.commit.id
+    await assert_sound(runtime, two, [])
+
+
+async def test_receipts_on_two_streams_at_once_have_one_effect(runtime: Runtime) -> None:
+    cases = [await toy.begin_case(runtime) for _ in range(6)]
+    cause = http()
+    all_of_them = await asyncio.gather(*(runtime.decisions.run(case, states("fact"), cause, toy.CLINICIAN) for case in cases))
+    assert len({committed.commit.id for committed in all_of_them}) == 1
+    assert [code for case in cases for code in (await runtime.load(case)).state.facts] == ["fact"]
+
+
+async def test_the_same_key_for_another_request_is_refused(runtime: Runtime) -> None:
+    case = await toy.begin_case(runtime)
+    await runtime.decisions.run(case, states("fact"), http("key"), toy.CLINICIAN)
+    other = http("key", mac=b"x" * 32)
+    for decide in (states("another"), states("fact")):
+        with pytest.raises(ReceiptReused):
+            await runtime.decisions.run(case, decide, other, toy.CLINICIAN)
+    with pytest.raises(ReceiptReused):
+        await runtime.decisions.run(case, states("another"), other, toy.CLINICIAN, if_match=1)
+    await assert_sound(runtime, case, ["fact"])
+
+
+async def test_a_stale_if_match_is_refused_and_its_retry_is_not(runtime: Runtime) -> None:
+    case = await toy.begin_case(runtime)
+    cause = http()
+    first = await runtime.decisions.run(case, states("one"), cause, toy.CLINICIAN, if_match=1)
+    with pytest.raises(StaleVersion) as stale:
+        await runtime.decisions.run(case, states("two"), http(), toy.CLINICIAN, if_match=1)
+    assert stale.value.current == 2
+    again = await runtime.decisions.run(case, states("one"), cause, toy.CLINICIAN, if_match=1)
+    assert again.commit.id == first.commit.id
+
+
+async def test_of_writers_with_the_same_if_match_one_wins(runtime: Runtime) -> None:
+    case = await toy.begin_case(runtime)
+    results = await asyncio.gather(
+        *(runtime.decisions.run(case, states(f"fact-{number}"), http(), toy.CLINICIAN, if_match=1) for number in range(10)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(result, StaleVersion) for result in results) == 9
+    assert len(await commits_of(runtime, case)) == 2
