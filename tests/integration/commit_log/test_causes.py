@@ -9,6 +9,7 @@ from shared.events.base import EventData
 from shared.log.decisions import NothingDecided
 from shared.log.errors import ReceiptReused, StaleVersion
 from shared.pathway.context import Context
+from shared.pathway.refusal import Refusal
 from shared.service.definition import Origin
 from shared.service.runtime import Runtime
 from tests import toy
@@ -128,3 +129,35 @@ async def test_of_writers_with_the_same_if_match_one_wins(runtime: Runtime) -> N
     )
     assert sum(isinstance(result, StaleVersion) for result in results) == 9
     assert len(await commits_of(runtime, case)) == 2
+
+
+async def test_an_old_memory_never_lets_through_what_a_withdrawal_elsewhere_forbids(runtime: Runtime) -> None:
+    case = await toy.begin_case(runtime)
+    elsewhere = Runtime(runtime.definition, runtime.settings, runtime.client, runtime.log)
+    await toy.withdraw(elsewhere, case)
+    remembered = runtime.streams.remembered(case)
+    assert remembered is not None
+    assert not remembered.state.withdrawn, "this process has not heard of it"
+
+    def only_under_consent(state: toy.ToyCase, _context: Context) -> list[EventData]:
+        if state.withdrawn:
+            raise Refusal("consent-withdrawn", "No.")
+        return states("one")(state, _context)
+
+    with pytest.raises(Refusal, match="No"):
+        await runtime.decisions.run(case, only_under_consent, http(), toy.CLINICIAN)
+    assert (await runtime.load(case)).version == 2
+
+
+async def test_an_old_memory_never_refuses_what_is_right_by_now(runtime: Runtime) -> None:
+    case = await toy.begin_case(runtime)
+    elsewhere = Runtime(runtime.definition, runtime.settings, runtime.client, runtime.log)
+    await toy.add_fact(elsewhere, case, "one")
+
+    def only_after_one(state: toy.ToyCase, context: Context) -> list[EventData]:
+        if "one" not in state.facts:
+            raise Refusal("too-early", "Not yet.")
+        return states("two")(state, context)
+
+    committed = await runtime.decisions.run(case, only_after_one, http(), toy.CLINICIAN, if_match=2)
+    assert committed.version == 3
