@@ -139,10 +139,11 @@ async def test_an_old_memory_never_lets_through_what_a_withdrawal_elsewhere_forb
     assert remembered is not None
     assert not remembered.state.withdrawn, "this process has not heard of it"
 
-    def only_under_consent(state: toy.ToyCase, _context: Context) -> list[EventData]:
+    def only_under_consent(state: toy.ToyCase, context: Context) -> list[EventData]:
         if state.withdrawn:
             raise Refusal("consent-withdrawn", "No.")
-        return states("one")(state, _context)
+        decided: list[EventData] = states("one")(state, context)
+        return decided
 
     with pytest.raises(Refusal, match="No"):
         await runtime.decisions.run(case, only_under_consent, http(), toy.CLINICIAN)
@@ -157,7 +158,8 @@ async def test_an_old_memory_never_refuses_what_is_right_by_now(runtime: Runtime
     def only_after_one(state: toy.ToyCase, context: Context) -> list[EventData]:
         if "one" not in state.facts:
             raise Refusal("too-early", "Not yet.")
-        return states("two")(state, context)
+        decided: list[EventData] = states("two")(state, context)
+        return decided
 
     committed = await runtime.decisions.run(case, only_after_one, http(), toy.CLINICIAN, if_match=2)
     assert committed.version == 3
