@@ -4,7 +4,7 @@ import asyncio
 import base64
 import os
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -315,6 +315,11 @@ async def add_facts(runtime: Runtime, case: str, codes: list[str]) -> None:
     facts = [intake.FactsStated(facts=(Fact(kind="statement", code=code, system="kapcare", label="toy"),)) for code in codes]
     cause = Cause.http("test", "clinician", uuid.uuid4().hex, b"m" * 32)
     await runtime.decisions.run(case, lambda _state, _context: facts, cause, CLINICIAN)
+
+
+async def decide(runtime: Runtime, case: str, decision: Callable[[ToyCase, Context], list[EventData]]) -> None:
+    """Make any decision on a case, as a command of its own."""
+    await runtime.decisions.run(case, decision, Cause.http("test", "clinician", uuid.uuid4().hex, b"m" * 32), CLINICIAN)
 
 
 async def keep_cache(runtime: Runtime, *cases: str) -> None:

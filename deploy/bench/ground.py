@@ -31,6 +31,8 @@ from shared.events.topics import topics
 START_PATIENCE = 60.0
 FETCH_MAX_WAIT_MS = 10
 SESSION_TIMEOUT_MS = 6000
+DATABASE_CACHE_GB = 1.0
+"""Holds what a turn writes: what is measured is the work for a case, not a cache too small for the preparation."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Ground:
             await self.client.drop_database(f"{prefix}_{name}")
 
     async def _start(self) -> None:
-        mongod = await start_mongod(self.folder / "mongo", self.folder / "mongod.log", free_port())
+        mongod = await start_mongod(self.folder / "mongo", self.folder / "mongod.log", free_port(), cache_gb=DATABASE_CACHE_GB)
         self._mongod, self.mongo = mongod.child, mongod.url
         self._ends.push_async_callback(mongod.stop)
         # Read at majority, so that the checks count what is durable.

@@ -10,11 +10,13 @@ import uvicorn
 from pymongo import AsyncMongoClient
 from starlette.applications import Starlette
 
+from shared.service.garbage import rarely_collect_garbage
 from shared.settings import Settings
 
 
 def serve(app: Starlette, settings: Settings) -> None:
     """Serve until SIGTERM, with the options of kapcare's services."""
+    rarely_collect_garbage()
     uvicorn.run(
         app,
         host=settings.host,

@@ -64,9 +64,9 @@ def find_mongod() -> Path:
     return found
 
 
-async def start_mongod(data: Path, log: Path, port: int, parameters: Sequence[str] = ()) -> Mongod:
+async def start_mongod(data: Path, log: Path, port: int, parameters: Sequence[str] = (), cache_gb: float = 0.25) -> Mongod:
     """Start mongod over `data` and wait until it is a writable primary. `parameters` are `name=value` for --setParameter."""
-    child = await start_child("mongod", _command(data, port, parameters), log, plain_environment(), telling=ERRORS_IN_LOG)
+    child = await start_child("mongod", _command(data, port, parameters, cache_gb), log, plain_environment(), telling=ERRORS_IN_LOG)
     mongod = Mongod(port, child)
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongod.url, serverSelectionTimeoutMS=200)
     async with client:
@@ -74,7 +74,7 @@ async def start_mongod(data: Path, log: Path, port: int, parameters: Sequence[st
     return mongod
 
 
-def _command(data: Path, port: int, parameters: Sequence[str]) -> list[str]:
+def _command(data: Path, port: int, parameters: Sequence[str], cache_gb: float) -> list[str]:
     data.mkdir(parents=True, exist_ok=True)
     settings = [
         "diagnosticDataCollectionEnabled=false",
@@ -84,7 +84,7 @@ def _command(data: Path, port: int, parameters: Sequence[str]) -> list[str]:
     ]
     return [
         *(str(find_mongod()), "--dbpath", str(data), "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"),
-        *("--replSet", REPLICA_SET, "--oplogSize", "1024", "--wiredTigerCacheSizeGB", "0.25", "--quiet"),
+        *("--replSet", REPLICA_SET, "--oplogSize", "1024", "--wiredTigerCacheSizeGB", str(cache_gb), "--quiet"),
         *(word for setting in settings for word in ("--setParameter", setting)),
     ]
 

@@ -19,8 +19,7 @@ SAVE_TREE_EVERY_SECONDS: Final = 1.0
 READ_AT_ONCE: Final = 5000
 
 INDEXES: Final = (
-    IndexModel([("source", ASCENDING), ("stream", ASCENDING), ("sequence", ASCENDING)], unique=True, name="one_entry_per_event"),
-    IndexModel([("stream", ASCENDING), ("_id", ASCENDING)], name="by_case"),
+    IndexModel([("stream", ASCENDING), ("source", ASCENDING), ("sequence", ASCENDING)], unique=True, name="one_entry_per_event"),
     IndexModel([("patient", ASCENDING), ("_id", ASCENDING)], name="by_patient"),
     IndexModel([("clinic", ASCENDING), ("_id", ASCENDING)], name="by_clinic"),
     IndexModel([("actor", ASCENDING), ("_id", ASCENDING)], name="by_actor"),

@@ -111,18 +111,17 @@ class Operations:
         runtime = self._runtime
         committed = [{"$group": {"_id": None, "events": {"$sum": {"$size": "$events"}}}}]
         total = await (await runtime.database["commits"].aggregate(committed)).to_list()
-        taken = [{"$group": {"_id": "$source", "events": {"$sum": "$last.sequence"}}}]
-        positions = await (await runtime.database["positions"].aggregate(taken)).to_list()
-        folded = [{"$group": {"_id": None, "events": {"$sum": "$sequence"}}}]
+        folded = [{"$group": {"_id": None, "events": {"$sum": "$last.sequence"}}}]
         cached = await (await runtime.database["cases"].aggregate(folded)).to_list()
-        due = await runtime.database["cases"].find({"next_deadline": {"$exists": True}}).sort([("next_deadline", 1)]).limit(1).to_list()
-        next_deadline: datetime | None = due[0]["next_deadline"] if due else None
+        has_deadline = {"last.next_deadline": {"$exists": True}}
+        due = await runtime.database["cases"].find(has_deadline).sort([("last.next_deadline", ASCENDING)]).limit(1).to_list()
+        next_deadline: datetime | None = due[0]["last"]["next_deadline"] if due else None
         return _json(
             {
                 "service": runtime.definition.name,
                 "committed": total[0]["events"] if total else 0,
                 "cached": cached[0]["events"] if cached else 0,
-                "taken": {row["_id"]: row["events"] for row in positions},
+                "taken": await runtime.positions.taken(),
                 "waiting": await runtime.parking.counts(),
                 "pending": {name: await count() for name, count in self._extension.pending.items()},
                 "caught_up": runtime.relay is None or runtime.relay.caught_up,

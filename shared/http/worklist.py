@@ -28,23 +28,17 @@ def worklist_endpoint(runtime: Runtime) -> Any:
             raise Problem(422, "unknown-parameter", "Only clinic, status and after narrow the list.")
         clinic, status = request.query_params.get("clinic"), request.query_params.get("status")
         clinics = principal.clinics if clinic is None else principal.clinics & {clinic}
-        wanted: dict[str, Any] = {"clinic": {"$in": sorted(clinics)}, "kind": "case"}
+        wanted: dict[str, Any] = {"last.clinic": {"$in": sorted(clinics)}, "last.kind": "case"}
         if status is not None:
             if _STATUS.fullmatch(status) is None:
                 raise Problem(422, "status", "A status is a word of small letters and underscores.")
-            wanted["status"] = status
+            wanted["last.status"] = status
         after = request.query_params.get("after")
         if after is not None:
             wanted["_id"] = {"$gt": after}
         rows = await runtime.database["cases"].find(wanted).sort([("_id", ASCENDING)]).limit(PAGE).to_list()
         cases = [
-            {
-                "case": row["_id"],
-                "clinic": row["clinic"],
-                "status": row["status"],
-                "version": row["version"],
-                "next_deadline": row.get("next_deadline"),
-            }
+            {"case": row["_id"], **{name: row["last"].get(name) for name in ("clinic", "status", "version", "next_deadline")}}
             for row in rows
         ]
         return Response(to_json({"cases": cases, "next": rows[-1]["_id"] if len(rows) == PAGE else None}), media_type="application/json")

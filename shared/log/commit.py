@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -67,6 +67,15 @@ def pseudonym_of(secret: bytes, identifier: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class ReactionTo:
+    """The event that a commit is the reaction to: how far the event's lane has come, in the same write."""
+
+    source: str
+    sequence: int
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """One decision on one stream, as stored: version and sequences are contiguous from 1 per stream."""
 
@@ -81,6 +90,7 @@ class Commit:
     at: datetime
     trace: str | None
     events: tuple[Sealed, ...]
+    reaction_to: ReactionTo | None = None
 
     @property
     def last_sequence(self) -> int:
@@ -98,7 +108,7 @@ class Commit:
         return self.events[-1].headers["ce_patient"]
 
     def to_document(self) -> dict[str, Any]:
-        """Return the document; a receipt field is there only for HTTP and webhook causes."""
+        """Return the document; `receipt` is there only for HTTP and webhook causes, `reaction_to` only for reactions."""
         document: dict[str, Any] = {
             "_id": self.id,
             "stream": self.stream,
@@ -113,6 +123,8 @@ class Commit:
         if self.receipt:
             document["receipt"] = self.cause
             document["request_mac"] = Binary(self.request_mac) if self.request_mac is not None else None
+        if self.reaction_to is not None:
+            document["reaction_to"] = asdict(self.reaction_to)
         return document
 
     @classmethod
@@ -130,4 +142,5 @@ class Commit:
             at=document["at"].replace(tzinfo=UTC) if document["at"].tzinfo is None else document["at"],
             trace=document["trace"],
             events=tuple(Sealed(event["headers"], bytes(event["data"])) for event in document["events"]),
+            reaction_to=ReactionTo(**document["reaction_to"]) if "reaction_to" in document else None,
         )

@@ -11,7 +11,7 @@ from shared.clock import CareClock
 from shared.events.base import Envelope, EventData
 from shared.events.codec import Recorded, Sealed, seal
 from shared.events.topics import source_of
-from shared.log.commit import Cause, Commit
+from shared.log.commit import Cause, Commit, ReactionTo
 from shared.log.errors import ReceiptReused, StaleVersion, TooContended
 from shared.log.store import AlreadyDone, Appended, CommitStore, VersionTaken
 from shared.log.streams import Loaded, Streams
@@ -85,8 +85,7 @@ class Decisions:
         if turn is None:
             turn = self._turns[stream] = asyncio.Lock()
         try:
-            async with asyncio.timeout(TURN_SECONDS):
-                await turn.acquire()
+            await asyncio.wait_for(turn.acquire(), TURN_SECONDS) if turn.locked() else await turn.acquire()
         except TimeoutError:
             raise TooContended from None
         try:
@@ -185,6 +184,7 @@ class Decisions:
             at=now,
             trace=trace,
             events=tuple(sealed),
+            reaction_to=None if envelope is None else ReactionTo(envelope.source, envelope.sequence, envelope.id),
         )
         return commit, recorded
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,24 +12,24 @@ from typing import Any, Final
 
 from bson import Binary
 from pydantic import TypeAdapter
-from pymongo import ASCENDING, IndexModel, UpdateOne
+from pymongo import ASCENDING, DeleteOne, IndexModel, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import BulkWriteError
 
 from shared import events as event_contract
+from shared.clock import system_now
 from shared.events.codec import Recorded, Unreadable, open_sealed
 from shared.log.batcher import Batcher
 from shared.log.commit import Commit
 from shared.log.errors import StreamBroken
-from shared.log.store import DUPLICATE_KEY, CommitStore
+from shared.log.store import CommitStore
 from shared.service.definition import StreamKind
 from shared.vault.port import CaseKey, KeyMissing, Unsealable, Vault
 
 REMEMBERED_STREAMS: Final = 20_000
 
 CACHE_INDEXES: Final = (
-    IndexModel([("next_deadline", ASCENDING)], name="due", partialFilterExpression={"next_deadline": {"$exists": True}}),
-    IndexModel([("clinic", ASCENDING), ("kind", ASCENDING), ("status", ASCENDING), ("_id", ASCENDING)], name="work_list"),
+    IndexModel([("last.next_deadline", ASCENDING)], name="due", partialFilterExpression={"last.next_deadline": {"$exists": True}}),
+    IndexModel([("last.clinic", ASCENDING), ("last.kind", ASCENDING), ("last.status", ASCENDING), ("_id", ASCENDING)], name="work_list"),
 )
 
 
@@ -108,22 +109,20 @@ class Streams:
             return
         keys = await self._vault.keys([item.stream for item in loaded])
         writes = [self._cache_write(item, keys[item.stream]) for item in loaded if item.stream in keys]
-        try:
-            if writes:
-                await self._cache.bulk_write(writes, ordered=False)
-        except BulkWriteError as error:
-            # A duplicate key here is a newer entry that the filter did not match: it stays.
-            if any(failed["code"] != DUPLICATE_KEY for failed in error.details["writeErrors"]):
-                raise
+        if writes:
+            await self._cache.bulk_write(writes, ordered=False)
 
     def _cache_write(self, item: Loaded, key: CaseKey) -> UpdateOne:
         fingerprint = self._fingerprints[item.kind.name]
-        plain = self._adapters[item.kind.name].dump_json(item.state)
+        # Sealed bytes cannot be compressed any more, by the database or anything else.
+        plain = zlib.compress(self._adapters[item.kind.name].dump_json(item.state), level=1)
         due = min(item.state.deadlines.values(), default=None)
+        # Documents compare field by field, so the higher version wins, and of one version the later writer.
         entry: dict[str, Any] = {
+            "version": item.version,
+            "written_at": system_now(),
             "kind": item.kind.name,
             "commit": item.commit,
-            "version": item.version,
             "sequence": item.sequence,
             "clinic": item.clinic,
             "patient": item.patient,
@@ -131,13 +130,9 @@ class Streams:
             "fingerprint": fingerprint,
             "state": Binary(key.seal(plain, self._cache_place(item.stream, item.commit))),
         }
-        update: dict[str, Any] = {"$set": entry}
-        if due is None:
-            update["$unset"] = {"next_deadline": ""}
-        else:
+        if due is not None:
             entry["next_deadline"] = due
-        newer = {"_id": item.stream, "$or": [{"version": {"$lt": item.version}}, {"fingerprint": {"$ne": fingerprint}}]}
-        return UpdateOne(newer, update, upsert=True)
+        return UpdateOne({"_id": item.stream}, {"$max": {"last": entry}}, upsert=True)
 
     def _cache_place(self, stream: str, commit: str) -> bytes:
         """The place that a cached state is sealed for: after this commit, and no other."""
@@ -166,7 +161,17 @@ class Streams:
                     results[stream] = self._advance(self._unknown(stream), whole.get(stream, []), keys)
                 except (StreamBroken, KeyMissing, Unreadable) as error:
                     results[stream] = error
+            await self._heal([(known[stream], results[stream]) for stream in distrusted], keys)
         return [results[stream] for stream in streams]
+
+    async def _heal(self, distrusted: Sequence[tuple[Loaded, Loaded | Exception]], keys: Mapping[str, CaseKey]) -> None:
+        """Take out the very entries that were not believed: one that claims too high a version would never be overwritten."""
+        writes: list[DeleteOne | UpdateOne] = []
+        for wrong, right in distrusted:
+            writes.append(DeleteOne({"_id": wrong.stream, "last.version": wrong.version, "last.commit": wrong.commit}))
+            if isinstance(right, Loaded) and right.version > 0:
+                writes.append(self._cache_write(right, keys[right.stream]))
+        await self._cache.bulk_write(writes)
 
     async def _known(self, streams: Sequence[str], keys: Mapping[str, CaseKey]) -> dict[str, Loaded]:
         """Return what memory or the cache holds of each stream; unchecked as yet."""
@@ -174,22 +179,21 @@ class Streams:
         asked = [stream for stream in streams if stream not in known]
         if asked:
             async for entry in self._cache.find({"_id": {"$in": asked}}):
-                loaded = self._read_cache(entry, keys)
+                loaded = self._read_cache(entry["_id"], entry.get("last", {}), keys)
                 if loaded is not None:
                     known[entry["_id"]] = loaded
         return {stream: known.get(stream) or self._unknown(stream) for stream in streams}
 
-    def _read_cache(self, entry: Mapping[str, Any], keys: Mapping[str, CaseKey]) -> Loaded | None:
-        stream = entry["_id"]
+    def _read_cache(self, stream: str, entry: Mapping[str, Any], keys: Mapping[str, CaseKey]) -> Loaded | None:
         kind = self.kind_of(stream)
         if kind is None or stream not in keys or entry.get("fingerprint") != self._fingerprints[kind.name]:
             return None
         try:
             plain = keys[stream].open(bytes(entry["state"]), self._cache_place(stream, entry["commit"]))
-            state = self._adapters[kind.name].validate_json(plain)
+            state = self._adapters[kind.name].validate_json(zlib.decompress(plain))
             # Clear fields can be altered by hand: sequence, clinic and patient are taken from the commit itself.
             return Loaded(stream, kind, state, entry["version"], commit=entry["commit"])
-        except (Unsealable, ValueError, KeyError, TypeError):
+        except (Unsealable, zlib.error, ValueError, KeyError, TypeError):
             return None
 
     def _unknown(self, stream: str) -> Loaded:

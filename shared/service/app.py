@@ -28,6 +28,7 @@ from shared.log.errors import ReceiptReused, StaleVersion, StoreUnavailable, Str
 from shared.log.store import is_transient
 from shared.pathway.refusal import Refusal
 from shared.service.definition import ServiceDefinition
+from shared.service.garbage import rarely_collect_garbage
 from shared.service.runtime import Background, Extension, Runtime
 from shared.service.tasks import Tasks
 from shared.settings import Settings
@@ -106,6 +107,7 @@ class PlainRoute(APIRoute):
 
 def serve(app: FastAPI, settings: Settings) -> None:
     """Serve until SIGTERM; requests under way are finished, then the tasks."""
+    rarely_collect_garbage()
     uvicorn.run(
         app,
         host=settings.host,

@@ -28,7 +28,7 @@ from shared.transport.consumer import Consumer, Handler
 from shared.transport.lease import Lease
 from shared.transport.parking import Parking
 from shared.transport.positions import Positions
-from shared.transport.reacting import ReactionHandler
+from shared.transport.reacting import ReactionHandler, reactions_in
 from shared.transport.relay import Follower, Relay
 from shared.transport.ticker import Ticker
 from shared.vault.mongo import MongoVault
@@ -79,7 +79,7 @@ class Runtime:
         self.streams = Streams(self.store, self.database["cases"], self.vault, definition.kinds, definition.name)
         self.decisions = Decisions(definition.name, self.store, self.streams, self.vault, self.clock, self.policy)
         self.parking = Parking(self.database["parked"])
-        self.positions = Positions(self.database["positions"])
+        self.positions = Positions(self.database["positions"], reactions_in(self.database["commits"]))
         self.relay: Relay | None = None
         self.consumer: Consumer | None = None
 
@@ -116,6 +116,7 @@ class Runtime:
             wanted: Sequence[str] = sorted(topic_of(publisher, self.settings.topic_prefix) for publisher in publishers)
         else:
             wanted = topics(self.settings.topic_prefix)
+            self.positions = Positions(self.database["positions"], handler.effects)
         self.consumer = Consumer(
             self.definition.name,
             self.settings,

@@ -1,6 +1,7 @@
 """One record from Kafka, read as far as its envelope."""
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,7 +43,22 @@ class Arrival:
     @property
     def key(self) -> str:
         """What CloudEvents makes unique: source and id."""
-        return f"{self.envelope.source}/{self.envelope.id}"
+        return key_of(self.envelope.source, self.envelope.id)
+
+
+def key_of(source: str, event: str) -> str:
+    """Return what CloudEvents makes unique, in one word."""
+    return f"{source}/{event}"
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What became of events, by their keys."""
+
+    failures: Mapping[str, str]
+    """The reason of each permanent failure."""
+    stored: Collection[str]
+    """Those of which a stored effect tells: see `shared.transport.positions.Effects`."""
 
 
 def read_arrival(record: ConsumerRecord) -> Arrival:

@@ -28,16 +28,16 @@ from shared.log.store import is_transient
 from shared.settings import Settings
 from shared.telemetry.logs import Logger
 from shared.telemetry.metrics import Metrics
-from shared.transport.arrival import Arrival, Lane, read_arrival
+from shared.transport.arrival import Arrival, Handled, Lane, key_of, read_arrival
 from shared.transport.ending import asked_to_end
 from shared.transport.kafka import make_consumer
 from shared.transport.parking import Parking
-from shared.transport.positions import Position, Positions
+from shared.transport.positions import Effects, Position, Positions
 from shared.transport.relay import EPOCH_HEADER
 
 POLL_RECORDS: Final = 500
 CHORES_EVERY_SECONDS: Final = 0.5
-PACE_SECONDS: Final = 0.02
+PACE_SECONDS: Final = 0.05
 """Batches begin at least this far apart. An event after a pause is taken at once; under load a batch holds more events, and
 its fixed cost in the store is shared by more of them."""
 
@@ -45,8 +45,13 @@ its fixed cost in the store is shared by more of them."""
 class Handler(Protocol):
     """What a service does with events that are next in their lane."""
 
-    async def handle(self, arrivals: Sequence[Arrival]) -> Mapping[str, str]:
-        """Handle events, in order within a stream; return the reason of each permanent failure by the arrival's key.
+    @property
+    def effects(self) -> Effects:
+        """Where what it stores tells how far a lane has come."""
+        ...
+
+    async def handle(self, arrivals: Sequence[Arrival]) -> Handled:
+        """Handle events, in order within a stream; return what failed permanently and what left a stored effect.
 
         After a failure the later events of the same lane must be left alone. Raises StoreUnavailable and transient
         PyMongoError: nothing is parked then, and the same events come again.
@@ -109,12 +114,16 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, _revoked: Sequence[TopicPartition]) -> None:
         """Another process may own these partitions now."""
-        self._positions.forget()
+        self._forget()
 
     async def on_partitions_assigned(self, _assigned: Sequence[TopicPartition]) -> None:
-        """Positions and epochs are read from the store again."""
-        self._positions.forget()
+        """Positions, what waits and epochs are read from the store again."""
+        self._forget()
         self._known_epochs.clear()
+
+    def _forget(self) -> None:
+        self._positions.forget()
+        self._parking.forget()
 
     async def _consume(self, consumer: AIOKafkaConsumer) -> None:
         pause = 0.1
@@ -199,15 +208,15 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
                 else:
                     ready.append(arrival)
                 positions[lane] = moved[lane] = Position(sequence, arrival.envelope.id)
-        failures = await self._handler.handle(ready) if ready else {}
-        park.extend(self._failed(ready, failures))
+        handled = await self._handler.handle(ready) if ready else Handled({}, ())
+        park.extend(self._failed(ready, handled.failures))
         await self._parking.park(park)
         await self._parking.hold(hold)
-        await self._positions.write(moved)
+        await self._positions.write(moved, {lane for lane, last in moved.items() if key_of(lane[0], last.event) in handled.stored})
         self._metrics.consumed("duplicate", duplicates)
         self._metrics.consumed("held", len(hold))
         self._metrics.consumed("parked", len(park))
-        self._metrics.consumed("handled", len(ready) - len(failures))
+        self._metrics.consumed("handled", len(ready) - len(handled.failures))
         return {lane: position for lane, position in moved.items() if lane in held}
 
     def _failed(self, handled: Sequence[Arrival], failures: Mapping[str, str]) -> list[tuple[Arrival, str]]:
@@ -271,7 +280,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _replay(self, lane: Lane) -> None:
         while (arrival := await self._parking.first_waiting(lane)) is not None:
-            failures = await self._handler.handle([arrival])
+            failures = (await self._handler.handle([arrival])).failures
             if failures:
                 self._log.error("replay failed", event_id=arrival.key, reason=failures[arrival.key])
                 await self._parking.failed_again(arrival, failures[arrival.key])

@@ -33,6 +33,14 @@ class Parking:
     def __init__(self, collection: AsyncCollection[Any]) -> None:
         self._collection = collection
         self._asked: Batcher[str, bool] = Batcher(self._which_wait)
+        self._lanes: set[Lane] | None = None
+        """Lanes in which something may wait; None until they are read. Only who owns a lane's partition adds to it."""
+        self._forgotten = 0
+
+    def forget(self) -> None:
+        """Trust only the store again: another process may have parked events meanwhile."""
+        self._lanes = None
+        self._forgotten += 1
 
     async def create_indexes(self) -> None:
         """Create what lanes and work lists are found by."""
@@ -74,15 +82,31 @@ class Parking:
 
     async def waiting(self, lanes: Collection[Lane]) -> tuple[set[Lane], set[Lane]]:
         """Return the lanes in which an event is parked, and those in which one is held."""
-        found = self._collection.find(
-            {"lane": {"$in": [_lane(lane) for lane in lanes]}, "state": {"$in": list(WAITING)}},
-            projection={"_id": 0, "source": 1, "stream": 1, "state": 1},
-        )
+        suspect = await self._suspect(lanes)
         blocked: set[Lane] = set()
         held: set[Lane] = set()
+        if not suspect:
+            return blocked, held
+        found = self._collection.find(
+            {"lane": {"$in": [_lane(lane) for lane in suspect]}, "state": {"$in": list(WAITING)}},
+            projection={"_id": 0, "source": 1, "stream": 1, "state": 1},
+        )
         async for row in found:
             (held if row["state"] == "held" else blocked).add((row["source"], row["stream"]))
+        if self._lanes is not None:
+            self._lanes -= suspect - blocked - held
         return blocked, held
+
+    async def _suspect(self, lanes: Collection[Lane]) -> set[Lane]:
+        """Return those lanes in which something may wait: mostly none, and then the store need not be asked."""
+        known = self._lanes
+        if known is None:
+            forgotten = self._forgotten
+            found = self._collection.find({"state": {"$in": list(WAITING)}}, projection={"_id": 0, "source": 1, "stream": 1})
+            known = {(row["source"], row["stream"]) async for row in found}
+            if forgotten == self._forgotten:
+                self._lanes = known
+        return known.intersection(lanes)
 
     async def next_held(self, expected: Mapping[Lane, int]) -> list[Arrival]:
         """Return the held events whose turn has come: those at the expected sequence of their lane."""
@@ -191,6 +215,8 @@ class Parking:
             if state == "parked":
                 # What was held may fail when its turn comes. What was settled comes again only as a redelivery.
                 writes.append(UpdateOne({"_id": arrival.key, "state": "held"}, {"$set": {"state": state, "reason": reason}}))
+        if self._lanes is not None:
+            self._lanes.update(arrival.lane for arrival, _ in arrivals)
         await self._collection.bulk_write(writes, ordered=False)
 
 

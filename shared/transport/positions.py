@@ -20,11 +20,28 @@ class Position:
     event: str = ""
 
 
-class Positions:
-    """Positions in the store, remembered while this process owns the partitions they come from."""
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Documents that events led to, and that name these events: a lane has come as far as they say, at no further write.
 
-    def __init__(self, collection: AsyncCollection[Any]) -> None:
+    `source`, `sequence` and `event` are the fields that name the event; its stream is the document's `stream`.
+    """
+
+    collection: AsyncCollection[Any]
+    source: str
+    sequence: str
+    event: str
+
+
+class Positions:
+    """Positions in the store, remembered while this process owns the partitions they come from.
+
+    Only what no effect tells is written: an event that was passed over or parked.
+    """
+
+    def __init__(self, collection: AsyncCollection[Any], effects: Effects) -> None:
         self._collection = collection
+        self._effects = effects
         self._remembered: dict[Lane, Position] = {}
         self._forgotten = 0
         """How often all was forgotten: what was read before that is not remembered after it."""
@@ -42,35 +59,63 @@ class Positions:
         absent = [lane for lane in lanes if lane not in known]
         if absent:
             forgotten = self._forgotten
-            found = dict.fromkeys(absent, Position())
-            async for stored in self._collection.find({"_id": {"$in": [_id(lane) for lane in absent]}}):
-                found[(stored["source"], stored["stream"])] = Position(stored["last"]["sequence"], stored["last"]["event"])
+            found = dict.fromkeys(absent, Position()) | await self._stored(absent)
             if forgotten == self._forgotten:
                 self._remembered.update(found)
             known.update(found)
         return known
 
-    async def write(self, moved: Mapping[Lane, Position]) -> None:
-        """Move positions forward, in one write; a slower process never moves one back."""
-        if not moved:
-            return
-        await self._collection.bulk_write(
-            [
-                UpdateOne(
-                    {"_id": _id(lane)},
-                    {
-                        # Documents compare field by field, so the higher sequence wins and brings its event along.
-                        "$max": {"last": {"sequence": position.sequence, "event": position.event}},
-                        "$setOnInsert": {"source": lane[0], "stream": lane[1]},
-                    },
-                    upsert=True,
-                )
-                for lane, position in moved.items()
-            ],
-            ordered=False,
-        )
+    async def write(self, moved: Mapping[Lane, Position], told: Collection[Lane] = ()) -> None:
+        """Move positions forward, in one write; a slower process never moves one back.
+
+        Lanes that are `told` of by a stored effect are remembered, not written.
+        """
+        writes = [_write(lane, position) for lane, position in moved.items() if lane not in told]
+        if writes:
+            await self._collection.bulk_write(writes, ordered=False)
         # What was forgotten meanwhile is not taken up again: another process may have moved it further.
         self._remembered.update((lane, position) for lane, position in moved.items() if lane in self._remembered)
+
+    async def taken(self) -> dict[str, int]:
+        """Return how many events of each source were taken, over all streams."""
+        effects = self._effects
+        named = [
+            {"$match": {effects.sequence: {"$exists": True}}},
+            {"$project": {"source": f"${effects.source}", "stream": 1, "sequence": f"${effects.sequence}"}},
+        ]
+        pipeline: list[dict[str, Any]] = [
+            {"$project": {"source": 1, "stream": 1, "sequence": "$last.sequence"}},
+            {"$unionWith": {"coll": effects.collection.name, "pipeline": named}},
+            {"$group": {"_id": {"source": "$source", "stream": "$stream"}, "sequence": {"$max": "$sequence"}}},
+            {"$group": {"_id": "$_id.source", "events": {"$sum": "$sequence"}}},
+        ]
+        return {row["_id"]: row["events"] async for row in await self._collection.aggregate(pipeline)}
+
+    async def _stored(self, lanes: Collection[Lane]) -> dict[Lane, Position]:
+        effects = self._effects
+        found: dict[Lane, Position] = {}
+        wanted = {effects.source: {"$in": sorted({source for source, _ in lanes})}, "stream": {"$in": [stream for _, stream in lanes]}}
+        async for stored in self._collection.find({"_id": {"$in": [_id(lane) for lane in lanes]}}):
+            found[(stored["source"], stored["stream"])] = Position(stored["last"]["sequence"], stored["last"]["event"])
+        async for told in effects.collection.find(wanted, projection=["stream", effects.source, effects.sequence, effects.event]):
+            lane = (_field(told, effects.source), told["stream"])
+            position = Position(_field(told, effects.sequence), _field(told, effects.event))
+            if position.sequence > found.get(lane, Position()).sequence:
+                found[lane] = position
+        return {lane: found[lane] for lane in lanes if lane in found}
+
+
+def _write(lane: Lane, position: Position) -> UpdateOne:
+    # Documents compare field by field, so the higher sequence wins and brings its event along.
+    last = {"sequence": position.sequence, "event": position.event}
+    return UpdateOne({"_id": _id(lane)}, {"$max": {"last": last}, "$setOnInsert": {"source": lane[0], "stream": lane[1]}}, upsert=True)
+
+
+def _field(document: Mapping[str, Any], path: str) -> Any:
+    value: Any = document
+    for name in path.split("."):
+        value = value[name]
+    return value
 
 
 def _id(lane: Lane) -> str:

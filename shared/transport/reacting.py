@@ -1,11 +1,12 @@
 """Reactions to events, in waves: one event per stream at a time, one bulk insert per wave."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from opentelemetry.trace import SpanKind
+from pymongo.asynchronous.collection import AsyncCollection
 
 from shared.events.base import EventData
 from shared.events.codec import Recorded, TooLarge, Unreadable, open_sealed
@@ -19,10 +20,16 @@ from shared.pathway.context import Actor
 from shared.service.definition import Reactions
 from shared.telemetry.logs import Logger
 from shared.telemetry.traces import span, tracing
-from shared.transport.arrival import Arrival
+from shared.transport.arrival import Arrival, Handled
+from shared.transport.positions import Effects
 from shared.vault.port import CaseKey, KeyMissing, Vault
 
 PERMANENT: Final = (Unreadable, KeyMissing, StreamBroken, TooLarge)
+
+
+def reactions_in(commits: AsyncCollection[Any]) -> Effects:
+    """Return how the commits of a service tell which events they are reactions to."""
+    return Effects(commits, source="reaction_to.source", sequence="reaction_to.sequence", event="reaction_to.event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +53,12 @@ class ReactionHandler:
         self._decisions = decisions
         self._vault = vault
         self._log = log
+        self.effects = reactions_in(decisions.store.collection)
 
-    async def handle(self, arrivals: Sequence[Arrival]) -> Mapping[str, str]:
+    async def handle(self, arrivals: Sequence[Arrival]) -> Handled:
         """React to events wave by wave; see `shared.transport.consumer.Handler`."""
         failures: dict[str, str] = {}
+        committed: set[str] = set()
         queues: dict[str, deque[Arrival]] = {}
         for arrival in arrivals:
             if family_of(arrival.envelope.type) not in self._families:
@@ -63,8 +72,8 @@ class ReactionHandler:
         turns: dict[str, int] = {}
         while queues:
             wave = [queue[0] for queue in queues.values()]
-            reacted = await self._react_to_wave(wave, known, keys, failures)
-            again = await self._store(reacted, known)
+            reacted = await self._react_to_wave(wave, known, keys, turns, failures)
+            again = await self._store(reacted, known, committed)
             for arrival in wave:
                 stream = arrival.envelope.subject
                 if arrival.key in again:
@@ -78,15 +87,27 @@ class ReactionHandler:
                     queues[stream] = deque(later for later in queues[stream] if later.lane != arrival.lane)
                 if not queues[stream]:
                     del queues[stream]
-        return failures
+        return Handled(failures, committed)
 
     async def _react_to_wave(
-        self, wave: Sequence[Arrival], known: dict[str, Loaded], keys: Mapping[str, CaseKey], failures: dict[str, str]
+        self,
+        wave: Sequence[Arrival],
+        known: dict[str, Loaded],
+        keys: Mapping[str, CaseKey],
+        contended: Collection[str],
+        failures: dict[str, str],
     ) -> list[_Reacted]:
-        absent = [arrival.envelope.subject for arrival in wave if arrival.envelope.subject not in known]
-        loaded = await self._decisions.streams.load_many(absent) if absent else {}
         reacted: list[_Reacted] = []
+        unsure: list[Arrival] = []
         for arrival in wave:
+            one = self._react_on_memory(arrival, known, keys) if arrival.key not in contended else None
+            if one is None:
+                unsure.append(arrival)
+            else:
+                reacted.append(one)
+        absent = [arrival.envelope.subject for arrival in unsure if arrival.envelope.subject not in known]
+        loaded = await self._decisions.streams.load_many(absent) if absent else {}
+        for arrival in unsure:
             stream = arrival.envelope.subject
             try:
                 key = keys.get(stream)
@@ -107,6 +128,20 @@ class ReactionHandler:
                     reacted.append(one)
         await self._forgive_redelivered([arrival for arrival in wave if arrival.key in failures], failures)
         return reacted
+
+    def _react_on_memory(self, arrival: Arrival, known: Mapping[str, Loaded], keys: Mapping[str, CaseKey]) -> _Reacted | None:
+        """React on the stream as this process last saw it: a commit on top of it proves that it stood.
+
+        Whatever else comes of it (nothing to commit, a failure) is None, and decided again on what is stored.
+        """
+        stream = arrival.envelope.subject
+        remembered = None if stream in known else self._decisions.streams.remembered(stream)
+        if remembered is None or stream not in keys:
+            return None
+        try:
+            return self._react(arrival, remembered, keys[stream])
+        except Exception:  # noqa: BLE001 - it may come of an old memory; if not, it comes again
+            return None
 
     async def _forgive_redelivered(self, failed: Sequence[Arrival], failures: dict[str, str]) -> None:
         """An event whose effect is stored already did not fail: its reaction only met the state after it."""
@@ -148,7 +183,7 @@ class ReactionHandler:
         commit, made = self._decisions.make(loaded, events, cause, self._actor, key, envelope=arrival.envelope)
         return _Reacted(arrival, loaded, commit, made)
 
-    async def _store(self, reacted: Sequence[_Reacted], known: dict[str, Loaded]) -> set[str]:
+    async def _store(self, reacted: Sequence[_Reacted], known: dict[str, Loaded], committed: set[str]) -> set[str]:
         """Store a wave; return the keys of those that must be decided again."""
         outcomes = await self._decisions.store.append_wave([one.commit for one in reacted])
         again: set[str] = set()
@@ -157,6 +192,7 @@ class ReactionHandler:
             match outcome:
                 case Appended():
                     known[stream] = self._decisions.streams.after(one.loaded, outcome.commit, one.recorded)
+                    committed.add(one.arrival.key)
                 case VersionTaken():
                     again.add(one.arrival.key)
                 case _:

@@ -355,8 +355,10 @@ async def _pump(stream: AsyncCollectionChangeStream[Any], queue: "asyncio.Queue[
     try:
         while not asked_to_end():
             change = await stream.try_next()
-            commit = None if change is None else Commit.from_document(change["fullDocument"])
-            await queue.put(_Change(stream.resume_token, commit))
+            if change is None:
+                await queue.put(_Change(stream.resume_token))
+            else:
+                await queue.put(_Change(change["_id"], Commit.from_document(change["fullDocument"])))
     except Exception as failure:  # noqa: BLE001 - also a document that is no commit: whoever publishes is told, and raises it
         await queue.put(_Change(None, failure=failure))
 

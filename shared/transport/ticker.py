@@ -43,8 +43,9 @@ class Ticker:
 
     async def tick_due(self) -> None:
         """Tick every stream with a deadline at or before care time now."""
-        due = self._cache.find({"next_deadline": {"$lte": self._clock.now()}, "_id": {"$nin": sorted(self._stopped)}}, projection=["_id"])
-        streams = [entry["_id"] async for entry in due.sort([("next_deadline", ASCENDING)]).limit(STREAMS_AT_ONCE)]
+        passed = {"last.next_deadline": {"$lte": self._clock.now()}, "_id": {"$nin": sorted(self._stopped)}}
+        due = self._cache.find(passed, projection=["_id"]).sort([("last.next_deadline", ASCENDING)]).limit(STREAMS_AT_ONCE)
+        streams = [entry["_id"] async for entry in due]
         ticked: dict[str, int] = {}
         for stream in streams:
             try:

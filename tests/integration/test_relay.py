@@ -369,7 +369,7 @@ async def test_the_cache_stands_before_the_place_is_saved(stage: toy.Stage) -> N
         await until_published(stage, {case: 3})
     entry = await stage.intake.database["cases"].find_one({"_id": case})
     assert entry is not None
-    assert (entry["version"], entry["status"], entry["clinic"]) == (3, "open", "riverside")
+    assert (entry["last"]["version"], entry["last"]["status"], entry["last"]["clinic"]) == (3, "open", "riverside")
 
 
 async def test_followers_are_told_in_order_and_before_the_place_is_saved(stage: toy.Stage) -> None:

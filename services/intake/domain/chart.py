@@ -56,21 +56,32 @@ class Chart:
 
     def latest(self, measure: Measure) -> Measured | None:
         """Return the most recent value of the measure; of two on one day, the one stated later."""
-        values = [Measured(fact.value, fact.on) for fact in self.facts if fact.code == measure.loinc and fact.value is not None]
-        return max(reversed(values), key=_day, default=None)
+        return self._latest.get(measure.loinc)
 
     def blood_pressure(self) -> tuple[Measured, Measured] | None:
         """Return the latest systolic and diastolic pressure in mmHg."""
         systolic, diastolic = self.latest(SYSTOLIC), self.latest(DIASTOLIC)
         return None if systolic is None or diastolic is None else (systolic, diastolic)
 
+    @cached_property
     def medications(self) -> tuple[Fact, ...]:
-        """Return the medications taken now."""
+        """The medications taken now."""
         return tuple(fact for fact in self.last_words if fact.kind == "medication" and self.is_current(fact))
 
     def sober_since(self) -> date | None:
         """Return the first day without alcohol or drugs, as last stated."""
         return next((fact.on for fact in reversed(self.facts) if fact.system == "kapcare" and fact.code == SOBER_SINCE), None)
+
+    @cached_property
+    def _latest(self) -> Mapping[str, Measured]:
+        latest: dict[str, Measured] = {}
+        for fact in self.facts:
+            if fact.value is None:
+                continue
+            measured, known = Measured(fact.value, fact.on), latest.get(fact.code)
+            if known is None or _day(measured) >= _day(known):
+                latest[fact.code] = measured
+        return latest
 
     @cached_property
     def _ever(self) -> Mapping[str, tuple[str, ...]]:

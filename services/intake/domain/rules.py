@@ -139,7 +139,7 @@ def r12_alcohol_and_drugs(chart: Chart) -> Findings:
 def r34_medications_to_consider(chart: Chart) -> Findings:
     """R-34: medications taken now that the REMS monitoring form asks about are for review. Never advise stopping one alone."""
     classes = ("benzodiazepine", "opioid", "psychostimulant", "monoamine_oxidase_inhibitor")
-    taken = [(name, tuple(fact.code for fact in chart.medications() if item_of(fact) == name)) for name in classes]
+    taken = [(name, tuple(fact.code for fact in chart.medications if item_of(fact) == name)) for name in classes]
     return tuple(Finding(item=name, weight="review", rule="R-34", because=because) for name, because in taken if because)
 
 

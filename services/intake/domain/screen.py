@@ -113,7 +113,7 @@ def _summary(case: Case, referral: Referral, chart: Chart, found: Findings, comm
         scores=scores,
         risk=_risk(case),
         findings=found,
-        medications=tuple(fact.label for fact in chart.medications()),
+        medications=tuple(fact.label for fact in chart.medications),
         note=command.note,
     )
 

@@ -60,19 +60,19 @@ async def test_the_cache_may_be_absent_stale_or_of_another_fingerprint(runtime: 
     await runtime.streams.keep_cache({case: 1_000_000})
     lagging = await cases.find_one({"_id": case})
     assert lagging is not None
-    assert lagging["version"] == 2
+    assert lagging["last"]["version"] == 2
     await toy.add_fact(runtime, case, "two")
     assert (await fold_with_cache(runtime, case)).state.facts == ("one", "two")  # lagging
     await runtime.streams.keep_cache({case: 1_000_000})
     await cases.replace_one({"_id": case}, lagging)
     assert (await fold_with_cache(runtime, case)).state.facts == ("one", "two")  # put back
-    await cases.update_one({"_id": case}, {"$set": {"fingerprint": "another"}})
+    await cases.update_one({"_id": case}, {"$set": {"last.fingerprint": "another"}})
     assert (await fold_with_cache(runtime, case)).state.facts == ("one", "two")
     await runtime.streams.keep_cache({case: 1_000_000})
     healed = await cases.find_one({"_id": case})
     assert healed is not None
-    assert healed["fingerprint"] != "another"
-    assert healed["version"] == 3
+    assert healed["last"]["fingerprint"] != "another"
+    assert healed["last"]["version"] == 3
 
 
 async def test_the_cache_is_really_read(runtime: Runtime) -> None:
@@ -107,12 +107,24 @@ async def test_a_forged_cache_changes_nothing(runtime: Runtime, forgery: dict[st
         await toy.add_fact(runtime, case, code)
     true = await runtime.load(case)
     await runtime.streams.keep_cache({case: 1_000_000})
-    await runtime.database["cases"].update_one({"_id": case}, {"$set": forgery})
+    await runtime.database["cases"].update_one({"_id": case}, {"$set": {f"last.{name}": value for name, value in forgery.items()}})
     seen = await fold_with_cache(runtime, case)
     assert seen == true
     elsewhere = Runtime(runtime.definition, runtime.settings, runtime.client, runtime.log)
     await toy.add_fact(elsewhere, case, "three")
     await assert_sound(runtime, case, ["one", "two", "three"])
+
+
+async def test_a_cache_that_claims_a_version_to_come_heals_when_it_is_read(runtime: Runtime) -> None:
+    """No true version would ever overwrite it, and work lists and deadlines would stand still."""
+    case = await toy.begin_case(runtime)
+    await toy.keep_cache(runtime, case)
+    cases = runtime.database["cases"]
+    await cases.update_one({"_id": case}, {"$set": {"last.version": 99, "last.status": "forged"}})
+    await fold_with_cache(runtime, case)
+    entry = await cases.find_one({"_id": case})
+    assert entry is not None
+    assert (entry["last"]["version"], entry["last"]["status"]) == (1, "open")
 
 
 async def test_a_cached_state_of_an_older_version_is_not_passed_off_as_a_newer_one(runtime: Runtime) -> None:
@@ -125,7 +137,7 @@ async def test_a_cached_state_of_an_older_version_is_not_passed_off_as_a_newer_o
     assert yesterday is not None
     await toy.add_fact(runtime, case, "two")
     await runtime.streams.keep_cache({case: 1_000_000})
-    await cases.update_one({"_id": case}, {"$set": {"state": yesterday["state"]}})
+    await cases.update_one({"_id": case}, {"$set": {"last.state": yesterday["last"]["state"]}})
     assert (await fold_with_cache(runtime, case)).state.facts == ("one", "two")
 
 
@@ -136,8 +148,8 @@ async def test_sealed_states_swapped_between_two_cases_are_not_believed(runtime:
     await toy.keep_cache(runtime, one, two)
     cases = runtime.database["cases"]
     entries = {entry["_id"]: entry async for entry in cases.find()}
-    await cases.update_one({"_id": one}, {"$set": {"state": entries[two]["state"]}})
-    await cases.update_one({"_id": two}, {"$set": {"state": entries[one]["state"]}})
+    await cases.update_one({"_id": one}, {"$set": {"last.state": entries[two]["last"]["state"]}})
+    await cases.update_one({"_id": two}, {"$set": {"last.state": entries[one]["last"]["state"]}})
     assert (await fold_with_cache(runtime, one)).state.facts == ("of-one",)
     assert (await fold_with_cache(runtime, two)).state.facts == ("of-two",)
 
@@ -145,7 +157,7 @@ async def test_sealed_states_swapped_between_two_cases_are_not_believed(runtime:
 async def test_a_damaged_cache_entry_harms_nobody(runtime: Runtime) -> None:
     one, two = await toy.begin_case(runtime), await toy.begin_case(runtime)
     await toy.keep_cache(runtime, one, two)
-    await runtime.database["cases"].update_one({"_id": one}, {"$unset": {"state": "", "fingerprint": "", "version": ""}})
+    await runtime.database["cases"].update_one({"_id": one}, {"$unset": {"last.state": "", "last.fingerprint": "", "last.version": ""}})
     elsewhere = Runtime(runtime.definition, runtime.settings, runtime.client, runtime.log)
     loaded = await asyncio.gather(elsewhere.load(one), elsewhere.load(two))
     assert [item.version for item in loaded] == [1, 1]

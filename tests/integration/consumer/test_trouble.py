@@ -15,6 +15,7 @@ from shared.pathway.context import Context
 from shared.service.definition import Reactions
 from shared.service.runtime import Runtime
 from shared.transport.positions import Position, Positions
+from shared.transport.reacting import reactions_in
 from tests import toy
 from tests.faults.injected import Wire, commits_of, events_of, failing, wire
 from tests.integration.consumer.sent import send
@@ -48,7 +49,8 @@ async def _healthy(consumer: Any) -> bool:
 
 
 async def test_positions_come_after_commits_and_before_offsets(stage: toy.Stage) -> None:
-    case = await stage.case("one", "two")
+    """Of the case that was only referred nothing but a position tells; of the other one its commits do."""
+    case, referred = await stage.case("one", "two"), await stage.case()
     service = stage.another_prescriber()
     consumer = service.make_consumer(None)
     seen: list[tuple[str, int, int]] = []
@@ -71,7 +73,7 @@ async def test_positions_come_after_commits_and_before_offsets(stage: toy.Stage)
         await take(kafka, polled)
 
     consumer._take = watching_take  # type: ignore[assignment, method-assign]
-    await send(stage, *[wire(event) for event in await events_of(stage.intake, case)])
+    await send(stage, *[wire(event) for each in (case, referred) for event in await events_of(stage.intake, each)])
     task = asyncio.create_task(consumer.run())
     await stage.ordered(case, "one", "two")
     await consumer.stop()
@@ -101,9 +103,8 @@ async def test_stopping_finishes_the_batch_within_ten_seconds(stage: toy.Stage) 
     await asyncio.wait_for(task, 10)
     assert time.monotonic() - began < 10
     done = {case: await stage.order(case) for case in cases}
-    stored: list[Any] = await service.database["positions"].find().to_list()
-    positions: dict[str, int] = {row["stream"]: row["last"]["sequence"] for row in stored}
-    assert all(positions.get(case, 1) == 1 + len(order) for case, order in done.items())
+    stored = await stage.another_prescriber().positions.read({("urn:kapcare:intake", case) for case in cases})
+    assert all(stored[("urn:kapcare:intake", case)].sequence in (0, 1 + len(order)) for case, order in done.items())
     async with toy.consuming(stage.another_prescriber()):
         for case in cases:
             await stage.ordered(case, "one", "two")
@@ -206,7 +207,7 @@ class _SlowCollection:
 async def test_positions_stand_a_rebalance_in_the_middle_of_a_read(stage: toy.Stage) -> None:
     known, unknown = ("urn:kapcare:intake", "case-known"), ("urn:kapcare:intake", "case-unknown")
     slow = _SlowCollection(stage.prescriber.database["positions"])
-    positions = Positions(slow)  # type: ignore[arg-type]
+    positions = Positions(slow, reactions_in(stage.prescriber.database["commits"]))  # type: ignore[arg-type]
     slow.go_on.set()
     await positions.read([known])
     await positions.write({known: Position(3, "three")})
@@ -222,7 +223,7 @@ async def test_positions_stand_a_rebalance_in_the_middle_of_a_read(stage: toy.St
 async def test_positions_forgotten_while_a_batch_was_in_hand_are_read_again(stage: toy.Stage) -> None:
     """What this process wrote last may be behind what the other owner of the partition wrote meanwhile."""
     lane = ("urn:kapcare:intake", "case-one")
-    mine, theirs = Positions(stage.prescriber.database["positions"]), Positions(stage.prescriber.database["positions"])
+    mine, theirs = stage.prescriber.positions, stage.another_prescriber().positions
     await mine.read([lane])
     mine.forget()  # the partition goes to the other process, and comes back
     await theirs.read([lane])
