@@ -16,6 +16,7 @@ from services.prescriber.sending import Sender
 from shared.events.prescriber import EVENTS
 from shared.service.app import build_app
 from shared.service.definition import ServiceDefinition, StreamKind
+from shared.service.policies import POLICY
 from shared.service.runtime import Background, Extension, Runtime
 from shared.settings import Settings
 
@@ -30,6 +31,7 @@ def define(partners: Partners, *, allow_loopback: bool) -> ServiceDefinition:
         kinds=(
             StreamKind("case", Case(), evolve_case, tick=say_overdue, knows_partner=lambda case: case.partner),
             StreamKind("partner", Partner(), evolve_partner),
+            POLICY,
         ),
         commands=commands(partners, allow_loopback=allow_loopback),
         views=VIEWS,
