@@ -8,6 +8,7 @@ import services.prescriber
 from services.prescriber.api import VIEWS, commands
 from services.prescriber.deliveries import Deliveries
 from services.prescriber.directory import Directory
+from services.prescriber.domain.past import past_decisions
 from services.prescriber.domain.review import Partners, say_overdue
 from services.prescriber.domain.state import Case, Partner, evolve_case, evolve_partner
 from services.prescriber.inbound import Inbound
@@ -36,6 +37,7 @@ def define(partners: Partners, *, allow_loopback: bool) -> ServiceDefinition:
         commands=commands(partners, allow_loopback=allow_loopback),
         views=VIEWS,
         reactions=table(partners),
+        past=past_decisions,
     )
 
 
