@@ -1,8 +1,10 @@
-"""Documents made from the code: `python -m deploy.documents` writes docs/asyncapi.json and docs/events.md."""
+"""Documents made from the code: `python -m deploy.documents` writes docs/asyncapi.json, docs/events.md and docs/rules.md."""
 
+import ast
 import inspect
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,13 @@ from shared.events.asyncapi import asyncapi_document, summary_of
 from shared.events.base import EventData
 from shared.events.registry import PUBLISHED
 from shared.events.topics import topic_of
+from shared.pathway.policy import read_document
+from shared.pathway.rules import RULES
 from shared.service.definition import ServiceDefinition
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+SERVED = ("services", "shared/pathway")
 DEFINITIONS: tuple[ServiceDefinition, ...] = (INTAKE, define(tuple, allow_loopback=False), SESSION, INTEGRATION)
 
 
@@ -48,6 +54,53 @@ def events() -> str:
     return "\n".join(lines)
 
 
+def rules() -> str:
+    """Return docs/rules.md."""
+    policy = read_document()
+    enforced, tested = _functions_naming(SERVED, _rules_in), _functions_naming(("tests",), _rules_tested)
+    lines = [
+        "# Rules",
+        "",
+        "Made from the code by `python -m deploy.documents`; a test holds it to the code. Marks: V seen in the cited source, S in a",
+        "secondary source only, U set by the site. A rule that is enforced nowhere yet says so.",
+        "",
+        "| rule | statement | policy value | source | enforced in | tests |",
+        "|---|---|---|---|---|---|",
+    ]
+    for rule in RULES:
+        values = "<br>".join(f"`{name}` = {policy.values[name].value} ({policy.values[name].mark})" for name in rule.values) or "-"
+        places = "<br>".join(f"`{file}`: {', '.join(names)}" for file, names in enforced.get(rule.id, {}).items()) or "nowhere yet"
+        tests = "<br>".join(f"`{file}`: {len(names)}" for file, names in tested.get(rule.id, {}).items()) or "none yet"
+        lines.append(f"| {rule.id} | {rule.statement} | {values} | {rule.source} | {places} | {tests} |")
+    return "\n".join([*lines, ""])
+
+
+_Places = dict[str, dict[str, list[str]]]
+"""Rule -> file -> functions."""
+
+
+def _functions_naming(folders: Iterable[str], named: Callable[[str, str], set[str]]) -> _Places:
+    """Find the functions that name a rule, by file, in the order of the files."""
+    found: _Places = {}
+    for file in sorted(path for folder in folders for path in (ROOT / folder).glob("**/*.py")):
+        source = file.read_text()
+        if "R-" not in source and "_r" not in source:
+            continue
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                for rule in sorted(named(node.name, ast.get_source_segment(source, node) or "")):
+                    found.setdefault(rule, {}).setdefault(str(file.relative_to(ROOT)), []).append(node.name)
+    return found
+
+
+def _rules_in(_name: str, source: str) -> set[str]:
+    return set(re.findall(r"R-\d\d", source))
+
+
+def _rules_tested(name: str, _source: str) -> set[str]:
+    return {f"R-{number}" for number in re.findall(r"_r(\d\d)(?=_|$)", name)} if name.startswith("test_") else set()
+
+
 def _fields(event: type[EventData]) -> str:
     return ", ".join(f"`{name}`" for name in list(event.model_fields)[:6])
 
@@ -70,6 +123,7 @@ def main() -> None:
     DOCS.mkdir(exist_ok=True)
     (DOCS / "asyncapi.json").write_text(asyncapi())
     (DOCS / "events.md").write_text(events())
+    (DOCS / "rules.md").write_text(rules())
 
 
 if __name__ == "__main__":

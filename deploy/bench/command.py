@@ -22,6 +22,25 @@ def group() -> None:
 
 
 @bench.command()
+def domain(
+    rounds: Annotated[int, typer.Option(help="How often each part is done; medians are shown.", min=10, max=100_000)] = 500,
+    as_json: AsJson = False,
+) -> None:
+    """What a decision on a case of 200 events costs in domain code: fold and decide, without any I/O."""
+    from deploy.bench.domain import EVENTS
+    from deploy.bench.domain import measure as measure_domain
+
+    decided = measure_domain(rounds)
+    if as_json:
+        figures = {"decision_ms": decided.decision_ms, "fold_ms": decided.fold_ms, "decide_ms": decided.decide_ms}
+        typer.echo(json.dumps({name: round(value, 4) for name, value in figures.items()} | {"events": EVENTS, "rounds": decided.rounds}))
+    else:
+        typer.echo(
+            f"a case of {EVENTS} events: fold {decided.fold_ms:.3f} ms + decide {decided.decide_ms:.3f} ms = {decided.decision_ms:.3f} ms"
+        )
+
+
+@bench.command()
 def pathway(
     rounds: Annotated[int, typer.Option(help="Each build is measured once in each round.", min=1, max=50)] = 5,
     seconds: Annotated[float, typer.Option(help="About how long each measurement takes.", min=0.5, max=120)] = 8.0,

@@ -31,10 +31,11 @@ class ServiceCalls:
             content: dict[str, Any] = await answer.json()
             return content
 
-    async def post(self, service: str, path: str, body: Mapping[str, str] | None = None) -> None:
-        """Ask a service to do something, once."""
-        async with self.response("POST", service, path, body=body, headers={"Idempotency-Key": str(uuid.uuid4())}):
-            pass
+    async def post(self, service: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Ask a service to do something, once; returns its answer."""
+        async with self.response("POST", service, path, body=body, headers={"Idempotency-Key": str(uuid.uuid4())}) as answer:
+            content: dict[str, Any] = await answer.json()
+            return content
 
     @asynccontextmanager
     async def response(
@@ -44,14 +45,15 @@ class ServiceCalls:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        missing_is_good: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A good answer; any other is raised in the service's own words."""
+        """A good answer, or also 404 where that says enough; any other is raised in the service's own words."""
         url = URL(self.stack.url(service) + path, encoded=True)
         try:
             async with self.session.request(method, url, params=query, json=body, headers=headers) as answer:
-                if not answer.ok:
+                if not answer.ok and not (missing_is_good and answer.status == 404):
                     raise StackError(f"{service}: {await _problem(answer)}")
                 yield answer
         except aiohttp.ClientConnectionError:

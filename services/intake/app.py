@@ -4,11 +4,13 @@ from fastapi import FastAPI
 
 import services.intake
 from services.intake.api import COMMANDS, FORMS, VIEWS
+from services.intake.domain.past import past_decisions
 from services.intake.domain.state import Case, evolve
 from services.intake.reactions import REACTIONS
 from shared.events.intake import EVENTS
 from shared.service.app import build_app
 from shared.service.definition import ServiceDefinition, StreamKind
+from shared.service.policies import POLICY
 from shared.settings import Settings
 
 DEFINITION = ServiceDefinition(
@@ -16,10 +18,11 @@ DEFINITION = ServiceDefinition(
     title="Intake: referral, consent, instruments, screening",
     description=services.intake.__doc__ or "",
     publishes=EVENTS,
-    kinds=(StreamKind("case", Case(), evolve),),
+    kinds=(StreamKind("case", Case(), evolve), POLICY),
     commands=COMMANDS,
     views=VIEWS,
     reactions=REACTIONS,
+    past=past_decisions,
     forms=FORMS,
 )
 

@@ -2,9 +2,12 @@
 
 from services.intake.domain.consent import STOP
 from shared.events import integration, prescriber, session
+from shared.events.intake import PolicyNoted
+from shared.pathway.adoption import noting
 from shared.service.definition import Reactions
 
 REACTIONS: Reactions = {
+    prescriber.PolicyAdopted: noting(PolicyNoted),
     prescriber.ConsentWithdrawn: STOP.note,
     prescriber.SafetyHoldPlaced: STOP.note,
     prescriber.SafetyHoldLifted: STOP.note,

@@ -10,6 +10,7 @@ from services.integration.reactions import REACTIONS
 from shared.events.integration import EVENTS
 from shared.service.app import build_app
 from shared.service.definition import ServiceDefinition, StreamKind
+from shared.service.policies import POLICY
 from shared.settings import Settings
 
 DEFINITION = ServiceDefinition(
@@ -17,7 +18,7 @@ DEFINITION = ServiceDefinition(
     title="Integration: sessions after a dose, goals, outcomes",
     description=services.integration.__doc__ or "",
     publishes=EVENTS,
-    kinds=(StreamKind("case", Integration(), evolve, tick=say_overdue),),
+    kinds=(StreamKind("case", Integration(), evolve, tick=say_overdue), POLICY),
     commands=COMMANDS,
     views=VIEWS,
     reactions=REACTIONS,

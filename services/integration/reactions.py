@@ -3,9 +3,12 @@
 from services.integration.domain.schedule import note_baseline, note_course_over, schedule_integration
 from services.integration.domain.stops import STOPS
 from shared.events import intake, prescriber, session
+from shared.events.integration import PolicyNoted
+from shared.pathway.adoption import noting
 from shared.service.definition import Reactions
 
 REACTIONS: Reactions = {
+    prescriber.PolicyAdopted: noting(PolicyNoted),
     intake.ScreeningCompleted: note_baseline,
     session.SessionDosed: schedule_integration,
     session.CourseCompleted: note_course_over,

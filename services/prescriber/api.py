@@ -9,6 +9,7 @@ from services.prescriber.domain.review import Partners
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import STOPS, lifting
 from shared.access.decide import Permission
+from shared.pathway.adoption import STREAM, AdoptPolicy, adopt
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from shared.service.definition import Command, View
@@ -26,6 +27,16 @@ def commands(partners: Partners, *, allow_loopback: bool) -> tuple[Command, ...]
             begins=lambda _body, _pseudonymise: ORIGIN,
             kind="partner",
             stream_id=lambda body: f"partner-{body.slug}",
+        ),
+        Command(
+            path="/policy/adoption",
+            body=AdoptPolicy,
+            decide=adopt,
+            permission=Permission.ADOPT_POLICY,
+            summary="Adopt a policy document for the network",
+            begins=lambda _body, _pseudonymise: ORIGIN,
+            kind="policy",
+            stream_id=lambda _body: STREAM,
         ),
         Command(
             path="/cases/{case}/decision",

@@ -8,6 +8,7 @@ import services.prescriber
 from services.prescriber.api import VIEWS, commands
 from services.prescriber.deliveries import Deliveries
 from services.prescriber.directory import Directory
+from services.prescriber.domain.past import past_decisions
 from services.prescriber.domain.review import Partners, say_overdue
 from services.prescriber.domain.state import Case, Partner, evolve_case, evolve_partner
 from services.prescriber.inbound import Inbound
@@ -16,6 +17,7 @@ from services.prescriber.sending import Sender
 from shared.events.prescriber import EVENTS
 from shared.service.app import build_app
 from shared.service.definition import ServiceDefinition, StreamKind
+from shared.service.policies import POLICY
 from shared.service.runtime import Background, Extension, Runtime
 from shared.settings import Settings
 
@@ -30,10 +32,12 @@ def define(partners: Partners, *, allow_loopback: bool) -> ServiceDefinition:
         kinds=(
             StreamKind("case", Case(), evolve_case, tick=say_overdue, knows_partner=lambda case: case.partner),
             StreamKind("partner", Partner(), evolve_partner),
+            POLICY,
         ),
         commands=commands(partners, allow_loopback=allow_loopback),
         views=VIEWS,
         reactions=table(partners),
+        past=past_decisions,
     )
 
 

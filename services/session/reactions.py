@@ -5,7 +5,8 @@ from services.session.domain.state import Course
 from services.session.domain.stops import note_stop
 from shared.events import intake, integration, prescriber
 from shared.events.base import EventData
-from shared.events.session import IntegrationNoted
+from shared.events.session import IntegrationNoted, PolicyNoted
+from shared.pathway.adoption import noting
 from shared.pathway.context import Context
 from shared.service.definition import Reactions
 
@@ -16,6 +17,7 @@ def note_integration(_course: Course, event: integration.IntegrationHeld, _conte
 
 
 REACTIONS: Reactions = {
+    prescriber.PolicyAdopted: noting(PolicyNoted),
     prescriber.EligibilityApproved: take_approval,
     prescriber.EligibilityDeclined: take_decline,
     integration.IntegrationHeld: note_integration,

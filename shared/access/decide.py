@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-Role = Literal["coordinator", "therapist", "prescriber", "medical_monitor", "auditor", "admin", "partner"]
-ROLES: tuple[Role, ...] = ("coordinator", "therapist", "prescriber", "medical_monitor", "auditor", "admin", "partner")
+Role = Literal["coordinator", "therapist", "prescriber", "medical_monitor", "medical_director", "auditor", "admin", "partner"]
+ROLES: tuple[Role, ...] = ("coordinator", "therapist", "prescriber", "medical_monitor", "medical_director", "auditor", "admin", "partner")
 
 
 class Permission(StrEnum):
@@ -25,6 +25,8 @@ class Permission(StrEnum):
     RECORD_CARE = "record_care"
     INTEGRATE = "integrate"
     MANAGE_PARTNERS = "manage_partners"
+    ADOPT_POLICY = "adopt_policy"
+    EXPLAIN = "explain"
     QUERY_LEDGER = "query_ledger"
     READ_PROGRESS = "read_progress"
     OPERATE = "operate"
@@ -45,6 +47,8 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.RECORD_CARE: frozenset({"therapist", "prescriber", "medical_monitor"}),
     Permission.INTEGRATE: frozenset({"coordinator", "therapist"}),
     Permission.MANAGE_PARTNERS: frozenset({"admin"}),
+    Permission.ADOPT_POLICY: frozenset({"medical_director"}),
+    Permission.EXPLAIN: frozenset({"medical_director", "auditor"}),
     Permission.QUERY_LEDGER: frozenset({"auditor"}),
     Permission.READ_PROGRESS: frozenset({"auditor", "admin"}),
     Permission.OPERATE: frozenset({"admin"}),
@@ -52,7 +56,14 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
 """Which roles hold which permission. A therapist cannot prescribe, a prescriber does not do the therapy."""
 
 NETWORK_WIDE: frozenset[Permission] = frozenset(
-    {Permission.MANAGE_PARTNERS, Permission.QUERY_LEDGER, Permission.READ_PROGRESS, Permission.OPERATE}
+    {
+        Permission.MANAGE_PARTNERS,
+        Permission.ADOPT_POLICY,
+        Permission.EXPLAIN,
+        Permission.QUERY_LEDGER,
+        Permission.READ_PROGRESS,
+        Permission.OPERATE,
+    }
 )
 """Permissions that name no clinic."""
 

@@ -92,3 +92,16 @@ class StopNoted(EventData):
     hold: str | None = None
     consent_version: str | None = None
     scopes: tuple[str, ...] = ()
+
+
+class PolicyText(EventData):
+    """A policy document as it was adopted: its JSON text, the text's SHA-256, the medical director's name, and when."""
+
+    document: str
+    sha256: str
+    adopted_by: Text
+    adopted_at: AwareDatetime
+
+
+class PolicyNoted(PolicyText):
+    """This service took note of an adopted policy document."""

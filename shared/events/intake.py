@@ -59,6 +59,8 @@ class InstrumentAnswered(EventData):
     flags: tuple[str, ...] = ()
     answered_at: AwareDatetime
     simulated: bool = False
+    policy_version: str | None = None
+    """The policy that it was scored under."""
 
 
 class SuicideRiskScreenRequired(EventData):
@@ -110,6 +112,12 @@ class StepRefused(base.StepRefused):
     TYPE: ClassVar[str] = "kapcare.intake.StepRefused.v1"
 
 
+class PolicyNoted(base.PolicyNoted):
+    """Intake took note of an adopted policy document; it decides by it from then on."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.PolicyNoted.v1"
+
+
 EVENTS: tuple[type[EventData], ...] = (
     PatientReferred,
     FactsStated,
@@ -123,4 +131,5 @@ EVENTS: tuple[type[EventData], ...] = (
     ScreenedOut,
     StopNoted,
     StepRefused,
+    PolicyNoted,
 )

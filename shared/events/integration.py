@@ -144,6 +144,12 @@ class StepRefused(base.StepRefused):
     TYPE: ClassVar[str] = "kapcare.integration.StepRefused.v1"
 
 
+class PolicyNoted(base.PolicyNoted):
+    """The integration service took note of an adopted policy document; it decides by it from then on."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.PolicyNoted.v1"
+
+
 EVENTS: tuple[type[EventData], ...] = (
     BaselineNoted,
     IntegrationScheduled,
@@ -160,4 +166,5 @@ EVENTS: tuple[type[EventData], ...] = (
     SafetyHoldLifted,
     StopNoted,
     StepRefused,
+    PolicyNoted,
 )

@@ -164,6 +164,12 @@ class StepRefused(base.StepRefused):
     TYPE: ClassVar[str] = "kapcare.prescriber.StepRefused.v1"
 
 
+class PolicyAdopted(base.PolicyText):
+    """A medical director adopted a policy document for the network; every service decides by it from then on."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.PolicyAdopted.v1"
+
+
 DecisionKind = Literal["eligible", "needs_clearance", "ineligible"]
 
 EVENTS: tuple[type[EventData], ...] = (
@@ -182,4 +188,5 @@ EVENTS: tuple[type[EventData], ...] = (
     SafetyHoldLifted,
     StopNoted,
     StepRefused,
+    PolicyAdopted,
 )

@@ -237,6 +237,12 @@ class StepRefused(base.StepRefused):
     TYPE: ClassVar[str] = "kapcare.session.StepRefused.v1"
 
 
+class PolicyNoted(base.PolicyNoted):
+    """The session service took note of an adopted policy document; it decides by it from then on."""
+
+    TYPE: ClassVar[str] = "kapcare.session.PolicyNoted.v1"
+
+
 EVENTS: tuple[type[EventData], ...] = (
     CourseOpened,
     CourseWithheld,
@@ -259,4 +265,5 @@ EVENTS: tuple[type[EventData], ...] = (
     SafetyHoldLifted,
     StopNoted,
     StepRefused,
+    PolicyNoted,
 )

@@ -16,12 +16,14 @@ from shared.log.errors import ReceiptReused, StaleVersion, TooContended
 from shared.log.store import AlreadyDone, Appended, CommitStore, VersionTaken
 from shared.log.streams import Loaded, Streams
 from shared.pathway.context import Actor, Context
-from shared.pathway.policy import Policy
+from shared.pathway.policy import Book
 from shared.pathway.refusal import Refusal
 from shared.service.definition import Origin
 from shared.telemetry.traces import current_traceparent
 from shared.vault.port import CaseKey, KeyMissing, Vault
 
+Policies = Callable[[], Book]
+"""The policy documents adopted so far."""
 MAX_TURNS: Final = 20
 """How often a decision is made again because another commit was first."""
 TURN_SECONDS: Final = 10.0
@@ -49,18 +51,19 @@ class NothingDecided(Exception):
 class Decisions:
     """Makes decisions durable."""
 
-    def __init__(self, service: str, store: CommitStore, streams: Streams, vault: Vault, clock: CareClock, policy: Policy) -> None:
+    def __init__(self, service: str, store: CommitStore, streams: Streams, vault: Vault, clock: CareClock, policies: Policies) -> None:
         self._source = source_of(service)
         self.store = store
         self.streams = streams
         self._vault = vault
         self._clock = clock
-        self._policy = policy
+        self._policies = policies
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def context(self, cause: Cause, actor: Actor, envelope: Envelope | None = None) -> Context:
-        """Return what a decision may know, at care time now."""
-        return Context(now=self._clock.now(), actor=actor, policy=self._policy, seed=cause.key, envelope=envelope)
+    def context(self, cause: Cause, actor: Actor, clinic: str, envelope: Envelope | None = None) -> Context:
+        """Return what a decision on a clinic's case may know, at care time now."""
+        now = self._clock.now()
+        return Context(now=now, actor=actor, policy=self._policies().policy(now, clinic), seed=cause.key, envelope=envelope)
 
     async def run(
         self,
@@ -113,7 +116,8 @@ class Decisions:
                     admit(loaded)
                 if if_match is not None and if_match != loaded.version:
                     raise StaleVersion(loaded.version)
-                events = decide(loaded.state, self.context(cause, actor))
+                clinic = loaded.clinic if loaded.version or origin is None else origin.clinic
+                events = decide(loaded.state, self.context(cause, actor, clinic))
                 if not events:
                     raise NothingDecided
             except Exception as error:

@@ -2,7 +2,8 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from shared.events.base import Envelope
 from shared.pathway.policy import Policy
@@ -27,6 +28,15 @@ class Context:
     seed: str
     envelope: Envelope | None = None
     """The envelope of the event reacted to; None for commands and ticks."""
+
+    @property
+    def today(self) -> date:
+        """The day it is at the clinic."""
+        return self.day_of(self.now)
+
+    def day_of(self, moment: datetime) -> date:
+        """Return the day on which a moment lies at the clinic."""
+        return moment.astimezone(ZoneInfo(self.policy.time_zone)).date()
 
     def new_id(self, prefix: str) -> str:
         """Return an identifier that is the same each time the same cause is decided again."""

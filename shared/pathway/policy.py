@@ -1,15 +1,22 @@
 """Thresholds as data: every number a rule uses, with its support, from one versioned document.
 
-Marks: V seen in the cited source, S in a secondary source only, U set by the site. The shipped document is
-`network_default.json`; a site names its own with KAPCARE_POLICY_FILE.
+Marks: V seen in the cited source, S in a secondary source only, U set by the site. A row can have overrides for a clinic,
+a route, or a clinic's route; the most particular one counts. The document that a network begins with is `network_default.json`;
+after that a medical director adopts the next one (`services.prescriber.domain.policy`), and every service folds the adoption.
 """
 
 import json
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, field_validator, model_validator
+
+from shared.events.base import Slug
+from shared.events.clinical import Route
 
 SHIPPED = Path(__file__).with_name("network_default.json")
 
@@ -30,9 +37,15 @@ class PolicyValues(BaseModel):
     audit_c_review_male: int
     audit_c_review_female: int
     dast10_review: int
+    mdq_review: int
+    telemedicine_from: date
+    telemedicine_through: date
     partner_answer_hours: int
     approval_valid_days: int
+    refills_at_most: int
     first_supply_doses: int
+    next_supply_doses: int
+    follow_up_after_days: int
     hold_systolic_above: int
     hold_diastolic_above: int
     escalate_systolic_above: int
@@ -59,31 +72,160 @@ class PolicyValues(BaseModel):
     deterioration_points: int
 
 
-class Support(BaseModel):
-    """One row of the document: the value, its mark and where it comes from."""
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    value: object
+class Override(_Part):
+    """Another value for one clinic, one route, or one route in one clinic."""
+
+    clinic: Slug | None = None
+    route: Route | None = None
+    value: Any
+    mark: Literal["V", "S", "U"] = "U"
+    source: str = "set by the site"
+
+    @model_validator(mode="after")
+    def _overrides_something(self) -> Self:
+        if self.clinic is None and self.route is None:
+            raise ValueError("an override names a clinic, a route, or both")
+        return self
+
+    def covers(self, clinic: str | None, route: Route | None) -> bool:
+        """Whether it counts for this clinic and route."""
+        return self.clinic in (None, clinic) and self.route in (None, route)
+
+    @property
+    def particularity(self) -> int:
+        """A clinic's route before a clinic, a clinic before a route."""
+        return 2 * (self.clinic is not None) + (self.route is not None)
+
+
+class Row(_Part):
+    """One value of the document: mark, source, and where it differs."""
+
+    value: Any
     mark: Literal["V", "S", "U"]
     source: str
+    overrides: tuple[Override, ...] = ()
+
+    @field_validator("overrides")
+    @classmethod
+    def _each_place_once(cls, overrides: tuple[Override, ...]) -> tuple[Override, ...]:
+        if len({(override.clinic, override.route) for override in overrides}) < len(overrides):
+            raise ValueError("a clinic and route is overridden twice")
+        return overrides
+
+    def at(self, clinic: str | None, route: Route | None) -> Any:
+        """Return the value for a clinic and route."""
+        covering = [override for override in self.overrides if override.covers(clinic, route)]
+        return max(covering, key=lambda override: override.particularity).value if covering else self.value
+
+
+class Document(_Part):
+    """A policy document as written: identity, owner, validity, the clinics' time zones, and the rows.
+
+    `version` names it, and no other document may have the same. `time_zones` maps a clinic to its IANA zone; the entry
+    `network` is for clinics that have none.
+    """
+
+    version: Slug
+    owner: str
+    valid_from: AwareDatetime
+    valid_to: AwareDatetime | None = None
+    time_zones: Mapping[str, str]
+    values: Mapping[str, Row]
+
+    @field_validator("time_zones")
+    @classmethod
+    def _zones_exist(cls, zones: Mapping[str, str]) -> Mapping[str, str]:
+        if "network" not in zones:
+            raise ValueError("`network` must have a time zone")
+        for clinic, zone in zones.items():
+            try:
+                ZoneInfo(zone)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                raise ValueError(f"the time zone of {clinic} is unknown") from None
+        return zones
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.valid_to is not None and self.valid_to <= self.valid_from:
+            raise ValueError("valid_to lies before valid_from")
+        places = {(override.clinic, override.route) for row in self.values.values() for override in row.overrides}
+        for clinic, route in {(None, None), *places}:
+            self.resolve(clinic, route)
+        return self
+
+    def resolve(self, clinic: str | None, route: Route | None) -> PolicyValues:
+        """Return the values for a clinic and route; raises pydantic.ValidationError naming the row that is missing or wrong."""
+        return PolicyValues.model_validate({name: row.at(clinic, route) for name, row in self.values.items()})
+
+    def at(self, clinic: str | None) -> "Policy":
+        """Return the policy of a clinic."""
+        return Policy(
+            version=self.version,
+            owner=self.owner,
+            time_zone=self.time_zones.get(clinic or "network", self.time_zones["network"]),
+            values=self.resolve(clinic, None),
+            by_route={
+                override.route: self.resolve(clinic, override.route)
+                for row in self.values.values()
+                for override in row.overrides
+                if override.route is not None and override.clinic in (None, clinic)
+            },
+        )
 
 
 class Policy(BaseModel):
-    """A policy document: identity, owner, and the values with their support."""
+    """The policy of one clinic, as a decision is given it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: str
     owner: str
-    valid_from: datetime
+    time_zone: str
     values: PolicyValues
-    support: dict[str, Support]
+    """For decisions that are not about a route."""
+    by_route: Mapping[Route, PolicyValues] = {}
+
+    def on(self, route: Route | None) -> PolicyValues:
+        """Return the values for a route."""
+        return self.values if route is None else self.by_route.get(route, self.values)
+
+
+class Book:
+    """The documents that were adopted, oldest first, and which is in force when and where. The first one is the shipped one."""
+
+    def __init__(self, shipped: Document, adopted: Sequence[Document] = ()) -> None:
+        self.documents: tuple[Document, ...] = (shipped, *adopted)
+        self._at = lru_cache(maxsize=1024)(lambda number, clinic: self.documents[number].at(clinic))
+
+    def document(self, moment: datetime) -> Document:
+        """Return the document in force: of those valid then the one adopted last, and the shipped one where none is."""
+        return self.documents[self._number(moment)]
+
+    def policy(self, moment: datetime, clinic: str | None = None) -> Policy:
+        """Return the policy of a clinic in force at a moment."""
+        return self._at(self._number(moment), clinic)
+
+    def find(self, version: str) -> Document | None:
+        """Return the document of this version."""
+        return next((document for document in self.documents if document.version == version), None)
+
+    def _number(self, moment: datetime) -> int:
+        for number in range(len(self.documents) - 1, 0, -1):
+            document = self.documents[number]
+            if document.valid_from <= moment and (document.valid_to is None or moment < document.valid_to):
+                return number
+        return 0
+
+
+def read_document(path: Path = SHIPPED) -> Document:
+    """Read a policy document; raises pydantic.ValidationError naming the row that is missing or wrong, and OSError."""
+    return Document.model_validate(json.loads(path.read_text()))
 
 
 def read_policy(path: Path = SHIPPED) -> Policy:
-    """Read a policy document; raises pydantic.ValidationError naming the row that is missing or wrong."""
-    document = json.loads(path.read_text())
-    rows = {name: Support.model_validate(row) for name, row in document["values"].items()}
-    values = PolicyValues.model_validate({name: row.value for name, row in rows.items()})
-    return Policy.model_validate({**document, "values": values, "support": rows})
+    """Read the network's policy of a document, without any clinic's overrides."""
+    return read_document(path).at(None)

@@ -21,6 +21,7 @@ from shared.clock import MovableCareClock
 from shared.events.codec import TooLarge
 from shared.http.commands import command_endpoint, form_endpoint, view_endpoint
 from shared.http.operations import Operations, metrics_endpoint
+from shared.http.policy import PolicyRoutes
 from shared.http.problems import MALFORMED, MEDIA_TYPE, Problem, problem
 from shared.http.worklist import worklist_endpoint
 from shared.log.decisions import NothingDecided
@@ -29,6 +30,7 @@ from shared.log.store import is_transient
 from shared.pathway.refusal import Refusal
 from shared.service.definition import ServiceDefinition
 from shared.service.garbage import rarely_collect_garbage
+from shared.service.policies import POLICY, AdoptedPolicies
 from shared.service.runtime import Background, Extension, Runtime
 from shared.service.tasks import Tasks
 from shared.settings import Settings
@@ -59,21 +61,27 @@ def build_app(definition: ServiceDefinition, settings: Settings, extend: Extend 
     runtime = Runtime(definition, settings, client, log)
     extension = extend(runtime) if extend is not None else Extension()
     tasks = Tasks(log)
+    policies = AdoptedPolicies(runtime)
+    decides = POLICY in definition.kinds
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         traces = configure_traces(definition.name)
         await runtime.prepare()
+        if decides:
+            await policies.refresh()
         for prepare in extension.prepare:
             await prepare()
         if isinstance(runtime.clock, MovableCareClock):
             tasks.start("care-clock", Background(runtime.clock.follow))
         if definition.publishes:
-            relay = runtime.make_relay(extension.followers)
+            relay = runtime.make_relay((*extension.followers, policies.follow))
             tasks.start("relay", Background(relay.run, relay.stop))
         if definition.reactions or extension.consumes is not None:
             consumer = runtime.make_consumer(extension.consumes)
             tasks.start("consumer", Background(consumer.run, consumer.stop))
+        if decides:
+            tasks.start("policies", Background(policies.keep_fresh))
         for name, work in extension.tasks.items():
             tasks.start(name, work)
         log.info("started", port=settings.port)
@@ -152,6 +160,8 @@ def _add_routes(app: FastAPI, runtime: Runtime, extension: Extension, tasks: Tas
     for router in extension.routes:
         app.include_router(router)
     app.include_router(Operations(runtime, extension).router())
+    if POLICY in definition.kinds:
+        app.include_router(PolicyRoutes(runtime).router())
     app.add_api_route("/metrics", metrics_endpoint(runtime), methods=["GET"], include_in_schema=False)
     app.add_api_route("/health/live", _live, methods=["GET"], response_model=None, tags=["health"])
     app.add_api_route("/health/ready", _ready_endpoint(runtime, tasks), methods=["GET"], response_model=None, tags=["health"])

@@ -1,6 +1,6 @@
 """A service as data: its streams, commands, views and reactions. `shared.service.app` turns it into a process."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -9,7 +9,9 @@ from pydantic import BaseModel
 
 from shared.access.decide import Permission
 from shared.events.base import EventData
+from shared.events.codec import Recorded
 from shared.pathway.context import Context
+from shared.pathway.past import Past
 
 
 class State(Protocol):
@@ -98,5 +100,7 @@ class ServiceDefinition:
     commands: tuple[Command, ...]
     views: tuple[View, ...]
     reactions: Reactions = field(default_factory=dict)
+    past: Callable[[Sequence[Recorded]], Iterator[Past]] | None = None
+    """Finds the decisions in a case's history, so that they can be explained and decided again under another policy."""
     forms: Mapping[str, Any] = field(default_factory=dict)
     """Path -> what is the same for every patient, such as a questionnaire's items; for anyone with a token."""

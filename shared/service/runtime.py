@@ -19,7 +19,7 @@ from shared.log.decisions import Committed, Decisions
 from shared.log.store import CommitStore
 from shared.log.streams import Loaded, Streams
 from shared.pathway.context import Actor, Context
-from shared.pathway.policy import SHIPPED, Policy, read_policy
+from shared.pathway.policy import SHIPPED, Book, read_document
 from shared.service.definition import ServiceDefinition
 from shared.settings import Settings
 from shared.telemetry.logs import Logger
@@ -67,7 +67,7 @@ class Runtime:
         self.log = log
         self.client = client
         self.metrics = Metrics(definition.name)
-        self.policy: Policy = read_policy(settings.policy_file or SHIPPED)
+        self.policies = Book(read_document(settings.policy_file or SHIPPED))
         self.tokens = TokenVerifier(settings.issuer, settings.audience, settings.jwks_url)
         self.database: AsyncDatabase[dict[str, Any]] = client[f"{settings.database_prefix}_{definition.name}"]
         vault_database = client[f"{settings.database_prefix}_vault"]
@@ -77,7 +77,7 @@ class Runtime:
             self.clock = MovableCareClock(vault_database["clock"])
         self.store = CommitStore(self.database["commits"])
         self.streams = Streams(self.store, self.database["cases"], self.vault, definition.kinds, definition.name)
-        self.decisions = Decisions(definition.name, self.store, self.streams, self.vault, self.clock, self.policy)
+        self.decisions = Decisions(definition.name, self.store, self.streams, self.vault, self.clock, lambda: self.policies)
         self.parking = Parking(self.database["parked"])
         self.positions = Positions(self.database["positions"], reactions_in(self.database["commits"]))
         self.relay: Relay | None = None

@@ -175,7 +175,9 @@ class ReactionHandler:
             raise Unreadable("no-reaction-to-this-version")
         recorded = open_sealed(arrival.sealed, key)
         cause = Cause.event(arrival.envelope)
-        events = reaction(loaded.state, recorded.data, self._decisions.context(cause, self._actor, arrival.envelope))
+        events = reaction(
+            loaded.state, recorded.data, self._decisions.context(cause, self._actor, arrival.envelope.clinic, arrival.envelope)
+        )
         if not events:
             return None
         if loaded.version == 0:

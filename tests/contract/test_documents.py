@@ -9,7 +9,11 @@ import pytest
 
 from deploy import documents
 from shared.events.registry import BY_TYPE
+from shared.pathway.policy import read_document
+from shared.pathway.rules import RULES
 
+WITHOUT_RULE = {"partner_answer_hours"}
+"""Rows that are agreements between organisations, and no clinical rule."""
 PARSER = "@asyncapi/parser@3.6.3"
 CHECK = """
 const { Parser } = require('@asyncapi/parser');
@@ -21,10 +25,19 @@ new Parser().parse(readFileSync(process.argv[2], 'utf8')).then(({ document, diag
 """
 
 
-@pytest.mark.parametrize(("name", "made"), [("asyncapi.json", documents.asyncapi), ("events.md", documents.events)])
+@pytest.mark.parametrize(
+    ("name", "made"), [("asyncapi.json", documents.asyncapi), ("events.md", documents.events), ("rules.md", documents.rules)]
+)
 def test_document_is_what_the_code_says(name: str, made: object) -> None:
     assert callable(made)
     assert (documents.DOCS / name).read_text() == made(), "run `python -m deploy.documents`"
+
+
+def test_each_rule_takes_its_numbers_from_rows_that_exist_and_no_row_serves_no_rule() -> None:
+    named = {name for rule in RULES for name in rule.values}
+    rows = set(read_document().values)
+    assert named <= rows
+    assert rows - named == WITHOUT_RULE
 
 
 def test_every_type_stands_in_the_asyncapi_document() -> None:

@@ -13,7 +13,8 @@ MAY = {
     "therapist": "refer screen consent stop read_case clear prepare record_care integrate",
     "prescriber": "stop lift_hold read_case decide_eligibility authorise_dose record_care",
     "medical_monitor": "screen stop lift_hold read_case clear authorise_dose record_care",
-    "auditor": "query_ledger read_progress",
+    "medical_director": "adopt_policy explain",
+    "auditor": "explain query_ledger read_progress",
     "admin": "manage_partners read_progress operate",
     "partner": "review_as_partner",
 }
@@ -59,6 +60,7 @@ def test_no_one_role_prescribes_and_does_the_therapy() -> None:
         assert not {"decide_eligibility", "consent"} <= may
         assert not {"operate", "read_case"} <= may  # who runs the machines reads no cases
         assert not {"query_ledger", "operate"} <= may
+        assert not {"adopt_policy", "decide_eligibility"} <= may  # who sets the thresholds decides no case
 
 
 def test_a_partner_sees_the_cases_assigned_to_it_wherever_they_are_and_no_others() -> None:

@@ -37,6 +37,7 @@ def answer_instrument(case: Case, command: AnswerInstrument, context: Context) -
         flags=scored.flags,
         answered_at=command.answered_at,
         simulated=command.simulated,
+        policy_version=context.policy.version,
     )
     events: list[EventData] = [answered]
     if ITEM9_POSITIVE in scored.flags and evolve(case, answered).screener_due:

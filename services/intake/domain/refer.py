@@ -75,7 +75,7 @@ def _refer(
         raise Refusal("already-referred", "A patient was referred under this case already.")
     if birth_date > latest_day(context.now):
         raise Refusal("time-in-the-future", "The date of birth lies in the future.", rule="R-01")
-    if age_on(context.now.date(), birth_date) > OLDEST:
+    if age_on(context.today, birth_date) > OLDEST:
         raise Refusal("out-of-range", f"The date of birth would make the patient older than {OLDEST}.", rule="R-01")
     return [
         intake.PatientReferred(

@@ -46,7 +46,7 @@ def chart_of(case: Case, referral: Referral, context: Context) -> Chart:
     """Return what the rules read, scored under the policy in force."""
     policy = context.policy.values
     return Chart(
-        today=context.now.date(),
+        today=context.today,
         birth_date=referral.birth_date,
         sex=referral.sex,
         facts=case.facts,
@@ -64,7 +64,7 @@ def _require_open(case: Case, context: Context) -> None:
     day = case.outcome.deferred_until
     if day is None:
         raise Refusal("screened-out", "The case was screened out; a new referral begins anew.")
-    if context.now.date() < day:
+    if context.today < day:
         raise Refusal("deferred", "The case is deferred to a later day; see the screening.", rule="R-05")
 
 

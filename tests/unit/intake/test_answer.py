@@ -12,7 +12,7 @@ from shared.events.base import EventData
 from shared.events.clinical import Instrument
 from shared.pathway.instruments import Answers
 from shared.pathway.refusal import Refusal
-from tests.unit.intake.cases import NOW, answer, at, policy_with, referred
+from tests.unit.intake.cases import NOW, POLICY, answer, at, policy_with, referred
 
 
 def events_of(instrument: Instrument, answers: Answers, case: Case | None = None, when: datetime = NOW) -> list[EventData]:
@@ -30,6 +30,7 @@ def test_what_was_answered_is_recorded_item_by_item() -> None:
         flags=("positive",),
         answered_at=NOW,
         simulated=True,
+        policy_version=POLICY.version,
     )
 
 

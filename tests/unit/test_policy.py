@@ -1,0 +1,183 @@
+"""Policy documents: which value counts where and when, and what is refused (design, section 2; issue text: thresholds as data)."""
+
+import json
+from datetime import UTC, datetime
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from shared.events import intake, prescriber
+from shared.events.clinical import Route
+from shared.pathway.adoption import Adoptions, AdoptPolicy, adopt, evolve, noting
+from shared.pathway.context import Actor, Context
+from shared.pathway.policy import SHIPPED, Book, Document, PolicyValues, read_document, read_policy
+from shared.pathway.refusal import Refusal
+
+SHIPPED_TEXT = json.loads(SHIPPED.read_text())
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+ROUTES: tuple[Route, ...] = ("sublingual", "intravenous")
+
+
+def document(version: str = "site-2", overrides: dict[str, list[dict[str, Any]]] | None = None, **changes: Any) -> Document:
+    content = json.loads(SHIPPED.read_text()) | {"version": version} | changes
+    for name, rows in (overrides or {}).items():
+        content["values"][name]["overrides"] = rows
+    return Document.model_validate_json(json.dumps(content))
+
+
+def context(now: datetime = NOW) -> Context:
+    return Context(now=now, actor=Actor("director-1"), policy=read_policy(), seed="http:test/1")
+
+
+def test_every_value_of_the_shipped_document_has_mark_and_source_and_the_unverified_are_the_sites() -> None:
+    for name, row in read_document().values.items():
+        assert row.source, name
+        assert row.mark != "U" or row.source.startswith("set by the site"), name
+
+
+def test_a_clinics_route_counts_before_its_clinic_before_a_route_before_the_network() -> None:
+    stay = [
+        {"route": "sublingual", "value": 90},
+        {"clinic": "riverside", "value": 150},
+        {"clinic": "riverside", "route": "sublingual", "value": 100},
+    ]
+    written = document(overrides={"minimum_stay_minutes": stay})
+    found = {
+        (clinic, route): written.at(clinic).on(route).minimum_stay_minutes
+        for clinic, route in product((None, "riverside", "hillside"), (None, *ROUTES))
+    }
+    assert found == {
+        (None, None): 120,
+        (None, "sublingual"): 90,
+        (None, "intravenous"): 120,
+        ("riverside", None): 150,
+        ("riverside", "sublingual"): 100,
+        ("riverside", "intravenous"): 150,
+        ("hillside", None): 120,
+        ("hillside", "sublingual"): 90,
+        ("hillside", "intravenous"): 120,
+    }
+
+
+PLACES: list[tuple[str | None, Route | None]] = [
+    (clinic, route) for clinic in (None, "a", "b") for route in (None, *ROUTES) if clinic is not None or route is not None
+]
+
+
+@given(
+    st.dictionaries(st.sampled_from(PLACES), st.integers(1, 999)), st.sampled_from((None, "a", "b", "c")), st.sampled_from((None, *ROUTES))
+)
+def test_resolving_is_a_look_up_in_order_of_particularity(
+    given_at: dict[tuple[str | None, Route | None], int], clinic: str | None, route: Route | None
+) -> None:
+    """The oracle is the rule read aloud: try the clinic's route, the clinic, the route, the network."""
+    rows = [{"clinic": where, "route": how, "value": value} for (where, how), value in given_at.items()]
+    written = document(overrides={"weight_valid_days": rows})
+    order = [(clinic, route), (clinic, None), (None, route)]
+    expected = next((given_at[place] for place in order if place in given_at), 30)
+    assert written.at(clinic).on(route).weight_valid_days == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"overrides": {"minimum_age_years": [{"value": 16}]}},
+        {"overrides": {"minimum_age_years": [{"clinic": "a", "value": 16}, {"clinic": "a", "value": 17}]}},
+        {"overrides": {"minimum_age_years": [{"clinic": "a", "value": "many"}]}},
+        {"overrides": {"pregnancy": [{"clinic": "a", "value": "welcome"}]}},
+        {"overrides": {"remission_below": [{"clinic": "a", "route": "nasal", "value": 5}]}},
+        {"valid_to": "2025-12-31T00:00:00Z"},
+        {"valid_from": "2026-01-01T00:00:00"},
+        {"time_zones": {"network": "Mars/Olympus"}},
+        {"time_zones": {"riverside": "America/New_York"}},
+        {"unknown": 1},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_is_no_document_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        document(**changes)
+
+
+def test_a_missing_row_is_named() -> None:
+    content = json.loads(SHIPPED.read_text())
+    del content["values"]["gad7_positive"]
+    with pytest.raises(ValidationError, match="gad7_positive"):
+        Document.model_validate(content)
+
+
+def test_each_value_has_a_row_and_each_row_a_value() -> None:
+    assert set(PolicyValues.model_fields) == set(SHIPPED_TEXT["values"])
+
+
+@pytest.mark.parametrize(
+    ("moment", "version"),
+    [
+        ("2026-03-31T23:59:59.999+00:00", "network-default-1"),
+        ("2026-04-01T00:00:00+00:00", "spring"),
+        ("2026-04-30T23:59:59.999+00:00", "spring"),
+        ("2026-05-01T00:00:00+00:00", "network-default-1"),
+        ("2026-06-01T00:00:00+00:00", "summer"),
+    ],
+)
+def test_the_document_in_force_is_the_last_adopted_of_those_valid_then(moment: str, version: str) -> None:
+    spring = document("spring", valid_from="2026-04-01T00:00:00Z", valid_to="2026-05-01T00:00:00Z")
+    summer = document("summer", valid_from="2026-06-01T00:00:00Z")
+    book = Book(read_document(), [spring, summer])
+    at = datetime.fromisoformat(moment)
+    assert book.document(at).version == version
+    assert book.policy(at, "riverside").version == version
+
+
+def test_a_later_adoption_replaces_an_earlier_one_that_is_still_valid() -> None:
+    book = Book(read_document(), [document("two", valid_from="2026-01-01T00:00:00Z"), document("three", valid_from="2026-02-01T00:00:00Z")])
+    assert book.document(datetime(2026, 1, 15, tzinfo=UTC)).version == "two"
+    assert book.document(NOW).version == "three"
+    assert book.find("two") is not None
+    assert book.find("four") is None
+
+
+def test_the_clinics_day_is_that_of_its_own_time_zone() -> None:
+    zones = {"network": "America/New_York", "coast": "America/Los_Angeles"}
+    written = document(time_zones=zones)
+    late = datetime(2026, 12, 31, 5, 30, tzinfo=UTC)  # 00:30 in New York, 21:30 the evening before in Los Angeles
+    days = {
+        clinic: Context(now=late, actor=Actor("a"), policy=written.at(clinic), seed="s").today.isoformat()
+        for clinic in ("coast", "elsewhere")
+    }
+    assert days == {"coast": "2026-12-30", "elsewhere": "2026-12-31"}
+
+
+def test_adopting_records_the_text_its_digest_and_the_directors_name() -> None:
+    (event,) = adopt(Adoptions(), AdoptPolicy(document=document(), adopted_by="Dr Ada Example"), context())
+    assert isinstance(event, prescriber.PolicyAdopted)
+    assert Document.model_validate_json(event.document) == document()
+    assert (event.adopted_by, event.adopted_at) == ("Dr Ada Example", NOW)
+    assert evolve(Adoptions(), event).documents == (document(),)
+
+
+def test_a_version_is_adopted_once_and_a_document_that_is_over_never() -> None:
+    (event,) = adopt(Adoptions(), AdoptPolicy(document=document(), adopted_by="Dr"), context())
+    with pytest.raises(Refusal, match="known"):
+        adopt(evolve(Adoptions(), event), AdoptPolicy(document=document(), adopted_by="Dr"), context())
+    with pytest.raises(Refusal, match="known"):
+        adopt(Adoptions(), AdoptPolicy(document=document("network-default-1"), adopted_by="Dr"), context())
+    over = document(valid_to="2026-06-01T12:00:00Z")
+    with pytest.raises(Refusal, match="past"):
+        adopt(Adoptions(), AdoptPolicy(document=over, adopted_by="Dr"), context())
+
+
+def test_another_service_notes_an_adoption_once_word_for_word() -> None:
+    (event,) = adopt(Adoptions(), AdoptPolicy(document=document(), adopted_by="Dr"), context())
+    assert isinstance(event, prescriber.PolicyAdopted)
+    note = noting(intake.PolicyNoted)
+    (noted,) = note(Adoptions(), event, context())
+    assert isinstance(noted, intake.PolicyNoted)
+    assert (noted.document, noted.sha256) == (event.document, event.sha256)
+    held = evolve(Adoptions(), noted)
+    assert held.documents == (document(),)
+    assert note(held, event, context()) == []
