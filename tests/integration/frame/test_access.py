@@ -28,7 +28,7 @@ from tests.integration.frame.served import (
 async def test_a_case_of_another_clinic_does_not_exist_on_any_route(client: Client) -> None:
     """The same bytes for a case of another clinic, one that never was, and an id that is none."""
     foreign = await client.case("elsewhere")
-    every_role = [role for role in ROLES if role not in {"admin", "auditor", "partner"}]
+    every_role = [role for role in ROLES if role not in {"admin", "auditor", "medical_director", "partner"}]
     client_token = f"Bearer {token(client.keys, roles=every_role)}"
     ids = (foreign, f"case-{'0' * 32}", "case-1", "..%2f..", "partner-unknown", "%00", "case-" + "A" * 32)
     rows: list[Command | View] = [*DEFINITION.commands, *DEFINITION.views]
@@ -67,7 +67,8 @@ async def test_each_role_may_do_what_its_permissions_say_and_nothing_else(client
         "therapist": {"refer", "screen", "consent", "stop", "read_case", "clear", "prepare", "record_care", "integrate"},
         "prescriber": {"stop", "lift_hold", "read_case", "decide_eligibility", "authorise_dose", "record_care"},
         "medical_monitor": {"screen", "stop", "lift_hold", "read_case", "clear", "authorise_dose", "record_care"},
-        "auditor": {"query_ledger", "read_progress"},
+        "medical_director": {"adopt_policy", "explain"},
+        "auditor": {"explain", "query_ledger", "read_progress"},
         "admin": {"manage_partners", "read_progress", "operate"},
         "partner": {"review_as_partner"},
     }[role]
