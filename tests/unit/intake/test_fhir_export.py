@@ -15,45 +15,23 @@ from hypothesis import strategies as st
 
 from services.intake.domain.consent import STOP
 from services.intake.domain.fhir import identify, read_bundle
-from services.intake.domain.screen import CompleteScreening, complete_screening
 from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StatedFact
-from services.intake.fhir_export import WORDED, export
+from services.intake.fhir_export import WORDED
 from shared.events.clinical import Instrument
 from shared.fhir.codes import INSTRUMENTS, LOCAL_SYSTEM, LOINC_SYSTEM
-from shared.fhir.record import bundle_of
 from shared.pathway.instrument_items import FORMS
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
-from tests.unit.fhir.checks import by_code, check, coded, of_kind
-from tests.unit.intake.cases import NOTHING, NOW, TODAY, after, answer, at, consent, fold, ready, referred, screen, state
+from tests.unit.fhir.checks import by_code, coded, of_kind
+from tests.unit.intake.cases import NOTHING, NOW, TODAY, after, answer, consent, fold, ready, referred, screen, state
+from tests.unit.intake.exported import PATIENT, SECRET, every_stage, exported, screened_out
 
-CASE, PATIENT = "case-" + "0" * 32, "patient-" + "f" * 32
-SECRET = "she told me in confidence"
 BOUNDS: dict[Instrument, tuple[int, ...]] = {name: form.highest for name, form in FORMS.items()}
-
-
-def exported(case: Case) -> dict[str, Any]:
-    bundle = bundle_of(export)(CASE, "north", PATIENT, case)
-    check(bundle)
-    return json.loads(json.dumps(bundle))  # type: ignore[no-any-return]
 
 
 def risk(bundle: dict[str, Any], code: str) -> dict[str, Any]:
     (found,) = (each for each in of_kind(bundle, "RiskAssessment") if coded(each["code"])[1] == code)
     return found
-
-
-def screened_out() -> Case:
-    case = state(ready(), alcohol_use_disorder=True)
-    return fold(case, [screen(case)])
-
-
-def every_stage() -> list[Case]:
-    held = after(ready(), STOP.place, PlaceHold(reason="other", note=SECRET))
-    withdrawn = after(ready(), STOP.withdraw, WithdrawConsent(withdrawn_at=NOW))
-    noted = fold(ready(), complete_screening(ready(), CompleteScreening(note=SECRET), at()))
-    risky = answer(answer(ready(), "phq-9", [0] * 8 + [2]), "c-ssrs", [1, 1, 0, 0, 0, 1])
-    return [Case(), referred(), held, withdrawn, noted, risky, screened_out(), fold(risky, [screen(risky)])]
 
 
 def test_every_stage_is_a_sound_bundle() -> None:
