@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -13,6 +12,7 @@ from deploy.cli.options import Data
 from deploy.cli.service_calls import NotThere, calls_as
 from deploy.local.data import DEFAULT_DATA
 from deploy.local.failure import StackError
+from deploy.local.private import replace
 from shared.fhir.record import merged
 
 SERVICES = ("intake", "prescriber")
@@ -21,15 +21,15 @@ SERVICES = ("intake", "prescriber")
 
 def fhir(
     case: Annotated[str, typer.Argument(metavar="CASE", help="The case's id.")],
-    output: Annotated[Path | None, typer.Option("--output", help="Write there instead of to standard output.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Write there, for your eyes only, instead of to standard output.")] = None,
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Print a case as one FHIR R4 bundle."""
-    text = json.dumps(asyncio.run(_bundle(case, data)), indent=2, ensure_ascii=False) + "\n"
+    bundle = asyncio.run(_bundle(case, data))
     if output is None:
-        sys.stdout.write(text)
+        print(json.dumps(bundle, indent=2))
     else:
-        output.write_text(text)
+        replace(output, bundle)
 
 
 async def _bundle(case: str, data: Path) -> dict[str, Any]:

@@ -6,14 +6,13 @@ from typing import Final
 
 from services.intake.domain.codes import DAST10
 from services.intake.domain.state import Answered, Case, Outcome
-from shared.events.clinical import Finding, Instrument, RiskLevel
+from shared.events.clinical import Finding, Instrument
 from shared.fhir.codes import (
     CONSENT_DOCUMENT,
     CONSENT_SCOPE,
     DISCLOSE,
     INSTRUMENTS,
     RECENT_BEHAVIOUR,
-    RISK,
     SUICIDE_RISK_ASSESSMENT,
     SURVEY,
     Code,
@@ -129,7 +128,7 @@ def _items(answered: Answered) -> Iterator[tuple[str, tuple[Code, str, Element]]
 
 def _result(answered: Answered) -> Element:
     if answered.total is None:
-        return {"valueCodeableConcept": _level(answered.band)}
+        return {"valueCodeableConcept": _level(answered)}
     return {"valueQuantity": quantity(answered.total, "{score}"), "interpretation": [{"text": answered.band}]}
 
 
@@ -177,7 +176,7 @@ def _suicide_risk(record: Record, state: Case) -> Iterator[Resource]:
             subject=record.subject,
             occurrenceDateTime=moment(screener.answered_at),
             basis=[record.reference("Observation", "c-ssrs/total")],
-            prediction=[{"qualitativeRisk": _level(screener.band)}],
+            prediction=[{"qualitativeRisk": _level(screener)}],
         )
 
 
@@ -214,6 +213,6 @@ def _finding(finding: Finding) -> Element:
     )
 
 
-def _level(band: str) -> Element:
-    levels: dict[str, RiskLevel] = {level: level for level in RISK}
-    return concept(RISK[levels[band]], f"Suicide risk: {band}")
+def _level(answered: Answered) -> Element:
+    """The band of an instrument that has no total; in our code, for texts contradict each other on LOINC's answers (LL465-6)."""
+    return concept(local(f"{answered.instrument}.{answered.band}"), f"{FORMS[answered.instrument].title}: {answered.band}")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from shared.events.clinical import Indication, Instrument, RiskLevel, Route
+from shared.events.clinical import Indication, Instrument, Route
 from shared.pathway.instrument_items import FORMS, LOINC
 
 LOINC_SYSTEM: Final = "http://loinc.org"
@@ -105,8 +105,6 @@ RECENT_BEHAVIOUR = loinc("93269-9")
 
 SURVEY = Code(f"{_TERMINOLOGY}observation-category", "survey", "Survey", _HL7)
 SUICIDE_RISK_ASSESSMENT = Code(SNOMED_SYSTEM, "225337009", "Suicide risk assessment", "domain table 3.2")
-RISK: Mapping[RiskLevel, Code] = {level: local(f"suicide-risk.{level}") for level in ("none", "low", "moderate", "high")}
-"""Local: public texts contradict each other on which answer of LOINC's list LL465-6 is high and which is low."""
 
 INDICATION: Mapping[Indication, tuple[Code, str]] = {
     "depression": (local("indication.depression"), "Depression"),

@@ -1,7 +1,10 @@
 """The table of codes: none mistyped (check digits), none that was not verified, none twice in two places."""
 
+from typing import get_args
+
 import pytest
 
+from shared.events.clinical import Indication, Route
 from shared.fhir import codes
 from shared.fhir.codes import INSTRUMENTS, LOCAL_SYSTEM, LOINC_SYSTEM, loinc
 from shared.pathway.instrument_items import FORMS, LOINC
@@ -72,3 +75,8 @@ def test_c_ssrs_items_go_by_codes_alone() -> None:
 
 def test_compounded_lozenges_have_no_code_but_ours() -> None:
     assert codes.MEDICATION["sublingual"][0].system == LOCAL_SYSTEM
+
+
+def test_every_route_and_indication_has_a_code() -> None:
+    assert set(codes.MEDICATION) == set(codes.ROUTE) == set(get_args(Route))
+    assert set(codes.INDICATION) == set(get_args(Indication))

@@ -127,8 +127,9 @@ def test_c_ssrs_item_6_is_two_observations(answered: int, ever: bool, recent: bo
     ],
 )
 def test_r09_the_risk_level_is_a_local_code(answers: list[int | None], level: str) -> None:
+    """Public texts contradict each other on which answer of LOINC's list LL465-6 is high and which is low."""
     bundle = exported(answer(referred(), "c-ssrs", answers))
-    expected = (LOCAL_SYSTEM, f"suicide-risk.{level}")
+    expected = (LOCAL_SYSTEM, f"c-ssrs.{level}")
     assert coded(by_code(bundle, "93374-7")["valueCodeableConcept"]) == expected
     (prediction,) = risk(bundle, "225337009")["prediction"]
     assert coded(prediction["qualitativeRisk"]) == expected

@@ -6,12 +6,13 @@ Expectations: FHIR R4 (4.0.1) pages of ServiceRequest, Task and MedicationReques
 import json
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from services.prescriber.domain.state import Case
+from services.prescriber.domain.state import Case, CaseStatus
 from services.prescriber.domain.stops import STOPS
+from services.prescriber.fhir_export import ASKED, REQUESTED
 from shared.events import intake
 from shared.events.prescriber import IN_HOUSE, ReviewOverdue, ReviewWithheld
 from shared.fhir.codes import LOCAL_SYSTEM
@@ -29,6 +30,11 @@ def only(bundle: dict[str, Any], kind: str) -> dict[str, Any]:
 def test_every_stage_is_a_sound_bundle() -> None:
     for case in every_stage():
         exported(case)
+
+
+def test_every_state_of_a_review_has_a_status() -> None:
+    assert set(REQUESTED) == set(get_args(CaseStatus)) - {"not_screened"}
+    assert set(ASKED) == set(REQUESTED) - {"withheld"}
 
 
 def test_no_note_leaks() -> None:
