@@ -102,10 +102,10 @@ def _fetch(kept: Path) -> None:
     draft = Path(mkdtemp(dir=kept.parent, prefix=".fetching-"))
     try:
         (draft / "package.json").write_text("{}")
-        command = ["npm", "install", "--silent", "--no-save", "--ignore-scripts", *PACKAGES]
+        command = ["npm", "install", "--loglevel=error", "--no-save", "--ignore-scripts", *PACKAGES]
         installed = subprocess.run(command, cwd=draft, capture_output=True, text=True, check=False, timeout=240)
         if installed.returncode != 0:
-            pytest.skip(f"the npm registry was not reached: {installed.stderr.strip().splitlines()[-1:]}")
+            pytest.skip(f"the npm registry was not reached: {installed.stderr.strip().splitlines()[:1]}")
         draft.rename(kept)
     except subprocess.TimeoutExpired:
         pytest.skip("npm did not fetch the FHIR definitions in time")

@@ -101,6 +101,12 @@ def test_unverified_items_go_by_local_codes() -> None:
     assert systems.count(LOCAL_SYSTEM) == 9 + 20 + 2
 
 
+def test_audit_c_items_2_and_3_are_loinc_and_item_1_is_ours() -> None:
+    """US Core's example: 68519-8 asks how many drinks on a typical day, 68520-6 how often six or more."""
+    bundle = exported(answer(referred(), "audit-c", [4, 2, 1]))
+    assert [by_code(bundle, code)["valueInteger"] for code in ("audit-c.item-1", "68519-8", "68520-6")] == [4, 2, 1]
+
+
 def test_c_ssrs_goes_by_codes_alone() -> None:
     bundle = exported(answer(referred(), "c-ssrs", [1, 0, 0, 0, 0, 1]))
     (response,) = of_kind(bundle, "QuestionnaireResponse")
