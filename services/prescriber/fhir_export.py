@@ -134,8 +134,10 @@ def _dosage(plan: TreatmentPlan) -> Element:
         additionalInstruction=[
             concept(local(f"intent.{plan.intent}"), plan.intent),
             concept(local("limit.hold-above"), f"Hold the dose while blood pressure is above {pressure} mmHg"),
-            concept(local("limit.second-pressure"), f"Take the second blood pressure {limits.second_pressure_after_minutes} min after it"),
-            concept(local("limit.minimum-stay"), f"Discharge no earlier than {limits.minimum_stay_minutes} min after it"),
+            concept(
+                local("limit.second-pressure"), f"Take the second blood pressure {limits.second_pressure_after_minutes} min after the dose"
+            ),
+            concept(local("limit.minimum-stay"), f"Discharge no earlier than {limits.minimum_stay_minutes} min after the dose"),
         ],
         timing={"repeat": {"count": plan.doses}},
         route=concept(*ROUTE[plan.route]),
