@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy.cli.options import AsJson, Data
-from deploy.cli.service_calls import calls_as
+from deploy.cli.service_calls import NotThere, calls_as
 from deploy.local.data import DEFAULT_DATA
 from deploy.local.failure import StackError
 from shared.pathway.policy import Document, read_document
@@ -127,9 +128,14 @@ async def _explained(case: str, data: Path) -> list[dict[str, Any]]:
     async with calls_as("auditor", data) as calls:
         decisions: list[dict[str, Any]] = []
         for service in DECIDING:
-            async with calls.response("GET", service, f"/cases/{case}/decisions", missing_is_good=service != "intake") as answer:
-                content = await answer.json() if answer.ok else {"decisions": []}
-                decisions += [{"service": service, **decision} for decision in content["decisions"]]
+            try:
+                content = await calls.get(service, f"/cases/{quote(case, safe='')}/decisions")
+            except NotThere:
+                # The case has not come to this service yet.
+                continue
+            decisions += [{"service": service, **decision} for decision in content["decisions"]]
+        if not decisions:
+            raise StackError("no service knows a decision of this case")
         return sorted(decisions, key=lambda decision: decision["at"])
 
 

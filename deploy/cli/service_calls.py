@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +16,10 @@ from deploy.local.data import DataDirectory
 from deploy.local.failure import StackError
 from deploy.local.issuer import Issuer
 from deploy.local.running import RunningStack
+
+
+class NotThere(StackError):
+    """A service answers that it has no such thing, or none that this token may see."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,13 @@ class ServiceCalls:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        missing_is_good: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A good answer, or also 404 where that says enough; any other is raised in the service's own words."""
+        """A good answer; any other is raised in the service's own words."""
         url = URL(self.stack.url(service) + path, encoded=True)
         try:
             async with self.session.request(method, url, params=query, json=body, headers=headers) as answer:
-                if not answer.ok and not (missing_is_good and answer.status == 404):
-                    raise StackError(f"{service}: {await _problem(answer)}")
+                if not answer.ok:
+                    raise (NotThere if answer.status == 404 else StackError)(f"{service}: {await _problem(answer)}")
                 yield answer
         except aiohttp.ClientConnectionError:
             raise StackError(f"{service} does not answer at {self.stack.url(service)}") from None
@@ -63,11 +66,11 @@ class ServiceCalls:
 
 
 @asynccontextmanager
-async def calls_as(role: str, data: Path) -> AsyncIterator[ServiceCalls]:
-    """Calls with a short-lived token of this role, to the stack that is up on this folder."""
+async def calls_as(role: str, data: Path, clinics: Sequence[str] = ()) -> AsyncIterator[ServiceCalls]:
+    """Calls with a short-lived token of this role, at these clinics, to the stack that is up on this folder."""
     directory = DataDirectory(data)
     stack = RunningStack.found_in(directory)
-    token = Issuer.kept_at(directory.issuer).mint(f"kap-{role}", [role], lifetime=timedelta(minutes=15))
+    token = Issuer.kept_at(directory.issuer).mint(f"kap-{role}", [role], clinics, lifetime=timedelta(minutes=15))
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}, timeout=timeout) as session:
         yield ServiceCalls(stack, session)

@@ -11,7 +11,9 @@ from services.intake.domain.refer import ReferBundle, ReferPatient, refer_bundle
 from services.intake.domain.screen import CompleteScreening, complete_screening
 from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StateFacts, state_facts
+from services.intake.fhir_export import export
 from shared.access.decide import Permission
+from shared.fhir.record import MEDIA_TYPE, bundle_of
 from shared.pathway import instrument_items
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from shared.service.definition import Command, Origin, View
@@ -95,7 +97,17 @@ def _show_outcome(case: Case) -> dict[str, Any] | None:
     }
 
 
-VIEWS = (View("/cases/{case}", Permission.READ_CASE, show_case, "Show the case"),)
+VIEWS = (
+    View("/cases/{case}", Permission.READ_CASE, show_case, "Show the case"),
+    View(
+        "/cases/{case}/fhir",
+        Permission.READ_CASE,
+        bundle_of(export),
+        "Show consent, instruments and screening as a FHIR R4 bundle",
+        media_type=MEDIA_TYPE,
+        whole=True,
+    ),
+)
 
 FORMS: Mapping[str, Any] = {
     "/instruments": {

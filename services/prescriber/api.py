@@ -8,7 +8,9 @@ from services.prescriber.domain.partner import ORIGIN, RegisterPartner, register
 from services.prescriber.domain.review import Partners
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import STOPS, lifting
+from services.prescriber.fhir_export import export
 from shared.access.decide import Permission
+from shared.fhir.record import MEDIA_TYPE, bundle_of
 from shared.pathway.adoption import STREAM, AdoptPolicy, adopt
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
@@ -111,6 +113,14 @@ def show_review(case: Case) -> dict[str, Any]:
 
 VIEWS = (
     View(path="/cases/{case}", permission=Permission.READ_CASE, render=show_case, summary="The medical review of a case"),
+    View(
+        path="/cases/{case}/fhir",
+        permission=Permission.READ_CASE,
+        render=bundle_of(export),
+        summary="The referral and the approved plan as a FHIR R4 bundle",
+        media_type=MEDIA_TYPE,
+        whole=True,
+    ),
     View(
         path="/partner/reviews/{case}",
         permission=Permission.REVIEW_AS_PARTNER,

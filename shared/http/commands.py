@@ -92,9 +92,12 @@ def view_endpoint(runtime: Runtime, row: View) -> Endpoint:
         admit(principal, row.permission, _resource(loaded))
         if row.waits_for_inbox and await runtime.parking.waits(stream):
             raise _inbox_problem()
-        content = {row.kind: stream, "clinic": loaded.clinic, "patient": loaded.patient, "version": loaded.version}
-        content |= row.render(loaded.state)
-        return Response(to_json(content), media_type="application/json", headers={"ETag": f'"{loaded.version}"'})
+        if row.whole:
+            content = row.render(stream, loaded.clinic, loaded.patient, loaded.state)
+        else:
+            content = {row.kind: stream, "clinic": loaded.clinic, "patient": loaded.patient, "version": loaded.version}
+            content |= row.render(loaded.state)
+        return Response(to_json(content), media_type=row.media_type, headers={"ETag": f'"{loaded.version}"'})
 
     return endpoint
 

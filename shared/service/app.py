@@ -259,6 +259,8 @@ def _openapi(app: FastAPI, definition: ServiceDefinition) -> dict[str, Any]:
             "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{command.body.__name__}"}}},
         }
         operation.setdefault("parameters", []).extend([key, match])
+    for view in definition.views:
+        schema["paths"][view.path]["get"]["responses"]["200"]["content"] = {view.media_type: {"schema": {}}}
     for path, operations in schema["paths"].items():
         parameters = [part[1:-1].partition(":")[0] for part in path.split("/") if part.startswith("{")]
         for operation in operations.values():

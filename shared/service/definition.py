@@ -80,11 +80,15 @@ class View:
 
     path: str
     permission: Permission
-    render: Callable[[Any], Any]
+    render: Callable[..., Any]
+    """(state) -> what the frame shows below the stream's id, clinic, patient and version."""
     summary: str
     kind: str = "case"
     waits_for_inbox: bool = False
     """For views that disclose: refused while an event of the case is held or parked here."""
+    media_type: str = "application/json"
+    whole: bool = False
+    """For documents of a fixed form: `render` takes (stream, clinic, patient, state), and the frame adds nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ class Case:
     """What the prescriber was asked last; 0 before the first time."""
     partner: Slug | None = None
     """Who was asked: a partner organisation, or IN_HOUSE."""
+    opened_at: datetime | None = None
+    """When the review of this screening opened; None while it is withheld."""
     due_at: datetime | None = None
     overdue: bool = False
     asked: tuple[Slug, ...] = ()
@@ -46,6 +48,8 @@ class Case:
     """Those of them that the clinic has still to answer."""
     answers: tuple[Clearance, ...] = ()
     plan: TreatmentPlan | None = None
+    decided_at: datetime | None = None
+    """When this screening's review ended in an approval or a refusal."""
     supplied: bool = False
     """Whether any approval was given before; the first supply is smaller (R-17)."""
 
@@ -70,7 +74,7 @@ def evolve_case(case: Case, event: EventData) -> Case:
         case ReviewWithheld():
             return replace(_screened(case, event.summary), status="withheld")
         case ReviewOpened():
-            return replace(_screened(case, event.summary), status="in_review", request=event.request)
+            return replace(_screened(case, event.summary), status="in_review", request=event.request, opened_at=event.opened_at)
         case ReviewAssigned():
             return replace(case, status="in_review", request=event.request, partner=event.partner, due_at=event.due_at, overdue=False)
         case ReviewOverdue():
@@ -81,9 +85,9 @@ def evolve_case(case: Case, event: EventData) -> Case:
         case ClearanceAnswered():
             return replace(case, status="clearance_answered", to_clear=(), answers=merged(case.answers, event.answers))
         case EligibilityApproved():
-            return replace(case, status="approved", plan=event.plan, answers=event.clearances, supplied=True)
+            return replace(case, status="approved", plan=event.plan, answers=event.clearances, decided_at=event.decided_at, supplied=True)
         case EligibilityDeclined():
-            return replace(case, status="declined", plan=None)
+            return replace(case, status="declined", plan=None, decided_at=event.decided_at)
         case _:
             return case
 
@@ -95,7 +99,8 @@ def merged(earlier: tuple[Clearance, ...], later: tuple[Clearance, ...]) -> tupl
 
 def _screened(case: Case, summary: ScreeningSummary) -> Case:
     """A new screening asks everything anew: answers given for an older one no longer count."""
-    return replace(case, summary=summary, due_at=None, overdue=False, asked=(), to_clear=(), answers=(), plan=None)
+    fresh = replace(case, due_at=None, overdue=False, asked=(), to_clear=(), answers=(), plan=None)
+    return replace(fresh, summary=summary, opened_at=None, decided_at=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,10 @@ def one_of_each(permission: Permission) -> Command:
     return Command(f"/cases/{{case}}/as/{permission.value}", toy.StateFact, toy.state_fact, permission, "A permission of its own")
 
 
+def document(case: str, clinic: str, patient: str, state: toy.ToyCase) -> dict[str, Any]:
+    return {"of": [case, clinic, patient.partition("-")[0]], "facts": list(state.facts)}
+
+
 DEFINITION = replace(
     toy.INTAKE,
     commands=(
@@ -100,7 +104,11 @@ DEFINITION = replace(
         Command("/cases/{case}/nothing", toy.StateFact, nothing, Permission.SCREEN, "Nothing"),
         *(one_of_each(permission) for permission in Permission),
     ),
-    views=(*toy.VIEWS, View("/cases/{case}/disclosed", Permission.READ_CASE, lambda _state: {}, "Disclosed", waits_for_inbox=True)),
+    views=(
+        *toy.VIEWS,
+        View("/cases/{case}/disclosed", Permission.READ_CASE, lambda _state: {}, "Disclosed", waits_for_inbox=True),
+        View("/cases/{case}/document", Permission.READ_CASE, document, "A document", media_type="application/fhir+json", whole=True),
+    ),
 )
 
 

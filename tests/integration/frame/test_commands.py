@@ -96,3 +96,13 @@ async def test_a_refusal_and_a_decision_of_nothing_leave_no_trace(client: Client
 async def test_reading_changes_no_etag(client: Client) -> None:
     case = await client.case()
     assert [(await client.get(f"/cases/{case}")).headers["etag"] for _ in range(3)] == ['"1"'] * 3
+
+
+async def test_a_whole_document_is_what_the_view_renders_and_nothing_else(client: Client) -> None:
+    case = await client.case()
+    assert (await client.post(f"/cases/{case}/facts", {"code": "one"})).status == 200
+    answer = await client.get(f"/cases/{case}/document")
+    assert answer.json() == {"of": [case, "riverside", "patient"], "facts": ["one"]}
+    assert (answer.headers["content-type"], answer.headers["etag"]) == ("application/fhir+json", '"2"')
+    described = (await client.get("/openapi.json", authorization=None)).json()["paths"]["/cases/{case}/document"]["get"]
+    assert list(described["responses"]["200"]["content"]) == ["application/fhir+json"]

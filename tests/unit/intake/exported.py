@@ -1,0 +1,49 @@
+"""Cases at every stage of intake, and what is exported of them."""
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from services.intake.domain.consent import STOP
+from services.intake.domain.screen import CompleteScreening, complete_screening
+from services.intake.domain.state import Case
+from services.intake.domain.state_facts import StatedFact
+from services.intake.fhir_export import export
+from shared.events.clinical import Instrument
+from shared.fhir.record import bundle_of
+from shared.pathway.stop import PlaceHold, WithdrawConsent
+from tests.unit.fhir.checks import check
+from tests.unit.intake.cases import NOW, TODAY, after, answer, at, fold, ready, referred, screen, state
+
+CASE, PATIENT = "case-" + "0" * 32, "patient-" + "f" * 32
+SECRET = "she told me in confidence"
+
+
+def exported(case: Case) -> dict[str, Any]:
+    bundle = bundle_of(export)(CASE, "north", PATIENT, case)
+    check(bundle)
+    return json.loads(json.dumps(bundle))  # type: ignore[no-any-return]
+
+
+def screened_out() -> Case:
+    case = state(ready(), alcohol_use_disorder=True)
+    return fold(case, [screen(case)])
+
+
+def full() -> Case:
+    """A simulated patient who answered every instrument, and was screened."""
+    dast = StatedFact(kind="observation", system="loinc", code="82667-7", unit="{score}", value=Decimal(2), on=TODAY)
+    case = state(ready(indication="ptsd"), dast)
+    answers: tuple[tuple[Instrument, list[int]], ...] = (("phq-9", [1] * 9), ("pcl-5", [2] * 20), ("c-ssrs", [1, 1, 0, 0, 0, 0]))
+    for instrument, given in answers:
+        case = answer(case, instrument, given, hours_ago=0)
+    return replace(fold(case, [screen(case)]), simulated=True)
+
+
+def every_stage() -> list[Case]:
+    held = after(ready(), STOP.place, PlaceHold(reason="other", note=SECRET))
+    withdrawn = after(ready(), STOP.withdraw, WithdrawConsent(withdrawn_at=NOW))
+    noted = fold(ready(), complete_screening(ready(), CompleteScreening(note=SECRET), at()))
+    risky = answer(answer(ready(), "phq-9", [0] * 8 + [2]), "c-ssrs", [1, 1, 0, 0, 0, 1])
+    return [Case(), referred(), held, withdrawn, noted, risky, screened_out(), fold(risky, [screen(risky)]), full()]

@@ -1,0 +1,53 @@
+"""Cases at every stage of a review, and what is exported of them."""
+
+import json
+from typing import Any
+
+from services.prescriber.domain.clearance import Answer, AnswerClearances, answering
+from services.prescriber.domain.decide import decide
+from services.prescriber.domain.state import Case
+from services.prescriber.domain.stops import STOPS
+from services.prescriber.fhir_export import export
+from shared.events.base import Slug
+from shared.events.prescriber import IN_HOUSE, ReviewWithheld
+from shared.fhir.record import bundle_of
+from shared.pathway.stop import PlaceHold
+from tests.unit.fhir.checks import check
+from tests.unit.prescriber.given import context, decision, finding, in_review, nobody, partners, screened, summary, told
+
+CASE, PATIENT = "case-" + "1" * 32, "patient-" + "e" * 32
+SECRET = "he cried when he said it"
+
+
+def exported(case: Case) -> dict[str, Any]:
+    bundle = bundle_of(export)(CASE, "riverside", PATIENT, case)
+    check(bundle)
+    return json.loads(json.dumps(bundle))  # type: ignore[no-any-return]
+
+
+def decided(case: Case, kind: str = "eligible", *, by: Slug = IN_HOUSE, **body: Any) -> Case:
+    return told(case, decide(case, decision(kind, **body), context(), by=by))
+
+
+def held(case: Case) -> Case:
+    return told(case, STOPS.place(case, PlaceHold(reason="other", note=SECRET), context()))
+
+
+def withheld() -> Case:
+    return told(Case(), [ReviewWithheld(why="consent-missing", summary=summary())])
+
+
+def awaiting() -> Case:
+    return decided(in_review(finding("liver_disease")), "needs_clearance", items=["liver_disease"])
+
+
+def cleared(cleared_too: bool = True) -> Case:
+    answers = AnswerClearances(answers=(Answer(item="liver_disease", cleared=cleared_too, note=SECRET),))
+    return told(awaiting(), answering(nobody)(awaiting(), answers, context()))
+
+
+def every_stage() -> list[Case]:
+    approved = decided(in_review())
+    again = told(approved, [screened()])
+    stages = [Case(), withheld(), in_review(), in_review(who=partners), awaiting(), cleared(), approved, decided(in_review(), "ineligible")]
+    return [*stages, again, *(held(case) for case in stages)]

@@ -1,0 +1,156 @@
+"""What the prescriber service exports: the referral and its task by the state of the review, the plan as approved.
+
+Expectations: FHIR R4 (4.0.1) pages of ServiceRequest, Task and MedicationRequest; domain table 3.1.
+"""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, get_args
+
+import pytest
+
+from services.prescriber.domain.state import Case, CaseStatus
+from services.prescriber.domain.stops import STOPS
+from services.prescriber.fhir_export import ASKED, REQUESTED
+from shared.events import intake
+from shared.events.prescriber import IN_HOUSE, ReviewOverdue, ReviewWithheld
+from shared.fhir.codes import LOCAL_SYSTEM
+from shared.pathway.stop import WithdrawConsent
+from tests.unit.fhir.checks import coded, of_kind
+from tests.unit.prescriber.exported import SECRET, awaiting, cleared, decided, every_stage, exported, held, withheld
+from tests.unit.prescriber.given import CONSENT, NOW, context, in_review, partners, summary, told
+
+
+def only(bundle: dict[str, Any], kind: str) -> dict[str, Any]:
+    (found,) = of_kind(bundle, kind)
+    return found
+
+
+def test_every_stage_is_a_sound_bundle() -> None:
+    for case in every_stage():
+        exported(case)
+
+
+def test_every_state_of_a_review_has_a_status() -> None:
+    assert set(REQUESTED) == set(get_args(CaseStatus)) - {"not_screened"}
+    assert set(ASKED) == set(REQUESTED) - {"withheld"}
+
+
+def test_no_note_leaks() -> None:
+    noted = told(Case(), [CONSENT, intake.ScreeningCompleted(summary=summary(), completed_at=NOW, policy_version="1")])
+    for case in [*every_stage(), noted, decided(cleared(), request=2)]:
+        assert SECRET not in json.dumps(exported(case))
+    told_in_summary = told(Case(), [ReviewWithheld(why="consent-missing", summary=summary().model_copy(update={"note": SECRET}))])
+    assert SECRET not in json.dumps(exported(told_in_summary))
+
+
+def test_medications_taken_otherwise_are_not_part_of_the_referral() -> None:
+    assert "sertraline" not in json.dumps(exported(decided(in_review())))
+
+
+def test_before_the_screening_there_is_no_referral() -> None:
+    assert {entry["resource"]["resourceType"] for entry in exported(told(Case(), [CONSENT]))["entry"]} == {"Patient", "Organization"}
+
+
+@pytest.mark.parametrize(
+    ("case", "request_status", "task_status", "output"),
+    [
+        (in_review(), "active", "requested", []),
+        (awaiting(), "active", "on-hold", ["decision.needs_clearance", "clearance-asked.liver_disease"]),
+        (cleared(), "active", "requested", []),
+        (decided(in_review()), "completed", "completed", ["decision.eligible"]),
+        (decided(in_review(), "ineligible"), "completed", "completed", ["decision.ineligible"]),
+        (held(in_review()), "on-hold", "on-hold", []),
+        (held(decided(in_review())), "completed", "completed", ["decision.eligible"]),
+    ],
+    ids=["in_review", "awaiting", "cleared", "approved", "declined", "held", "approved_then_held"],
+)
+def test_the_task_says_where_the_review_stands(case: Case, request_status: str, task_status: str, output: list[str]) -> None:
+    bundle = exported(case)
+    task = only(bundle, "Task")
+    assert (only(bundle, "ServiceRequest")["status"], task["status"]) == (request_status, task_status)
+    assert [coded(each["valueCodeableConcept"])[1] for each in task.get("output", [])] == output
+
+
+def test_a_withheld_review_has_a_request_on_hold_and_no_task() -> None:
+    bundle = exported(withheld())
+    assert only(bundle, "ServiceRequest")["status"] == "on-hold"
+    assert "performer" not in only(bundle, "ServiceRequest")
+    assert of_kind(bundle, "Task") == []
+
+
+def test_a_hold_is_named_by_kind_alone() -> None:
+    task = only(exported(held(in_review())), "Task")
+    assert coded(task["statusReason"]) == (LOCAL_SYSTEM, "stop.safety-hold")
+    assert "statusReason" not in only(exported(in_review()), "Task")
+
+
+def test_the_partner_owns_the_task_and_the_clinic_asks() -> None:
+    case = in_review(who=partners)
+    bundle = exported(case)
+    by_address = {entry["fullUrl"]: entry["resource"] for entry in bundle["entry"]}
+    task, request = only(bundle, "Task"), only(bundle, "ServiceRequest")
+    assert by_address[task["owner"]["reference"]]["identifier"] == [{"system": "urn:kapcare:prescriber", "value": case.partner}]
+    assert by_address[task["requester"]["reference"]]["identifier"] == [{"system": "urn:kapcare:clinic", "value": "riverside"}]
+    assert by_address[task["focus"]["reference"]] == request
+    assert request["performer"] == [task["owner"]]
+    assert by_address[task["for"]["reference"]]["resourceType"] == "Patient"
+    assert case.due_at is not None
+    assert task["restriction"]["period"] == {"end": case.due_at.isoformat()}
+    assert (task["authoredOn"], "lastModified" in task) == (NOW.isoformat(), False)
+
+
+def test_an_overdue_review_says_so() -> None:
+    case = in_review()
+    assert case.due_at is not None
+    late = told(case, [ReviewOverdue(request=1, partner=IN_HOUSE, due_at=case.due_at)])
+    assert only(exported(late), "Task")["businessStatus"]["text"] == "in review, overdue"
+
+
+def test_the_plan_is_exported_as_approved() -> None:
+    request = only(exported(decided(in_review())), "MedicationRequest")
+    assert (request["status"], request["intent"]) == ("active", "plan")
+    assert coded(request["medicationCodeableConcept"]) == (LOCAL_SYSTEM, "ketamine.sublingual-compounded")
+    (dosage,) = request["dosageInstruction"]
+    (rate,) = dosage["doseAndRate"]
+    assert (rate["doseRange"]["low"]["value"], rate["doseRange"]["high"]["value"]) == (100, 200)
+    assert dosage["timing"]["repeat"]["count"] == 2
+    assert dosage["text"] == "100 to 200 mg, at most 3.5 mg/kg, 2 doses in all"
+    assert request["dispenseRequest"]["quantity"]["value"] == 2
+    assert "numberOfRepeatsAllowed" not in request["dispenseRequest"]
+
+
+def test_r15_the_plan_says_how_long_it_is_good_for() -> None:
+    request = only(exported(decided(in_review())), "MedicationRequest")
+    expected = {"start": NOW.isoformat(), "end": (NOW + timedelta(days=60)).isoformat()}
+    assert request["dispenseRequest"]["validityPeriod"] == expected
+    assert request["authoredOn"] == NOW.isoformat()
+
+
+@pytest.mark.parametrize("stop", ["hold", "withdrawal"])
+def test_a_stop_puts_the_plan_on_hold(stop: str) -> None:
+    approved = decided(in_review())
+    withdrawal = WithdrawConsent(withdrawn_at=NOW)
+    stopped = held(approved) if stop == "hold" else told(approved, STOPS.withdraw(approved, withdrawal, context()))
+    request = only(exported(stopped), "MedicationRequest")
+    assert request["status"] == "on-hold"
+    reason = "stop.safety-hold" if stop == "hold" else "stop.consent-withdrawn"
+    assert coded(request["statusReason"])[1] == reason
+
+
+@pytest.mark.parametrize("case", [decided(in_review(), "ineligible"), awaiting()], ids=["declined", "awaiting_clearance"])
+def test_without_an_approval_there_is_no_plan(case: Case) -> None:
+    assert of_kind(exported(case), "MedicationRequest") == []
+
+
+def test_a_new_screening_takes_plan_and_times_away() -> None:
+    again = told(decided(in_review()), [ReviewWithheld(why="consent-withdrawn", summary=summary())])
+    assert (again.opened_at, again.decided_at) == (None, None)
+    assert of_kind(exported(again), "MedicationRequest") == []
+
+
+def test_spravato_alone_has_a_product_code() -> None:
+    changed = {"route": "intranasal_esketamine", "dose_mg_low": Decimal(56), "dose_mg_high": Decimal(84), "mg_per_kg_high": Decimal("1.2")}
+    request = only(exported(decided(in_review(), plan_changed=changed)), "MedicationRequest")
+    assert coded(request["medicationCodeableConcept"]) == ("http://hl7.org/fhir/sid/ndc", "50458-028")
