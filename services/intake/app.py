@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 import services.intake
 from services.intake.api import COMMANDS, FORMS, VIEWS
+from services.intake.domain.alerts import ALERT
 from services.intake.domain.state import Case, evolve
 from services.intake.reactions import REACTIONS
 from shared.events.intake import EVENTS
@@ -16,7 +17,7 @@ DEFINITION = ServiceDefinition(
     title="Intake: referral, consent, instruments, screening",
     description=services.intake.__doc__ or "",
     publishes=EVENTS,
-    kinds=(StreamKind("case", Case(), evolve),),
+    kinds=(StreamKind("case", Case(), evolve, tick=ALERT.tick),),
     commands=COMMANDS,
     views=VIEWS,
     reactions=REACTIONS,
