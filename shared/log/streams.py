@@ -33,16 +33,16 @@ CACHE_INDEXES: Final = (
     IndexModel([("last.next_deadline", ASCENDING)], name="due", partialFilterExpression={"last.next_deadline": {"$exists": True}}),
     IndexModel([("last.clinic", ASCENDING), ("last.kind", ASCENDING), ("last.status", ASCENDING), ("_id", ASCENDING)], name="work_list"),
     IndexModel(
-        [("last.clinic", ASCENDING), ("last.alert_roles", ASCENDING), ("_id", ASCENDING)],
+        [("last.clinic", ASCENDING), ("last.alert_roles", ASCENDING)],
         name="alerts",
         partialFilterExpression={"last.alert_roles": {"$exists": True}},
     ),
     IndexModel(
-        [("last.clinic", ASCENDING), ("last.waits_on", ASCENDING), ("last.next_deadline", ASCENDING), ("_id", ASCENDING)],
+        [("last.clinic", ASCENDING), ("last.waits_on", ASCENDING)],
         name="waiting",
         partialFilterExpression={"last.waits_on": {"$exists": True}},
     ),
-    IndexModel([("last.patient", ASCENDING), ("last.status", ASCENDING)], name="of_patient"),
+    IndexModel([("last.patient", ASCENDING)], name="of_patient"),
 )
 
 

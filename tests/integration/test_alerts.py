@@ -17,6 +17,7 @@ import pytest_asyncio
 import uvicorn
 from aiohttp import web
 from joserfc.jwk import OKPKey
+from pymongo import AsyncMongoClient
 from standardwebhooks.webhooks import Webhook
 
 from deploy.local.issuer import ISSUER, Issuer
@@ -63,6 +64,8 @@ class Clinic:
     issuer: Issuer
     session: aiohttp.ClientSession
     phone: Phone
+    cache: Any
+    """The collection that work lists are found by."""
 
     def headers(self, role: str, clinic: str) -> dict[str, str]:
         token = self.issuer.mint(f"{role}-1", [role], [clinic])
@@ -124,7 +127,12 @@ async def clinic_on(mongo_url: str, bootstrap: str) -> AsyncIterator[Clinic]:
     async def keys(_request: web.Request) -> web.Response:
         return web.json_response(issuer.public_keys())
 
-    async with serving(keys) as issuer_url, serving(phone.take) as phone_url, aiohttp.ClientSession() as session:
+    async with (
+        serving(keys) as issuer_url,
+        serving(phone.take) as phone_url,
+        aiohttp.ClientSession() as session,
+        AsyncMongoClient[dict[str, Any]](mongo_url) as store,
+    ):
         port = free_port()
         changes: Mapping[str, Any] = {
             "port": port,
@@ -143,7 +151,7 @@ async def clinic_on(mongo_url: str, bootstrap: str) -> AsyncIterator[Clinic]:
             await asyncio.sleep(0.02)
             assert not task.done(), "the server did not start"
         try:
-            yield Clinic(f"http://127.0.0.1:{port}", issuer, session, phone)
+            yield Clinic(f"http://127.0.0.1:{port}", issuer, session, phone, store[f"{settings.database_prefix}_intake"]["cases"])
         finally:
             server.should_exit = True
             await toy.finish(task)
@@ -195,6 +203,33 @@ async def test_a_ring_that_is_not_taken_is_repeated_with_the_same_id_and_bytes(c
         return await clinic.rings("rung") > 0
 
     await toy.eventually(counted)
+
+
+async def test_a_case_with_alerts_of_two_roles_shows_each_role_its_own_and_the_newest_deadline_first(clinic: Clinic) -> None:
+    case = await clinic.refer()
+    await clinic.answer_item_9(case)
+    body = {"instrument": "c-ssrs", "answers": [0, 0, 0, 1, 0, 0], "answered_at": (await clinic.now()).isoformat()}
+    assert (await clinic.post(f"/cases/{case}/instruments", body))[0] == 200
+    for role, why in (("medical_monitor", "suicide-risk-high"), ("therapist", "suicide-risk-screen-required")):
+        rows = await clinic.listed(f"/alerts?role={role}", case)
+        assert [(row["role"], row["why"]) for row in rows] == [(role, why)]
+    assert [row["role"] for row in await clinic.listed("/alerts", case)] == ["therapist", "medical_monitor"]
+    hold = (await clinic.get(f"/cases/{case}"))[1]["holds"]
+    for row in await clinic.listed("/alerts", case):
+        assert (await clinic.post(f"/cases/{case}/alerts/acknowledge", {"alert": row["alert"]}))[0] == 200
+    _, shown = await clinic.get(f"/cases/{case}")
+    assert (shown["status"], shown["holds"]) == ("on_hold", hold)
+    assert len(hold) == 1
+
+
+async def test_what_is_clear_in_the_store_says_whose_turn_it_is_and_not_why(clinic: Clinic) -> None:
+    case = await clinic.refer()
+    await clinic.answer_item_9(case)
+    await clinic.listed("/alerts", case)
+    entry = (await clinic.cache.find_one({"_id": case}))["last"]
+    assert (entry["alert_roles"], entry["waits_on"]) == (["therapist"], "therapist")
+    del entry["state"]  # sealed
+    assert "suicide" not in str(entry)
 
 
 async def test_a_relay_that_tells_everything_again_rings_only_for_what_is_still_open_and_at_its_level(clinic: Clinic) -> None:
