@@ -7,6 +7,7 @@ holds up the relay, and a ring that is repeated after a restart has the same `we
 
 import asyncio
 import json
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -31,6 +32,8 @@ PAUSES_SECONDS: Final = (1.0, 5.0, 15.0)
 AT_ONCE: Final = 8
 MOST_WAITING: Final = 1000
 """Commits; further ones are dropped while the destination hangs, for the next level to ring."""
+REMEMBERED: Final = 10_000
+"""Commits that this process rang for: a relay may tell of each more than once."""
 
 
 def raises_alerts(definition: ServiceDefinition) -> bool:
@@ -47,12 +50,14 @@ class OnCall:
         self._secret = secret
         self._waiting: asyncio.Queue[Commit | None] = asyncio.Queue()
         self._stopping = asyncio.Event()
+        self._seen: OrderedDict[str, None] = OrderedDict()
 
     async def follow(self, commits: Sequence[Commit]) -> None:
         """Take note of what rings; never waits for anything."""
         for commit in commits:
-            if not any(event.type in RING_TYPES for event in commit.events):
+            if commit.id in self._seen or not any(event.type in RING_TYPES for event in commit.events):
                 continue
+            self._remember(commit)
             if self._waiting.qsize() >= MOST_WAITING:
                 self._failed("dropped", commit.stream)
             else:
@@ -98,7 +103,7 @@ class OnCall:
         self._failed(outcome, recorded.envelope.subject)
 
     async def _still_calls(self, recorded: Recorded, alert: AlertRaised | AlertEscalated) -> bool:
-        """Whether nobody took it on and no higher level rings for it: a relay that starts again tells of all there ever was."""
+        """Whether nobody took it on and no higher level rings for it: a relay that starts again may tell of all there ever was."""
         alerts: Alerts = (await self._runtime.load(recorded.envelope.subject)).state.alerts
         known = alerts.find(alert.alert)
         return known is not None and known.open and known.level <= alert.level
@@ -109,6 +114,11 @@ class OnCall:
         except TimeoutError:
             return False
         return True
+
+    def _remember(self, commit: Commit) -> None:
+        self._seen[commit.id] = None
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
 
     def _failed(self, outcome: int | str, stream: str) -> None:
         self._runtime.metrics.rang("failed")

@@ -22,7 +22,11 @@ from standardwebhooks.webhooks import Webhook
 
 from deploy.local.issuer import ISSUER, Issuer
 from deploy.local.ports import free_port
-from services.intake.app import build
+from services.intake.app import DEFINITION, build
+from shared.log.commit import Commit
+from shared.service.on_call import OnCall
+from shared.settings import Settings
+from shared.webhooks.signing import SharedSecret
 from tests import toy
 from tests.integration.partner_stub import serving
 
@@ -64,6 +68,7 @@ class Clinic:
     issuer: Issuer
     session: aiohttp.ClientSession
     phone: Phone
+    settings: Settings
     cache: Any
     """The collection that work lists are found by."""
 
@@ -151,7 +156,7 @@ async def clinic_on(mongo_url: str, bootstrap: str) -> AsyncIterator[Clinic]:
             await asyncio.sleep(0.02)
             assert not task.done(), "the server did not start"
         try:
-            yield Clinic(f"http://127.0.0.1:{port}", issuer, session, phone, store[f"{settings.database_prefix}_intake"]["cases"])
+            yield Clinic(f"http://127.0.0.1:{port}", issuer, session, phone, settings, store[f"{settings.database_prefix}_intake"]["cases"])
         finally:
             server.should_exit = True
             await toy.finish(task)
@@ -205,6 +210,22 @@ async def test_a_ring_that_is_not_taken_is_repeated_with_the_same_id_and_bytes(c
     await toy.eventually(counted)
 
 
+async def test_a_ring_that_nobody_takes_is_given_up_and_counted_and_the_case_goes_on(clinic: Clinic, monkeypatch: Any) -> None:
+    monkeypatch.setattr("shared.service.on_call.PAUSES_SECONDS", (0.01, 0.01, 0.01))
+    clinic.phone.statuses = [500] * 4
+    before = await clinic.rings("failed")
+    case = await clinic.refer()
+    await clinic.answer_item_9(case)
+    await clinic.phone.rings(case, 4)
+
+    async def counted() -> bool:
+        return await clinic.rings("failed") == before + 1
+
+    await toy.eventually(counted)
+    await clinic.listed("/alerts?role=therapist", case)
+    assert (await clinic.get("/health/ready"))[0] == 200
+
+
 async def test_a_case_with_alerts_of_two_roles_shows_each_role_its_own_and_the_newest_deadline_first(clinic: Clinic) -> None:
     case = await clinic.refer()
     await clinic.answer_item_9(case)
@@ -232,23 +253,27 @@ async def test_what_is_clear_in_the_store_says_whose_turn_it_is_and_not_why(clin
     assert "suicide" not in str(entry)
 
 
-async def test_a_relay_that_tells_everything_again_rings_only_for_what_is_still_open_and_at_its_level(clinic: Clinic) -> None:
-    """As after the broker lost its records."""
+async def test_another_instance_that_is_told_everything_again_rings_only_for_what_is_still_open(clinic: Clinic) -> None:
+    """As after the relay lost its place."""
     settled, waiting = await clinic.refer(), await clinic.refer()
     for case in (settled, waiting):
         await clinic.answer_item_9(case)
         await clinic.phone.rings(case, 1)
     (row,) = await clinic.listed("/alerts", settled)
     assert (await clinic.post(f"/cases/{settled}/alerts/acknowledge", {"alert": row["alert"]}))[0] == 200
-    before = await clinic.rings("settled")
-    assert (await clinic.post("/operations/refill", {}, "admin"))[0] == 202
-    first, again = await clinic.phone.rings(waiting, 2)
+    async with toy.runtime_of(DEFINITION, clinic.settings) as runtime:
+        assert clinic.settings.on_call_url is not None
+        on_call = OnCall(runtime, clinic.settings.on_call_url, SharedSecret.parse(SECRET))
+        task = asyncio.create_task(on_call.run())
+        found = runtime.database["commits"].find({"stream": {"$in": [settled, waiting]}}).sort([("stream", 1), ("version", 1)])
+        commits = [Commit.from_document(document) async for document in found]
+        await on_call.follow(commits)
+        first, again = await clinic.phone.rings(waiting, 2)
+        await on_call.follow(commits)  # and once more: it remembers
+        await on_call.stop()
+        await toy.finish(task)
     assert first == again
-
-    async def passed_over() -> bool:
-        return await clinic.rings("settled") > before
-
-    await toy.eventually(passed_over)
+    await clinic.phone.rings(waiting, 2)
     await clinic.phone.rings(settled, 1)
 
 

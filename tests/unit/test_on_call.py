@@ -14,7 +14,7 @@ from services.integration.app import DEFINITION as INTEGRATION
 from services.prescriber.app import define
 from services.session.app import DEFINITION as SESSION
 from shared.events import session
-from shared.events.base import Envelope
+from shared.events.base import Envelope, EventData
 from shared.events.codec import Recorded
 from shared.service.on_call import MOST_WAITING, RING_TYPES, OnCall, body_of, raises_alerts
 from shared.settings import Settings
@@ -99,9 +99,12 @@ async def test_following_waits_for_nothing_and_drops_what_would_pile_up() -> Non
     results: list[str] = []
     runtime: Any = SimpleNamespace(metrics=SimpleNamespace(rang=results.append), log=SimpleNamespace(error=lambda *_args, **_fields: None))
     on_call = OnCall(runtime, "https://on-call.example.org", SharedSecret.parse(SECRET))
-    ringing: Any = SimpleNamespace(stream="case-1", events=(SimpleNamespace(type=RAISED.TYPE),))
-    silent: Any = SimpleNamespace(stream="case-1", events=(SimpleNamespace(type=session.SessionDosed.TYPE),))
-    await on_call.follow([ringing, silent] * MOST_WAITING)
+
+    def commit(number: int, event: type[EventData]) -> Any:
+        return SimpleNamespace(id=f"c{number}", stream="case-1", events=(SimpleNamespace(type=event.TYPE),))
+
+    whole = [commit(number, session.AlertRaised) for number in range(MOST_WAITING)]
+    await on_call.follow([*whole, *whole, commit(-1, session.SessionDosed)])
     assert results == []
-    await on_call.follow([silent, ringing, ringing])
+    await on_call.follow([commit(-2, session.AlertRaised), commit(-3, session.SessionDosed), commit(-4, session.AlertEscalated)])
     assert results == ["failed", "failed"]
