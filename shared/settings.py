@@ -3,10 +3,13 @@
 import base64
 import binascii
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretBytes
+from pydantic import BeforeValidator, Field, SecretBytes, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.webhooks.destinations import what_is_wrong_with
+from shared.webhooks.signing import MalformedKey, SharedSecret
 
 
 def _key_from_base64(value: object) -> object:
@@ -70,10 +73,30 @@ class Settings(BaseSettings):
     """How long an event may wait for its predecessor before the gap is an alarm."""
 
     allow_loopback_webhooks: bool = False
-    """Only in the local stack: partners may be plain HTTP on loopback."""
+    """Only in the local stack: partners, and whoever is on call, may be plain HTTP on loopback."""
+
+    on_call_url: str | None = None
+    """Where alerts ring: https on a public host, as for partners. Without it alerts stand on work lists alone."""
+    on_call_secret: SecretStr | None = None
+    """`whsec_` and base64, Standard Webhooks symmetric: signs each ring; needed with `on_call_url`."""
 
     intake_url: str | None = None
     prescriber_url: str | None = None
     session_url: str | None = None
     integration_url: str | None = None
     """Where the ledger asks each service for its heads."""
+
+    @model_validator(mode="after")
+    def _on_call_is_whole(self) -> Self:
+        if self.on_call_url is None:
+            return self
+        wrong = what_is_wrong_with(self.on_call_url, allow_loopback=self.allow_loopback_webhooks)
+        if wrong is not None:
+            raise ValueError(f"on_call_url: {wrong}")
+        if self.on_call_secret is None:
+            raise ValueError("on_call_url needs on_call_secret")
+        try:
+            SharedSecret.parse(self.on_call_secret.get_secret_value())
+        except MalformedKey as reason:
+            raise ValueError(f"on_call_secret: {reason}") from None
+        return self

@@ -1,10 +1,11 @@
 """Intake: referral, consent, instruments, screening. It owns a case from the referral to the screening.
 
 Commands: refer a patient (typed in, or as a FHIR R4 bundle), state facts, give and withdraw consent, answer an instrument,
-place and lift a safety hold, complete the screening.
+place and lift a safety hold, acknowledge an alert, complete the screening.
 
 Publishes: PatientReferred, FactsStated, ConsentGiven, ConsentWithdrawn, InstrumentAnswered, SuicideRiskScreenRequired,
-SafetyHoldPlaced, SafetyHoldLifted, ScreeningCompleted, ScreenedOut, StopNoted, StepRefused.
+SafetyHoldPlaced, SafetyHoldLifted, ScreeningCompleted, ScreenedOut, StopNoted, StepRefused, AlertRaised,
+AlertAcknowledged, AlertEscalated.
 
 Reacts to: ConsentWithdrawn, SafetyHoldPlaced and SafetyHoldLifted of prescriber, session and integration.
 """

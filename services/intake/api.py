@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from services.intake.domain.alerts import ALERT
 from services.intake.domain.answer import AnswerInstrument, answer_instrument
 from services.intake.domain.codes import QUESTIONS
 from services.intake.domain.consent import STOP, GiveConsent, give_consent
@@ -15,6 +16,7 @@ from services.intake.fhir_export import export
 from shared.access.decide import Permission
 from shared.fhir.record import MEDIA_TYPE, bundle_of
 from shared.pathway import instrument_items
+from shared.pathway.alert import AcknowledgeAlert, show
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from shared.service.definition import Command, Origin, View
 
@@ -40,6 +42,7 @@ COMMANDS = (
     ),
     Command("/cases/{case}/holds", PlaceHold, STOP.place, Permission.STOP, "Place a safety hold"),
     Command("/cases/{case}/holds/lift", LiftHold, STOP.lift, Permission.LIFT_HOLD, "Lift a safety hold with a reason"),
+    Command("/cases/{case}/alerts/acknowledge", AcknowledgeAlert, ALERT.acknowledge, Permission.ACKNOWLEDGE, "Take an alert on"),
     Command("/cases/{case}/instruments", AnswerInstrument, answer_instrument, Permission.SCREEN, "Answer an instrument item by item"),
     Command(
         "/cases/{case}/screening",
@@ -65,6 +68,7 @@ def show_case(case: Case) -> dict[str, Any]:
             "scopes": sorted(case.stops.consent_scopes),
         },
         "holds": sorted(case.stops.holds),
+        "alerts": show(case.alerts),
         "scores": [
             {
                 "instrument": each.instrument,

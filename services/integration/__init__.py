@@ -5,7 +5,7 @@ Nothing here doses, approves, starts a phase or discloses: support after a dose 
 A dose that was given while a stop was in force is followed up like any other, and the plan names that.
 
 Commands: record an integration session, set a goal, record progress on it, measure an outcome, withdraw consent, place
-and lift a hold.
+and lift a hold, acknowledge an alert.
 Publishes: what `shared.events.integration` lists; `IntegrationHeld` counts before the next dose (R-28).
 Reacts to: `ScreeningCompleted` of intake (the baseline), `SessionDosed` and `CourseCompleted` of session; consent,
 withdrawals and holds of every other service.

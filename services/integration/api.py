@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from services.integration.domain.alerts import ALERT
 from services.integration.domain.goals import RecordProgress, SetGoal, record_progress, set_goal
 from services.integration.domain.hold_session import RecordIntegrationSession, record_integration_session
 from services.integration.domain.measure import MeasureOutcome, measure_outcome
 from services.integration.domain.state import Goal, Integration, Planned
 from services.integration.domain.stops import STOPS
 from shared.access.decide import Permission
+from shared.pathway.alert import AcknowledgeAlert, show
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from shared.service.definition import Command, View
 
@@ -27,6 +29,7 @@ COMMANDS = (
     Command(f"{CASE}/consent-withdrawal", WithdrawConsent, STOPS.withdraw, Permission.STOP, "Record that the patient withdrew consent"),
     Command(f"{CASE}/holds", PlaceHold, STOPS.place, Permission.STOP, "Place a safety hold"),
     Command(f"{CASE}/holds/lift", LiftHold, STOPS.lift, Permission.LIFT_HOLD, "Lift a safety hold with a reason"),
+    Command(f"{CASE}/alerts/acknowledge", AcknowledgeAlert, ALERT.acknowledge, Permission.ACKNOWLEDGE, "Take an alert on"),
 )
 
 
@@ -36,6 +39,7 @@ def show_integration(state: Integration) -> dict[str, Any]:
         "status": state.status,
         "consent": {"in_force": state.stops.consented, "version": state.stops.consent_version},
         "holds": sorted(state.stops.holds),
+        "alerts": show(state.alerts),
         "planned": [_show_planned(planned) for planned in state.planned],
         "goals": [_show_goal(goal) for goal in state.goals],
         "baseline": state.baseline,

@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 import services.integration
 from services.integration.api import COMMANDS, VIEWS
+from services.integration.domain.alerts import ALERT
 from services.integration.domain.complete import say_overdue
 from services.integration.domain.state import Integration, evolve
 from services.integration.reactions import REACTIONS
@@ -18,7 +19,7 @@ DEFINITION = ServiceDefinition(
     title="Integration: sessions after a dose, goals, outcomes",
     description=services.integration.__doc__ or "",
     publishes=EVENTS,
-    kinds=(StreamKind("case", Integration(), evolve, tick=say_overdue), POLICY),
+    kinds=(StreamKind("case", Integration(), evolve, tick=ALERT.beside(say_overdue)), POLICY),
     commands=COMMANDS,
     views=VIEWS,
     reactions=REACTIONS,

@@ -5,7 +5,7 @@ kind `partner`). It records that a prescriber decided; it is not an application 
 controlled substances (21 CFR 1311).
 
 Commands: register a partner, decide a review (in-house over the API, partners by signed webhook), answer what the
-prescriber wants cleared, withdraw consent, place and lift a hold.
+prescriber wants cleared, withdraw consent, place and lift a hold, acknowledge an alert.
 Publishes: what `shared.events.prescriber` lists; `EligibilityApproved` opens the course of sessions.
 Reacts to: `ScreeningCompleted` and `ConsentGiven` of intake; withdrawals and holds of every other service.
 

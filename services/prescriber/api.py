@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from services.prescriber.domain.alerts import ALERT
 from services.prescriber.domain.clearance import AnswerClearances, answering
 from services.prescriber.domain.decide import Decision, decide_in_house
 from services.prescriber.domain.partner import ORIGIN, RegisterPartner, registering
@@ -12,6 +13,7 @@ from services.prescriber.fhir_export import export
 from shared.access.decide import Permission
 from shared.fhir.record import MEDIA_TYPE, bundle_of
 from shared.pathway.adoption import STREAM, AdoptPolicy, adopt
+from shared.pathway.alert import AcknowledgeAlert, show
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from shared.service.definition import Command, View
@@ -76,6 +78,13 @@ def commands(partners: Partners, *, allow_loopback: bool) -> tuple[Command, ...]
             permission=Permission.LIFT_HOLD,
             summary="Lift a safety hold with a reason",
         ),
+        Command(
+            path="/cases/{case}/alerts/acknowledge",
+            body=AcknowledgeAlert,
+            decide=ALERT.acknowledge,
+            permission=Permission.ACKNOWLEDGE,
+            summary="Take an alert on",
+        ),
     )
 
 
@@ -94,6 +103,7 @@ def show_case(case: Case) -> dict[str, Any]:
         "plan": case.plan,
         "consented": case.stops.consented,
         "holds": sorted(case.stops.holds),
+        "alerts": show(case.alerts),
     }
 
 

@@ -8,6 +8,7 @@ import services.prescriber
 from services.prescriber.api import VIEWS, commands
 from services.prescriber.deliveries import Deliveries
 from services.prescriber.directory import Directory
+from services.prescriber.domain.alerts import ALERT
 from services.prescriber.domain.past import past_decisions
 from services.prescriber.domain.review import Partners, say_overdue
 from services.prescriber.domain.state import Case, Partner, evolve_case, evolve_partner
@@ -30,7 +31,7 @@ def define(partners: Partners, *, allow_loopback: bool) -> ServiceDefinition:
         description=services.prescriber.__doc__ or "",
         publishes=EVENTS,
         kinds=(
-            StreamKind("case", Case(), evolve_case, tick=say_overdue, knows_partner=lambda case: case.partner),
+            StreamKind("case", Case(), evolve_case, tick=ALERT.beside(say_overdue), knows_partner=lambda case: case.partner),
             StreamKind("partner", Partner(), evolve_partner),
             POLICY,
         ),

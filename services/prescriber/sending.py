@@ -1,20 +1,15 @@
 """Send what is due to partners: signed, to public addresses only, again and again until it is taken or given up.
 
-Everything here runs on system time. An attempt has 15 s in all and 5 s to connect, follows no redirect and reads no
-more of an answer than it must.
+Everything here runs on system time.
 """
 
 import asyncio
 import random
 import re
-import socket
 from collections import Counter
-from collections.abc import Callable
 from datetime import timedelta
-from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 
-import aiohttp
 from pymongo.errors import PyMongoError
 
 from services.prescriber.deliveries import Deliveries, Delivery
@@ -24,14 +19,12 @@ from shared.log.errors import StoreUnavailable, StreamBroken
 from shared.log.store import is_transient
 from shared.service.runtime import Runtime
 from shared.vault.port import KeyMissing
-from shared.webhooks.destinations import is_allowed, what_is_wrong_with
-from shared.webhooks.signing import SharedSecret, sign
+from shared.webhooks.posting import Poster
+from shared.webhooks.signing import SharedSecret
 
 RETRY_SECONDS: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Pauses after each failed attempt: ten attempts within 75.6 hours (the schedule that Standard Webhooks gives)."""
 JITTER: Final = 0.2
-ATTEMPT: Final = aiohttp.ClientTimeout(total=15, connect=5)
-ANSWER_LIMIT_BYTES: Final = 65_536
 AT_ONCE: Final = 64
 AT_ONCE_PER_PARTNER: Final = 16
 """A partner that hangs holds up no other."""
@@ -54,18 +47,6 @@ def pause_after(failures: int, retry_after: str | None = None) -> timedelta | No
     return timedelta(seconds=scheduled)
 
 
-def make_socket_factory(*, allow_loopback: bool) -> Callable[[Any], socket.socket]:
-    """Return the maker of sockets that judges each resolved address at connect time, after any trick with names."""
-
-    def make_socket(resolved: Any) -> socket.socket:
-        family, kind, protocol, _, address = resolved
-        if not is_allowed(ip_address(address[0]), allow_loopback=allow_loopback):
-            raise OSError("the address is not one we call")
-        return socket.socket(family, kind, protocol)
-
-    return make_socket
-
-
 class Sender:
     """Takes due deliveries and sends them, many at once, a bounded number to each partner."""
 
@@ -73,29 +54,20 @@ class Sender:
         self._runtime = runtime
         self._directory = directory
         self._deliveries = deliveries
-        self._allow_loopback = runtime.settings.allow_loopback_webhooks
         self._under_way: Counter[str] = Counter()
         self._stopping = False
 
     async def run(self) -> None:
         """Send until asked to stop; what is under way then is finished."""
-        connector = aiohttp.TCPConnector(limit=AT_ONCE, socket_factory=make_socket_factory(allow_loopback=self._allow_loopback))
         async with (
-            aiohttp.ClientSession(
-                connector=connector,
-                timeout=ATTEMPT,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-                headers={"User-Agent": "kapcare", "Accept-Encoding": "identity"},
-            ) as session,
+            Poster(at_once=AT_ONCE, allow_loopback=self._runtime.settings.allow_loopback_webhooks) as poster,
             asyncio.TaskGroup() as group,
         ):
             while not self._stopping:
                 self._deliveries.woken.clear()
                 for delivery in await self._claim():
                     self._under_way[delivery.partner] += 1
-                    group.create_task(self._deliver(session, delivery))
+                    group.create_task(self._deliver(poster, delivery))
                 await self._wait()
 
     async def stop(self) -> None:
@@ -120,9 +92,9 @@ class Sender:
             self._forgive(error)
             return []
 
-    async def _deliver(self, session: aiohttp.ClientSession, delivery: Delivery) -> None:
+    async def _deliver(self, poster: Poster, delivery: Delivery) -> None:
         try:
-            await self._deliver_if_allowed(session, delivery)
+            await self._deliver_if_allowed(poster, delivery)
         except (PyMongoError, StoreUnavailable) as error:
             self._forgive(error)  # the claim runs out, and the row is due again
         finally:
@@ -134,7 +106,7 @@ class Sender:
             raise error
         self._runtime.log.warning("deliveries wait for the store", because=type(error).__name__)
 
-    async def _deliver_if_allowed(self, session: aiohttp.ClientSession, delivery: Delivery) -> None:
+    async def _deliver_if_allowed(self, poster: Poster, delivery: Delivery) -> None:
         """Disclosure is judged at the moment of sending, not when the row was made."""
         partner = self._directory.find(delivery.partner)
         soon = self._runtime.system_clock() + timedelta(seconds=ASK_AGAIN_SECONDS)
@@ -150,7 +122,7 @@ class Sender:
             await self._deliveries.postpone(delivery, soon + timedelta(minutes=1))
             return
         if why is None:
-            await self._attempt(session, delivery, partner)
+            await self._attempt(poster, delivery, partner)
             return
         await self._deliveries.withhold(delivery, why)
         if await self._why_stopped(delivery) is None:
@@ -162,8 +134,10 @@ class Sender:
         why: str | None = loaded.state.stops.why_stopped("disclosure_to_prescriber")
         return why
 
-    async def _attempt(self, session: aiohttp.ClientSession, delivery: Delivery, partner: PartnerEntry) -> None:
-        outcome, retry_after = await self._post(session, delivery, partner)
+    async def _attempt(self, poster: Poster, delivery: Delivery, partner: PartnerEntry) -> None:
+        secret = SharedSecret.parse(partner.webhook_secret)
+        now = self._runtime.system_clock()
+        outcome, retry_after = await poster.post(partner.webhook_url, secret, delivery.webhook_id, now, delivery.body)
         log = self._runtime.log.bind(partner=delivery.partner, webhook_id=delivery.webhook_id, outcome=outcome)
         if isinstance(outcome, int) and 200 <= outcome < 300:
             await self._deliveries.done(delivery, outcome)
@@ -175,29 +149,3 @@ class Sender:
         else:
             log.warning("a delivery failed", attempt=delivery.attempts + 1, again_in_seconds=round(pause.total_seconds()))
             await self._deliveries.failed(delivery, outcome, self._runtime.system_clock() + pause)
-
-    async def _post(self, session: aiohttp.ClientSession, delivery: Delivery, partner: PartnerEntry) -> tuple[int | str, str | None]:
-        """Return the status, or in a word what went wrong, and `Retry-After`."""
-        if what_is_wrong_with(partner.webhook_url, allow_loopback=self._allow_loopback) is not None:
-            return "destination-not-allowed", None
-        secret = SharedSecret.parse(partner.webhook_secret)
-        headers = sign(delivery.webhook_id, self._runtime.system_clock(), delivery.body, [secret])
-        headers["Content-Type"] = "application/json"
-        try:
-            async with session.post(partner.webhook_url, data=delivery.body, headers=headers, allow_redirects=False) as response:
-                await _read_past(response)
-                return response.status, response.headers.get("Retry-After")
-        except TimeoutError:
-            return "timeout", None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return type(error).__name__, None
-
-
-async def _read_past(response: aiohttp.ClientResponse) -> None:
-    """Read a short answer so that its connection can serve again; a long one costs its sender the connection."""
-    read = 0
-    async for chunk in response.content.iter_any():
-        read += len(chunk)
-        if read > ANSWER_LIMIT_BYTES:
-            response.close()
-            return

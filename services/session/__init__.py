@@ -5,7 +5,7 @@ What would happen (schedule, dose) can be refused; what did happen (checks, dose
 always recorded, as a deviation with an escalation where nothing covered it.
 
 Commands: record the preparation, schedule and cancel a session, record the checks before a dose, authorise a dose,
-record a dose, vitals, an adverse event and the discharge, withdraw consent, place and lift a hold.
+record a dose, vitals, an adverse event and the discharge, withdraw consent, place and lift a hold, acknowledge an alert.
 Publishes: what `shared.events.session` lists; `SessionDosed` lets integration plan, `CourseCompleted` ends the course.
 Reacts to: `EligibilityApproved` and `EligibilityDeclined` of prescriber, `IntegrationHeld` of integration; consent,
 withdrawals and holds of every other service.

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from services.session.domain.adverse_event import RecordAdverseEvent, record_adverse_event
+from services.session.domain.alerts import ALERT
 from services.session.domain.authorise import AuthoriseDose, authorise_dose
 from services.session.domain.check import RecordChecks, record_checks
 from services.session.domain.discharge import DischargePatient, discharge_patient
@@ -16,6 +17,7 @@ from services.session.domain.state import Course, Session
 from services.session.domain.stops import STOPS, lift_hold
 from shared.access.decide import Permission
 from shared.events.base import EventData
+from shared.pathway.alert import AcknowledgeAlert, show
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from shared.service.definition import Command, View
 
@@ -34,6 +36,7 @@ COMMANDS = (
     Command(f"{CASE}/consent-withdrawal", WithdrawConsent, STOPS.withdraw, Permission.STOP, "Record that the patient withdrew consent"),
     Command(f"{CASE}/holds", PlaceHold, STOPS.place, Permission.STOP, "Place a safety hold"),
     Command(f"{CASE}/holds/lift", LiftHold, lift_hold, Permission.LIFT_HOLD, "Lift a safety hold with a reason"),
+    Command(f"{CASE}/alerts/acknowledge", AcknowledgeAlert, ALERT.acknowledge, Permission.ACKNOWLEDGE, "Take an alert on"),
 )
 
 
@@ -46,6 +49,7 @@ def show_course(course: Course) -> dict[str, Any]:
         "preparation": course.preparation,
         "consent": {"in_force": course.stops.consented, "version": course.stops.consent_version},
         "holds": sorted(course.stops.holds),
+        "alerts": show(course.alerts),
         "sessions": [_show_session(course, session) for session in course.sessions],
         "outside_sessions": _lines((event.happened_at, event) for event in course.adverse_events if event.session is None),
         "due": course.deadlines,

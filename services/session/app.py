@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 import services.session
 from services.session.api import COMMANDS, VIEWS
+from services.session.domain.alerts import ALERT
 from services.session.domain.monitor import say_overdue
 from services.session.domain.state import Course, evolve
 from services.session.reactions import REACTIONS
@@ -18,7 +19,7 @@ DEFINITION = ServiceDefinition(
     title="Session: preparation, dosing, monitoring, discharge",
     description=services.session.__doc__ or "",
     publishes=EVENTS,
-    kinds=(StreamKind("case", Course(), evolve, tick=say_overdue), POLICY),
+    kinds=(StreamKind("case", Course(), evolve, tick=ALERT.beside(say_overdue)), POLICY),
     commands=COMMANDS,
     views=VIEWS,
     reactions=REACTIONS,

@@ -30,6 +30,8 @@ class Permission(StrEnum):
     QUERY_LEDGER = "query_ledger"
     READ_PROGRESS = "read_progress"
     OPERATE = "operate"
+    ACKNOWLEDGE = "acknowledge"
+    READ_ALERTS = "read_alerts"
 
 
 ALLOWED: dict[Permission, frozenset[Role]] = {
@@ -52,6 +54,8 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.QUERY_LEDGER: frozenset({"auditor"}),
     Permission.READ_PROGRESS: frozenset({"auditor", "admin"}),
     Permission.OPERATE: frozenset({"admin"}),
+    Permission.ACKNOWLEDGE: frozenset({"coordinator", "therapist", "prescriber", "medical_monitor"}),
+    Permission.READ_ALERTS: frozenset({"coordinator", "therapist", "prescriber", "medical_monitor", "admin"}),
 }
 """Which roles hold which permission. A therapist cannot prescribe, a prescriber does not do the therapy."""
 

@@ -105,3 +105,42 @@ class PolicyText(EventData):
 
 class PolicyNoted(PolicyText):
     """This service took note of an adopted policy document."""
+
+
+AlertRole = Literal["therapist", "coordinator", "prescriber", "medical_monitor", "admin"]
+"""Whose work list an alert stands on."""
+
+
+class AlertRaised(EventData):
+    """Something calls a person: it stands on the work list of a role until acknowledged, and goes on to another role after `due_at`."""
+
+    alert: Slug
+    why: Slug
+    role: AlertRole
+    raised_at: AwareDatetime
+    due_at: AwareDatetime
+    """Until when someone must acknowledge it."""
+    level: int = 1
+    last: bool = False
+    """Whether nobody comes after this level, so that `due_at` leads to nothing more."""
+    emergency: bool = False
+
+
+class AlertAcknowledged(EventData):
+    """A person took the alert on; that lifts no hold."""
+
+    alert: Slug
+    note: Text | None = None
+    acknowledged_by: str
+    acknowledged_at: AwareDatetime
+
+
+class AlertEscalated(EventData):
+    """Nobody acknowledged the alert in time: it stands on the next role's work list."""
+
+    alert: Slug
+    level: int
+    role: AlertRole
+    due_at: AwareDatetime
+    escalated_at: AwareDatetime
+    last: bool = False

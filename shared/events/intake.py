@@ -118,6 +118,24 @@ class PolicyNoted(base.PolicyNoted):
     TYPE: ClassVar[str] = "kapcare.intake.PolicyNoted.v1"
 
 
+class AlertRaised(base.AlertRaised):
+    """Something at intake calls a person, who must acknowledge it in time."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.AlertRaised.v1"
+
+
+class AlertAcknowledged(base.AlertAcknowledged):
+    """A person took on an alert at intake; that lifts no hold."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.AlertAcknowledged.v1"
+
+
+class AlertEscalated(base.AlertEscalated):
+    """Nobody acknowledged an alert at intake in time; the next role is called."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.AlertEscalated.v1"
+
+
 EVENTS: tuple[type[EventData], ...] = (
     PatientReferred,
     FactsStated,
@@ -132,4 +150,7 @@ EVENTS: tuple[type[EventData], ...] = (
     StopNoted,
     StepRefused,
     PolicyNoted,
+    AlertRaised,
+    AlertAcknowledged,
+    AlertEscalated,
 )

@@ -150,6 +150,24 @@ class PolicyNoted(base.PolicyNoted):
     TYPE: ClassVar[str] = "kapcare.integration.PolicyNoted.v1"
 
 
+class AlertRaised(base.AlertRaised):
+    """Something during integration calls a person, who must acknowledge it in time."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.AlertRaised.v1"
+
+
+class AlertAcknowledged(base.AlertAcknowledged):
+    """A person took on an alert during integration; that lifts no hold."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.AlertAcknowledged.v1"
+
+
+class AlertEscalated(base.AlertEscalated):
+    """Nobody acknowledged an alert during integration in time; the next role is called."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.AlertEscalated.v1"
+
+
 EVENTS: tuple[type[EventData], ...] = (
     BaselineNoted,
     IntegrationScheduled,
@@ -167,4 +185,7 @@ EVENTS: tuple[type[EventData], ...] = (
     StopNoted,
     StepRefused,
     PolicyNoted,
+    AlertRaised,
+    AlertAcknowledged,
+    AlertEscalated,
 )

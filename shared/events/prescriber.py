@@ -170,6 +170,24 @@ class PolicyAdopted(base.PolicyText):
     TYPE: ClassVar[str] = "kapcare.prescriber.PolicyAdopted.v1"
 
 
+class AlertRaised(base.AlertRaised):
+    """Something at the prescriber service calls a person, who must acknowledge it in time."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.AlertRaised.v1"
+
+
+class AlertAcknowledged(base.AlertAcknowledged):
+    """A person took on an alert at the prescriber service; that lifts no hold."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.AlertAcknowledged.v1"
+
+
+class AlertEscalated(base.AlertEscalated):
+    """Nobody acknowledged an alert at the prescriber service in time; the next role is called."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.AlertEscalated.v1"
+
+
 DecisionKind = Literal["eligible", "needs_clearance", "ineligible"]
 
 EVENTS: tuple[type[EventData], ...] = (
@@ -189,4 +207,7 @@ EVENTS: tuple[type[EventData], ...] = (
     StopNoted,
     StepRefused,
     PolicyAdopted,
+    AlertRaised,
+    AlertAcknowledged,
+    AlertEscalated,
 )

@@ -243,6 +243,24 @@ class PolicyNoted(base.PolicyNoted):
     TYPE: ClassVar[str] = "kapcare.session.PolicyNoted.v1"
 
 
+class AlertRaised(base.AlertRaised):
+    """Something in the session room calls a person, who must acknowledge it in time."""
+
+    TYPE: ClassVar[str] = "kapcare.session.AlertRaised.v1"
+
+
+class AlertAcknowledged(base.AlertAcknowledged):
+    """A person took on an alert in the session room; that lifts no hold."""
+
+    TYPE: ClassVar[str] = "kapcare.session.AlertAcknowledged.v1"
+
+
+class AlertEscalated(base.AlertEscalated):
+    """Nobody acknowledged an alert in the session room in time; the next role is called."""
+
+    TYPE: ClassVar[str] = "kapcare.session.AlertEscalated.v1"
+
+
 EVENTS: tuple[type[EventData], ...] = (
     CourseOpened,
     CourseWithheld,
@@ -266,4 +284,7 @@ EVENTS: tuple[type[EventData], ...] = (
     StopNoted,
     StepRefused,
     PolicyNoted,
+    AlertRaised,
+    AlertAcknowledged,
+    AlertEscalated,
 )

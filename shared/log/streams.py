@@ -22,6 +22,8 @@ from shared.log.batcher import Batcher
 from shared.log.commit import Commit
 from shared.log.errors import StreamBroken
 from shared.log.store import CommitStore
+from shared.pathway.alert import Alerts
+from shared.pathway.waiting import Waiting
 from shared.service.definition import StreamKind
 from shared.vault.port import CaseKey, KeyMissing, Unsealable, Vault
 
@@ -30,6 +32,17 @@ REMEMBERED_STREAMS: Final = 20_000
 CACHE_INDEXES: Final = (
     IndexModel([("last.next_deadline", ASCENDING)], name="due", partialFilterExpression={"last.next_deadline": {"$exists": True}}),
     IndexModel([("last.clinic", ASCENDING), ("last.kind", ASCENDING), ("last.status", ASCENDING), ("_id", ASCENDING)], name="work_list"),
+    IndexModel(
+        [("last.clinic", ASCENDING), ("last.alert_roles", ASCENDING)],
+        name="alerts",
+        partialFilterExpression={"last.alert_roles": {"$exists": True}},
+    ),
+    IndexModel(
+        [("last.clinic", ASCENDING), ("last.waits_on", ASCENDING)],
+        name="waiting",
+        partialFilterExpression={"last.waits_on": {"$exists": True}},
+    ),
+    IndexModel([("last.patient", ASCENDING)], name="of_patient"),
 )
 
 
@@ -130,8 +143,7 @@ class Streams:
             "fingerprint": fingerprint,
             "state": Binary(key.seal(plain, self._cache_place(item.stream, item.commit))),
         }
-        if due is not None:
-            entry["next_deadline"] = due
+        entry |= {name: value for name, value in (("next_deadline", due), *_on_work_lists(item.state)) if value}
         return UpdateOne({"_id": item.stream}, {"$max": {"last": entry}}, upsert=True)
 
     def _cache_place(self, stream: str, commit: str) -> bytes:
@@ -233,6 +245,16 @@ class Streams:
         self._remembered.move_to_end(loaded.stream)
         if len(self._remembered) > REMEMBERED_STREAMS:
             self._remembered.popitem(last=False)
+
+
+def _on_work_lists(state: Any) -> tuple[tuple[str, Any], ...]:
+    """Return whose alerts a case has and on whom it waits: roles and organisations, in the clear, so that work lists find it.
+
+    Streams that are no case have neither.
+    """
+    alerts: Alerts = getattr(state, "alerts", Alerts())
+    waiting: Waiting | None = getattr(state, "waits_for", None)
+    return ("alert_roles", alerts.roles), ("waits_on", None if waiting is None else waiting.on)
 
 
 class _Distrusted(Exception):

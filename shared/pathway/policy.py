@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from shared.events.base import Slug
 from shared.events.clinical import Route
@@ -70,6 +70,10 @@ class PolicyValues(BaseModel):
     remission_below: int
     remission_baseline_at_least: int
     deterioration_points: int
+    alert_acknowledge_minutes: Annotated[int, Field(ge=1)]
+    alert_escalate_minutes: Annotated[int, Field(ge=1)]
+    alert_levels: Annotated[int, Field(ge=1)]
+    emergency_acknowledge_minutes: Annotated[int, Field(ge=1)]
 
 
 class _Part(BaseModel):

@@ -23,13 +23,14 @@ from shared.http.commands import command_endpoint, form_endpoint, view_endpoint
 from shared.http.operations import Operations, metrics_endpoint
 from shared.http.policy import PolicyRoutes
 from shared.http.problems import MALFORMED, MEDIA_TYPE, Problem, problem
-from shared.http.worklist import worklist_endpoint
+from shared.http.worklist import alerts_endpoint, waiting_endpoint, worklist_endpoint
 from shared.log.decisions import NothingDecided
 from shared.log.errors import ReceiptReused, StaleVersion, StoreUnavailable, StreamBroken, TooContended
 from shared.log.store import is_transient
 from shared.pathway.refusal import Refusal
 from shared.service.definition import ServiceDefinition
 from shared.service.garbage import rarely_collect_garbage
+from shared.service.on_call import OnCall, raises_alerts
 from shared.service.policies import POLICY, AdoptedPolicies
 from shared.service.runtime import Background, Extension, Runtime
 from shared.service.tasks import Tasks
@@ -37,6 +38,7 @@ from shared.settings import Settings
 from shared.telemetry.logs import configure_logs
 from shared.telemetry.traces import configure_traces
 from shared.vault.port import KeyMissing
+from shared.webhooks.signing import SharedSecret
 
 DRAIN_SECONDS: Final = 8.0
 """SIGTERM to end takes at most 10 s: this for the tasks, the rest for connections."""
@@ -75,7 +77,13 @@ def build_app(definition: ServiceDefinition, settings: Settings, extend: Extend 
         if isinstance(runtime.clock, MovableCareClock):
             tasks.start("care-clock", Background(runtime.clock.follow))
         if definition.publishes:
-            relay = runtime.make_relay((*extension.followers, policies.follow))
+            followers = (*extension.followers, policies.follow)
+            if settings.on_call_url is not None and settings.on_call_secret is not None and raises_alerts(definition):
+                secret = SharedSecret.parse(settings.on_call_secret.get_secret_value())
+                on_call = OnCall(runtime, settings.on_call_url, secret)
+                tasks.start("on-call", Background(on_call.run, on_call.stop))
+                followers = (*followers, on_call.follow)
+            relay = runtime.make_relay(followers)
             tasks.start("relay", Background(relay.run, relay.stop))
         if definition.reactions or extension.consumes is not None:
             consumer = runtime.make_consumer(extension.consumes)
@@ -157,6 +165,8 @@ def _add_routes(app: FastAPI, runtime: Runtime, extension: Extension, tasks: Tas
         app.add_api_route(path, form_endpoint(runtime, content), methods=["GET"], summary="A form", response_model=None)
     if any(kind.name == "case" for kind in definition.kinds):
         app.add_api_route("/cases", worklist_endpoint(runtime), methods=["GET"], summary="Work list", response_model=None)
+        app.add_api_route("/worklist", waiting_endpoint(runtime), methods=["GET"], summary="What each case waits for", response_model=None)
+        app.add_api_route("/alerts", alerts_endpoint(runtime), methods=["GET"], summary="Alerts to take on", response_model=None)
     for router in extension.routes:
         app.include_router(router)
     app.include_router(Operations(runtime, extension).router())

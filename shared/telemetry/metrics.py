@@ -26,6 +26,9 @@ class Metrics:
             **label
         )
         self._consumed = Counter("kapcare_consumed_events", "Events by what became of them", ["service", "result"], registry=self._registry)
+        self._rings = Counter(
+            "kapcare_on_call_rings", "Rings for whoever is on call, by what became of them", ["service", "result"], registry=self._registry
+        )
 
     def lag(self, topic: str, partition: int, records: int) -> None:
         """Set how many records of a partition are unread."""
@@ -39,6 +42,10 @@ class Metrics:
         """Count consumed events: reacted, passed, duplicate, held, parked."""
         if count:
             self._consumed.labels(self._service, result).inc(count)
+
+    def rang(self, result: str) -> None:
+        """Count a ring: rung, settled (no longer needed) or failed."""
+        self._rings.labels(self._service, result).inc()
 
     def text(self) -> bytes:
         """Return everything in Prometheus text format."""

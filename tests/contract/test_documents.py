@@ -12,8 +12,15 @@ from shared.events.registry import BY_TYPE
 from shared.pathway.policy import read_document
 from shared.pathway.rules import RULES
 
-WITHOUT_RULE = {"partner_answer_hours"}
-"""Rows that are agreements between organisations, and no clinical rule."""
+WITHOUT_RULE = {
+    "partner_answer_hours",
+    "supply_reconcile_hours",
+    "alert_acknowledge_minutes",
+    "alert_escalate_minutes",
+    "alert_levels",
+    "emergency_acknowledge_minutes",
+}
+"""Rows that say how long people may take, and no clinical rule."""
 PARSER = "@asyncapi/parser@3.6.3"
 CHECK = """
 const { Parser } = require('@asyncapi/parser');

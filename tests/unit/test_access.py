@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from shared.access.decide import NETWORK_WIDE, ROLES, Permission, Principal, Resource, Verdict, decide
 
 MAY = {
-    "coordinator": "refer screen consent stop read_case clear prepare integrate",
-    "therapist": "refer screen consent stop read_case clear prepare record_care integrate",
-    "prescriber": "stop lift_hold read_case decide_eligibility authorise_dose record_care",
-    "medical_monitor": "screen stop lift_hold read_case clear authorise_dose record_care",
+    "coordinator": "refer screen consent stop read_case clear prepare integrate acknowledge read_alerts",
+    "therapist": "refer screen consent stop read_case clear prepare record_care integrate acknowledge read_alerts",
+    "prescriber": "stop lift_hold read_case decide_eligibility authorise_dose record_care acknowledge read_alerts",
+    "medical_monitor": "screen stop lift_hold read_case clear authorise_dose record_care acknowledge read_alerts",
     "medical_director": "adopt_policy explain",
     "auditor": "explain query_ledger read_progress",
-    "admin": "manage_partners read_progress operate",
+    "admin": "manage_partners read_progress operate read_alerts",
     "partner": "review_as_partner",
 }
 HERE, ELSEWHERE = Resource("riverside"), Resource("hillside")
@@ -61,6 +61,7 @@ def test_no_one_role_prescribes_and_does_the_therapy() -> None:
         assert not {"operate", "read_case"} <= may  # who runs the machines reads no cases
         assert not {"query_ledger", "operate"} <= may
         assert not {"adopt_policy", "decide_eligibility"} <= may  # who sets the thresholds decides no case
+        assert not {"operate", "acknowledge"} <= may  # an alert is taken on by someone who can act for the patient
 
 
 def test_a_partner_sees_the_cases_assigned_to_it_wherever_they_are_and_no_others() -> None:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
+from services.intake.domain.alerts import with_alerts
 from services.intake.domain.state import Case, evolve
 from shared.events import intake
 from shared.events.base import EventData
@@ -44,7 +45,7 @@ def answer_instrument(case: Case, command: AnswerInstrument, context: Context) -
         events.append(intake.SuicideRiskScreenRequired(because="phq-9 item 9"))
     if command.instrument == "c-ssrs" and risk_of(scored) == "high":
         events.append(_hold(context))
-    return events
+    return with_alerts(events, context)
 
 
 def _hold(context: Context) -> intake.SafetyHoldPlaced:

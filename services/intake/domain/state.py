@@ -9,10 +9,12 @@ from services.intake.domain.codes import ONLY_IF_NOT_MALE, QUESTIONS
 from shared.events import intake
 from shared.events.base import EventData
 from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, Sex
-from shared.pathway import stop
+from shared.pathway import alert, stop
+from shared.pathway.alert import Alerts
 from shared.pathway.instruments import ITEM9_POSITIVE, UNSCORED
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Stops
+from shared.pathway.waiting import Waiting, for_stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Case:
     stops: Stops = field(default_factory=Stops)
     refused: RefusedStep | None = None
     simulated: bool = False
+    alerts: Alerts = field(default_factory=Alerts)
 
     @property
     def status(self) -> Literal["unknown", "referred", "on_hold", "consent_withdrawn", "screened", "screened_out", "deferred"]:
@@ -98,8 +101,24 @@ class Case:
 
     @property
     def deadlines(self) -> Mapping[str, datetime]:
-        """Nothing falls due at intake."""
-        return {}
+        """When the next alert must be acknowledged; nothing else falls due at intake."""
+        return self.alerts.deadlines
+
+    @property
+    def waits_for(self) -> Waiting | None:
+        """What the referral waits for; a positive PHQ-9 item 9 comes before all else (R-08). None once it is screened."""
+        if self.referral is None or (self.outcome is not None and self.outcome.deferred_until is None):
+            return None
+        if self.screener_due:
+            return Waiting("suicide_risk_screen", self.item9_positive_at, "therapist")
+        stopped = for_stop(self.stops, ("treatment", "disclosure_to_prescriber"))
+        if stopped is not None:
+            return replace(stopped, since=stopped.since or self.referral.referred_at) if stopped.what == "consent" else stopped
+        if self.unanswered:
+            return Waiting("questionnaire", self.stops.consent_given_at, "coordinator")
+        if self.unscored:
+            return Waiting("instruments", self.stops.consent_given_at, "coordinator")
+        return Waiting("screening", max(answered.answered_at for answered in self.answered), "therapist")
 
     @property
     def screener_due(self) -> bool:
@@ -137,7 +156,7 @@ class Case:
 
 def evolve(case: Case, event: EventData) -> Case:
     """Fold one event."""
-    case = replace(case, stops=stop.fold(case.stops, event))
+    case = replace(case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event))
     match event:
         case intake.PatientReferred():
             return _referred(case, event)

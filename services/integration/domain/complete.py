@@ -2,6 +2,7 @@
 
 from functools import reduce
 
+from services.integration.domain.alerts import with_alerts
 from services.integration.domain.state import Integration, evolve
 from shared.events.base import EventData
 from shared.events.integration import IntegrationCompleted, IntegrationOverdue
@@ -15,7 +16,7 @@ def say_overdue(state: Integration, _deadline: str, context: Context) -> list[Ev
         for each in state.planned
         if each.held is None and not each.overdue and each.due_by <= context.now
     ]
-    return then_complete(state, overdue, context)
+    return with_alerts(then_complete(state, overdue, context), context)
 
 
 def then_complete(state: Integration, events: list[EventData], context: Context) -> list[EventData]:

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 from pydantic import AwareDatetime, Field
 
+from services.integration.domain.alerts import with_alerts
 from services.integration.domain.complete import then_complete
 from services.integration.domain.state import Integration
 from shared.events.base import EventData
@@ -56,7 +57,7 @@ def measure_outcome(state: Integration, command: MeasureOutcome, context: Contex
     if command.instrument == "c-ssrs" and risk_of(scored) == "high":
         note = "The C-SSRS screener shows a high risk (R-10)."
         events.append(SafetyHoldPlaced(hold=context.new_id("hold"), reason="suicide_risk", note=note, placed_at=context.now))
-    return then_complete(state, events, context)
+    return with_alerts(then_complete(state, events, context), context)
 
 
 def is_response(instrument: Instrument, baseline: int | None, total: int | None, policy: PolicyValues) -> bool | None:

@@ -8,9 +8,11 @@ from typing import Literal
 from shared.events import integration as events
 from shared.events.base import EventData
 from shared.events.clinical import Instrument, Score
-from shared.pathway import stop
+from shared.pathway import alert, stop
+from shared.pathway.alert import Alerts
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Stops
+from shared.pathway.waiting import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Integration:
     outcomes: tuple[events.OutcomeMeasured, ...] = ()
     screener_due: bool = False
     """PHQ-9 item 9 was positive and no C-SSRS screener was answered since (R-08)."""
+    alerts: Alerts = field(default_factory=Alerts)
 
     @property
     def status(self) -> str:
@@ -61,12 +64,25 @@ class Integration:
 
     @property
     def deadlines(self) -> Mapping[str, datetime]:
-        """Planned sessions that are not held and not yet said to be overdue; and the end, if only time can still bring it."""
+        """Planned sessions that are not held and not yet said to be overdue; the end, if only time can still bring it; the next alert."""
         due = {f"integration_{each.id}": each.due_by for each in self.planned if each.held is None and not each.overdue}
         waits_until = self.waits_until
         if waits_until is not None:
             due["completion"] = waits_until
-        return due
+        return {**due, **self.alerts.deadlines}
+
+    @property
+    def waits_for(self) -> Waiting | None:
+        """What integration waits for; no stop holds up care after a dose. None before the first dose and once all is done."""
+        if self.screener_due:
+            return Waiting("suicide_risk_screen", max((outcome.measured_at for outcome in self.outcomes), default=None), "therapist")
+        if self.completed or not self.planned:
+            return None
+        if any(each.held is None for each in self.planned):
+            return Waiting("integration_session", self.last_dose_at, "therapist")
+        if not self.outcome_measured:
+            return Waiting("outcome", max(each.held.held_at for each in self.planned if each.held is not None), "therapist")
+        return None
 
     @property
     def waits_until(self) -> datetime | None:
@@ -111,7 +127,7 @@ class Integration:
 
 def evolve(state: Integration, event: EventData) -> Integration:
     """Fold one event; an unknown one changes nothing."""
-    state = replace(state, stops=stop.fold(state.stops, event))
+    state = replace(state, stops=stop.fold(state.stops, event), alerts=alert.fold(state.alerts, event))
     match event:
         case events.BaselineNoted():
             return replace(state, baseline=event.scores)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import reduce
 
+from services.prescriber.domain.alerts import with_alerts
 from services.prescriber.domain.state import Case, PartnerEntry, evolve_case
 from shared.events.base import EventData, Slug
 from shared.events.clinical import ScreeningSummary
@@ -41,11 +42,11 @@ def release(case: Case, events: list[EventData], partners: Partners, context: Co
     return events
 
 
-def say_overdue(case: Case, _deadline: str, _context: Context) -> list[EventData]:
+def say_overdue(case: Case, _deadline: str, context: Context) -> list[EventData]:
     """Say once that the assigned organisation stayed silent beyond the time agreed."""
     if case.partner is None or case.due_at is None:
         return []
-    return [ReviewOverdue(request=case.request, partner=case.partner, due_at=case.due_at)]
+    return with_alerts([ReviewOverdue(request=case.request, partner=case.partner, due_at=case.due_at)], context)
 
 
 def choose(partners: tuple[PartnerEntry, ...], key: str) -> Slug:

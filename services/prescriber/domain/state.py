@@ -8,6 +8,7 @@ from typing import Literal
 from shared.events.base import EventData, Slug
 from shared.events.clinical import ScreeningSummary, TreatmentPlan
 from shared.events.prescriber import (
+    IN_HOUSE,
     Clearance,
     ClearanceAnswered,
     ClearanceRequested,
@@ -19,8 +20,10 @@ from shared.events.prescriber import (
     ReviewOverdue,
     ReviewWithheld,
 )
-from shared.pathway import stop
+from shared.pathway import alert, stop
+from shared.pathway.alert import Alerts
 from shared.pathway.stop import Stops
+from shared.pathway.waiting import Waiting, for_stop
 
 CaseStatus = Literal["not_screened", "withheld", "in_review", "awaiting_clearance", "clearance_answered", "approved", "declined"]
 """`withheld`: screened, but disclosure is stopped. `clearance_answered`: answered, but going back to the prescriber is stopped."""
@@ -52,13 +55,26 @@ class Case:
     """When this screening's review ended in an approval or a refusal."""
     supplied: bool = False
     """Whether any approval was given before; the first supply is smaller (R-17)."""
+    since: datetime | None = None
+    """When the review, the request for clearance or its answer came."""
+    alerts: Alerts = field(default_factory=Alerts)
 
     @property
     def deadlines(self) -> Mapping[str, datetime]:
-        """When the assigned organisation must have answered; said once, when it stays silent."""
+        """When the assigned organisation must have answered, said once, when it stays silent; and the next alert's deadline."""
         if self.status == "in_review" and self.due_at is not None and not self.overdue:
-            return {"partner_answer": self.due_at}
-        return {}
+            return {"partner_answer": self.due_at, **self.alerts.deadlines}
+        return self.alerts.deadlines
+
+    @property
+    def waits_for(self) -> Waiting | None:
+        """What the review waits for: a clearance is the clinic's to bring, whatever stops; else a stop comes first. None at its end."""
+        if self.status in {"not_screened", "approved", "declined"}:
+            return None
+        if self.status == "awaiting_clearance":
+            return Waiting("clearance", self.since, "coordinator")
+        decision = Waiting("prescriber_decision", self.since, "prescriber" if self.partner in {None, IN_HOUSE} else self.partner)
+        return for_stop(self.stops, ("disclosure_to_prescriber", "treatment")) or decision
 
     @property
     def clearances(self) -> tuple[Slug, ...]:
@@ -69,21 +85,23 @@ class Case:
 
 def evolve_case(case: Case, event: EventData) -> Case:
     """Return the case after an event."""
-    case = replace(case, stops=stop.fold(case.stops, event))
+    case = replace(case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event))
     match event:
         case ReviewWithheld():
             return replace(_screened(case, event.summary), status="withheld")
         case ReviewOpened():
-            return replace(_screened(case, event.summary), status="in_review", request=event.request, opened_at=event.opened_at)
+            opened = replace(_screened(case, event.summary), status="in_review", request=event.request)
+            return replace(opened, opened_at=event.opened_at, since=event.opened_at)
         case ReviewAssigned():
             return replace(case, status="in_review", request=event.request, partner=event.partner, due_at=event.due_at, overdue=False)
         case ReviewOverdue():
             return replace(case, overdue=True)
         case ClearanceRequested():
             asked = tuple(dict.fromkeys((*case.asked, *event.items)))
-            return replace(case, status="awaiting_clearance", asked=asked, to_clear=event.items)
+            return replace(case, status="awaiting_clearance", asked=asked, to_clear=event.items, since=event.asked_at)
         case ClearanceAnswered():
-            return replace(case, status="clearance_answered", to_clear=(), answers=merged(case.answers, event.answers))
+            answers = merged(case.answers, event.answers)
+            return replace(case, status="clearance_answered", to_clear=(), answers=answers, since=event.answered_at)
         case EligibilityApproved():
             return replace(case, status="approved", plan=event.plan, answers=event.clearances, decided_at=event.decided_at, supplied=True)
         case EligibilityDeclined():
@@ -100,7 +118,7 @@ def merged(earlier: tuple[Clearance, ...], later: tuple[Clearance, ...]) -> tupl
 def _screened(case: Case, summary: ScreeningSummary) -> Case:
     """A new screening asks everything anew: answers given for an older one no longer count."""
     fresh = replace(case, due_at=None, overdue=False, asked=(), to_clear=(), answers=(), plan=None)
-    return replace(fresh, summary=summary, opened_at=None, decided_at=None)
+    return replace(fresh, summary=summary, opened_at=None, decided_at=None, since=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import AwareDatetime, Field
 
+from services.session.domain.alerts import with_alerts
 from services.session.domain.state import Course
 from shared.events.base import EventData, Slug, Text
 from shared.events.session import AdverseEventRecorded, Escalated, SafetyHoldPlaced
@@ -45,4 +46,4 @@ def record_adverse_event(course: Course, command: RecordAdverseEvent, context: C
     if command.serious:
         hold = SafetyHoldPlaced(hold=context.new_id("hold"), reason="adverse_event", note=command.what, placed_at=context.now)
         events.append(hold)
-    return events
+    return with_alerts(events, context)

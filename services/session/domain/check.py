@@ -4,6 +4,7 @@ from datetime import datetime
 
 from pydantic import AwareDatetime
 
+from services.session.domain.alerts import with_alerts
 from services.session.domain.monitor import pressure_escalation
 from services.session.domain.state import Course
 from services.session.domain.stated_pressure import StatedPressure
@@ -51,7 +52,7 @@ def record_checks(course: Course, command: RecordChecks, context: Context) -> li
         blood_pressure=pressure,
         checked_at=command.checked_at,
     )
-    return [checked, *pressure_escalation(command.session, pressure, command.checked_at, context)]
+    return with_alerts([checked, *pressure_escalation(command.session, pressure, command.checked_at, context)], context)
 
 
 def of_the_day(checks: PreDoseChecked, moment: datetime) -> bool:

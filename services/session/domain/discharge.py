@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import AwareDatetime
 
+from services.session.domain.alerts import with_alerts
 from services.session.domain.objection import Objection, refused
 from services.session.domain.open_course import then_open
 from services.session.domain.state import Course, Session, evolve
@@ -93,7 +94,7 @@ def _complete(
     if command.left_against_advice:
         events.append(Escalated(session=session.number, emergency=False, rule="R-23", because=deviations, at=context.now))
     opened = then_open(course, events, context)
-    return opened if len(opened) > len(events) else then_complete(course, events, context)
+    return with_alerts(opened if len(opened) > len(events) else then_complete(course, events, context), context)
 
 
 def _gate(course: Course, session: Session, command: DischargePatient, policy: PolicyValues) -> Iterator[Objection]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from pydantic import AwareDatetime
 
+from services.session.domain.alerts import with_alerts
 from services.session.domain.authorise import milligrams_per_kilogram
 from services.session.domain.check import of_the_day
 from services.session.domain.discharge import then_complete
@@ -51,7 +52,7 @@ def record_dose(course: Course, command: RecordDose, context: Context) -> list[E
     events: list[EventData] = [dosed]
     if deviations:
         events.append(Escalated(session=session.number, emergency=False, rule="R-20", because=deviations, at=context.now))
-    return then_complete(course, events, context)
+    return with_alerts(then_complete(course, events, context), context)
 
 
 def _session_of(course: Course, command: RecordDose) -> Session:

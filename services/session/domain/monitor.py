@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
+from services.session.domain.alerts import with_alerts
 from services.session.domain.state import Course, evolve
 from services.session.domain.stated_pressure import StatedPressure
 from shared.events.base import EventData, Slug
@@ -48,7 +49,7 @@ def record_vitals(course: Course, command: RecordVitals, context: Context) -> li
     )
     if not recorded.model_dump(exclude={"session", "taken_at"}, exclude_none=True):
         raise Refusal("malformed", "At least one value is needed.")
-    return [recorded, *_escalations(recorded, context)]
+    return with_alerts([recorded, *_escalations(recorded, context)], context)
 
 
 def pressure_escalation(session: int, pressure: BloodPressure, at: datetime, context: Context) -> list[EventData]:
@@ -75,7 +76,7 @@ def say_overdue(course: Course, _deadline: str, context: Context) -> list[EventD
     while missing := _first_missing(course, context.now):
         said += missing
         course = reduce(evolve, missing, course)
-    return said
+    return with_alerts(said, context)
 
 
 def _first_missing(course: Course, now: datetime) -> list[EventData]:

@@ -9,10 +9,12 @@ from typing import Literal
 from shared.events import session as events
 from shared.events.base import EventData
 from shared.events.clinical import BloodPressure, MonitoringLimits, TreatmentPlan
-from shared.pathway import stop
+from shared.pathway import alert, stop
+from shared.pathway.alert import Alerts
 from shared.pathway.policy import PolicyValues
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Stops
+from shared.pathway.waiting import Waiting, for_stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ class Course:
     adverse_events: tuple[events.AdverseEventRecorded, ...] = ()
     integration_held_at: datetime | None = None
     completed: bool = False
+    alerts: Alerts = field(default_factory=Alerts)
 
     @property
     def status(self) -> str:
@@ -134,14 +137,32 @@ class Course:
 
     @property
     def deadlines(self) -> Mapping[str, datetime]:
-        """The blood pressures that are missing after a dose (R-21)."""
-        due: dict[str, datetime] = {}
+        """The blood pressures that are missing after a dose (R-21), and when the next alert must be acknowledged."""
+        due = dict(self.alerts.deadlines)
         for session in self.sessions:
             for number, dose in enumerate(session.doses, start=1):
                 at = None if dose.second_pressure is None else session.pressure_deadline(dose.second_pressure)
                 if at is not None:
                     due[f"second_pressure_{session.number}_{number}"] = at
         return due
+
+    @property
+    def waits_for(self) -> Waiting | None:
+        """What the course waits for; a patient under a dose comes before all else, then a stop. None without an approval."""
+        if self.running:
+            return Waiting("discharge", self.last_dose_at(), "medical_monitor")
+        if self.completed or (self.plan is None and self.waiting is None):
+            return None
+        stopped = for_stop(self.stops, ("treatment",))
+        if stopped is not None or self.plan is None:
+            return stopped
+        if self.preparation is None:
+            return Waiting("preparation", self.opened_at, "therapist")
+        discharged = (session.completed.discharged_at for session in self.sessions if session.completed is not None)
+        since = max([self.preparation.completed_at, *discharged])
+        if any(session.phase == "scheduled" for session in self.sessions):
+            return Waiting("session", since, "therapist")
+        return Waiting("scheduling", since, "coordinator")
 
     @property
     def plan(self) -> TreatmentPlan | None:
@@ -210,7 +231,7 @@ class Course:
 
 def evolve(course: Course, event: EventData) -> Course:
     """Fold one event; an unknown one changes nothing."""
-    course = replace(course, stops=stop.fold(course.stops, event))
+    course = replace(course, stops=stop.fold(course.stops, event), alerts=alert.fold(course.alerts, event))
     match event:
         case events.CourseOpened() | events.CourseWithheld() | events.CourseClosed() | events.CourseCompleted():
             return _of_approval(course, event)

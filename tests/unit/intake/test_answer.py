@@ -12,12 +12,13 @@ from shared.events.base import EventData
 from shared.events.clinical import Instrument
 from shared.pathway.instruments import Answers
 from shared.pathway.refusal import Refusal
+from tests.unit.alerting import without_alerts
 from tests.unit.intake.cases import NOW, POLICY, answer, at, policy_with, referred
 
 
 def events_of(instrument: Instrument, answers: Answers, case: Case | None = None, when: datetime = NOW) -> list[EventData]:
     command = AnswerInstrument(instrument=instrument, answers=tuple(answers), answered_at=when, simulated=True)
-    return answer_instrument(case or referred(), command, at())
+    return without_alerts(answer_instrument(case or referred(), command, at()))
 
 
 def test_what_was_answered_is_recorded_item_by_item() -> None:

@@ -4,6 +4,7 @@ import json
 
 from services.intake.api import COMMANDS, FORMS, VIEWS, show_case
 from services.intake.app import DEFINITION
+from services.intake.domain.alerts import ALERT
 from services.intake.domain.consent import STOP
 from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StatedFact
@@ -13,7 +14,7 @@ from tests.unit.intake.cases import after, answer, fold, ready, referred, screen
 
 
 def test_routes_are_distinct_and_only_referrals_begin_a_case() -> None:
-    assert len({command.path for command in COMMANDS}) == len(COMMANDS) == 9
+    assert len({command.path for command in COMMANDS}) == len(COMMANDS) == 10
     assert {command.path for command in COMMANDS if command.begins} == {"/cases", "/referrals/fhir"}
     assert all(("{case}" in command.path) is (command.begins is None) for command in COMMANDS)
 
@@ -33,6 +34,7 @@ def test_only_prescribers_and_monitors_may_lift_a_hold() -> None:
 def test_the_definition_publishes_every_event_that_intake_decides() -> None:
     published = {event.TYPE for event in DEFINITION.publishes}
     assert {STOP.withdrawn.TYPE, STOP.placed.TYPE, STOP.lifted.TYPE, STOP.noted.TYPE} <= published
+    assert {ALERT.raised.TYPE, ALERT.acknowledged.TYPE, ALERT.escalated.TYPE} <= published
     assert len(published) == len(DEFINITION.publishes)
     assert DEFINITION.kinds[0].initial == Case()
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from services.integration.domain.alerts import ALERT
 from services.integration.domain.complete import say_overdue
 from services.integration.domain.hold_session import RecordIntegrationSession, record_integration_session
 from services.integration.domain.measure import MeasureOutcome, measure_outcome
@@ -18,6 +19,7 @@ from shared.pathway.policy import Policy, read_policy
 
 T0 = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 POLICY = read_policy()
+TICK = ALERT.beside(say_overdue)
 
 
 def policy(**changes: Any) -> Policy:
@@ -110,7 +112,7 @@ class Story:
         said: list[EventData] = []
         for name, at in sorted(due.items(), key=lambda item: item[1]):
             if self.state.deadlines.get(name) == at:
-                said += self.take(say_overdue(self.state, name, self.context()))
+                said += self.take(TICK(self.state, name, self.context()))
         assert not set(due.items()) & set(self.state.deadlines.items())
         return said
 

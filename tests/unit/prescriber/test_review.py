@@ -111,7 +111,7 @@ def test_a_silent_organisation_is_said_to_be_overdue_once() -> None:
     case = in_review()
     due = NOW + timedelta(hours=72)
     assert case.deadlines == {"partner_answer": due}
-    (overdue,) = say_overdue(case, "partner_answer", context(now=due))
+    overdue, _alert = say_overdue(case, "partner_answer", context(now=due))
     assert overdue == ReviewOverdue(request=1, partner=IN_HOUSE, due_at=due)
     after = told(case, [overdue])
     assert (after.status, after.overdue, after.deadlines) == ("in_review", True, {})

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.prescriber.sending import RETRY_SECONDS, make_socket_factory, pause_after
+from services.prescriber.sending import RETRY_SECONDS, pause_after
+from shared.webhooks.posting import make_socket_factory
 
 
 def test_ten_attempts_within_76_hours() -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from services.session.domain.alerts import ALERT
 from services.session.domain.authorise import AuthoriseDose, authorise_dose
 from services.session.domain.check import RecordChecks, record_checks
 from services.session.domain.discharge import DischargePatient, discharge_patient
@@ -23,6 +24,7 @@ from shared.pathway.policy import Policy, read_policy
 
 T0 = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 POLICY = read_policy()
+TICK = ALERT.beside(say_overdue)
 PLAN = TreatmentPlan(
     route="sublingual",
     intent="psycholytic",
@@ -125,6 +127,11 @@ class Room:
     def do(self, decide: Callable[[Any, Any, Context], list[EventData]], command: Any, *roles: str) -> list[EventData]:
         return self.take(decide(self.course, command, self.context(*roles)))
 
+    @property
+    def pressures_due(self) -> list[datetime]:
+        """When the next word on a missing pressure is due."""
+        return [at for name, at in self.course.deadlines.items() if name.startswith("second_pressure")]
+
     def later(self, **duration: float) -> None:
         self.now += timedelta(**duration)
 
@@ -134,7 +141,7 @@ class Room:
         said: list[EventData] = []
         for name, at in due.items():
             if self.course.deadlines.get(name) == at:
-                said += self.take(say_overdue(self.course, name, self.context()))
+                said += self.take(TICK(self.course, name, self.context()))
         assert not set(due.items()) & set(self.course.deadlines.items())
         assert all(at > self.now for name, at in self.course.deadlines.items() if name in due)
         return said

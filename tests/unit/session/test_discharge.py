@@ -158,7 +158,7 @@ def test_a_reason_without_need_overrides_nothing() -> None:
 
 def test_a_patient_who_left_against_advice_is_a_fact_and_calls_a_clinician() -> None:
     room = monitored_room(50)
-    done, alarm = room.discharge(left_against_advice=True, assessed_by=None, escort_present=False)
+    done, alarm, _alert = room.discharge(left_against_advice=True, assessed_by=None, escort_present=False)
     assert isinstance(done, SessionCompleted)
     assert done.deviations == ("left-against-advice", "stay-too-short", "no-escort", "not-assessed")
     assert isinstance(alarm, Escalated)

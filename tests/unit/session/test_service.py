@@ -53,7 +53,8 @@ def test_the_view_of_a_case_that_only_heard_of_a_dose_is_shown() -> None:
     room.dose(session=None)
     shown = json.loads(to_json(show_course(room.course)))
     assert shown["plan"] is None
-    assert shown["due"] == {"second_pressure_1_1": (room.now + timedelta(minutes=50)).isoformat().replace("+00:00", "Z")}
+    assert shown["due"]["second_pressure_1_1"] == (room.now + timedelta(minutes=50)).isoformat().replace("+00:00", "Z")
+    assert [alert["why"] for alert in shown["alerts"]] == ["escalated"]
 
 
 @pytest.mark.parametrize(

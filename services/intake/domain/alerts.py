@@ -1,0 +1,26 @@
+"""What calls a person in intake: the whole list, and the event types with which the service speaks of alerts."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from shared.events import intake
+from shared.events.base import EventData
+from shared.pathway.alert import Alarm, Alarms, AlertEvents
+from shared.pathway.context import Context
+
+ALERT = AlertEvents(
+    raised=intake.AlertRaised,
+    acknowledged=intake.AlertAcknowledged,
+    escalated=intake.AlertEscalated,
+)
+
+ALERTS: Final[Alarms] = {
+    intake.SuicideRiskScreenRequired: Alarm("therapist", "suicide-risk-screen-required"),
+    intake.SafetyHoldPlaced: Alarm("medical_monitor", "suicide-risk-high", emergency=True),
+}
+"""A hold here is the one that a high risk on the C-SSRS screener places (R-10); one that a clinician places calls nobody."""
+
+
+def with_alerts(events: Sequence[EventData], context: Context) -> list[EventData]:
+    """Return a decision's events, and the alerts they raise."""
+    return ALERT.with_alerts(ALERTS, events, context)

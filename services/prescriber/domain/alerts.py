@@ -1,0 +1,24 @@
+"""What calls a person in the prescriber service: the whole list, and the event types with which the service speaks of alerts."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from shared.events import prescriber
+from shared.events.base import EventData
+from shared.pathway.alert import Alarm, Alarms, AlertEvents
+from shared.pathway.context import Context
+
+ALERT = AlertEvents(
+    raised=prescriber.AlertRaised,
+    acknowledged=prescriber.AlertAcknowledged,
+    escalated=prescriber.AlertEscalated,
+)
+
+ALERTS: Final[Alarms] = {
+    prescriber.ReviewOverdue: Alarm("coordinator", "review-overdue"),
+}
+
+
+def with_alerts(events: Sequence[EventData], context: Context) -> list[EventData]:
+    """Return a decision's events, and the alerts they raise."""
+    return ALERT.with_alerts(ALERTS, events, context)

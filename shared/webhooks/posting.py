@@ -1,0 +1,78 @@
+"""Post a signed webhook: to public addresses only, no redirect followed, no more of an answer read than it must.
+
+Everything here runs on system time. An attempt has 15 s in all and 5 s to connect.
+"""
+
+import socket
+from collections.abc import Callable
+from datetime import datetime
+from ipaddress import ip_address
+from typing import Any, Final
+
+import aiohttp
+
+from shared.webhooks.destinations import is_allowed, what_is_wrong_with
+from shared.webhooks.signing import SharedSecret, sign
+
+ATTEMPT: Final = aiohttp.ClientTimeout(total=15, connect=5)
+ANSWER_LIMIT_BYTES: Final = 65_536
+
+
+def make_socket_factory(*, allow_loopback: bool) -> Callable[[Any], socket.socket]:
+    """Return the maker of sockets that judges each resolved address at connect time, after any trick with names."""
+
+    def make_socket(resolved: Any) -> socket.socket:
+        family, kind, protocol, _, address = resolved
+        if not is_allowed(ip_address(address[0]), allow_loopback=allow_loopback):
+            raise OSError("the address is not one we call")
+        return socket.socket(family, kind, protocol)
+
+    return make_socket
+
+
+class Poster:
+    """Posts webhooks over connections of its own, so many at once; an asynchronous context manager."""
+
+    def __init__(self, *, at_once: int, allow_loopback: bool) -> None:
+        self._at_once = at_once
+        self._allow_loopback = allow_loopback
+
+    async def __aenter__(self) -> "Poster":
+        """Open the session; nothing connects before the first post."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._at_once, socket_factory=make_socket_factory(allow_loopback=self._allow_loopback)),
+            timeout=ATTEMPT,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            headers={"User-Agent": "kapcare", "Accept-Encoding": "identity"},
+        )
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Close its connections."""
+        await self._session.close()
+
+    async def post(self, url: str, secret: SharedSecret, webhook_id: str, at: datetime, body: bytes) -> tuple[int | str, str | None]:
+        """Make one attempt; return the status, or in a word what went wrong, and `Retry-After`."""
+        if what_is_wrong_with(url, allow_loopback=self._allow_loopback) is not None:
+            return "destination-not-allowed", None
+        headers = {**sign(webhook_id, at, body, [secret]), "Content-Type": "application/json"}
+        try:
+            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+                await _read_past(response)
+                return response.status, response.headers.get("Retry-After")
+        except TimeoutError:
+            return "timeout", None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return type(error).__name__, None
+
+
+async def _read_past(response: aiohttp.ClientResponse) -> None:
+    """Read a short answer so that its connection can serve again; a long one costs its sender the connection."""
+    read = 0
+    async for chunk in response.content.iter_any():
+        read += len(chunk)
+        if read > ANSWER_LIMIT_BYTES:
+            response.close()
+            return
