@@ -30,6 +30,7 @@ REMEMBERED_STREAMS: Final = 20_000
 CACHE_INDEXES: Final = (
     IndexModel([("last.next_deadline", ASCENDING)], name="due", partialFilterExpression={"last.next_deadline": {"$exists": True}}),
     IndexModel([("last.clinic", ASCENDING), ("last.kind", ASCENDING), ("last.status", ASCENDING), ("_id", ASCENDING)], name="work_list"),
+    IndexModel([("last.patient", ASCENDING), ("_id", ASCENDING)], name="patient"),
 )
 
 

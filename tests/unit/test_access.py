@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from shared.access.decide import NETWORK_WIDE, ROLES, Permission, Principal, Resource, Verdict, decide
 
 MAY = {
-    "coordinator": "refer screen consent stop read_case clear prepare integrate",
-    "therapist": "refer screen consent stop read_case clear prepare record_care integrate",
-    "prescriber": "stop lift_hold read_case decide_eligibility authorise_dose record_care",
-    "medical_monitor": "screen stop lift_hold read_case clear authorise_dose record_care",
+    "coordinator": "refer screen consent stop read_case clear prepare account_for_supply integrate",
+    "therapist": "refer screen consent stop read_case clear prepare record_care account_for_supply integrate",
+    "prescriber": "stop lift_hold read_case decide_eligibility authorise_dose record_care account_for_supply",
+    "medical_monitor": "screen stop lift_hold read_case clear authorise_dose record_care account_for_supply",
     "auditor": "query_ledger read_progress",
     "admin": "manage_partners read_progress operate",
     "partner": "review_as_partner",

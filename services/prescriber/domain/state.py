@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
+from services.prescriber.domain import supply
+from services.prescriber.domain.supply import Supply
 from shared.events.base import EventData, Slug
 from shared.events.clinical import ScreeningSummary, TreatmentPlan
 from shared.events.prescriber import (
@@ -48,13 +50,14 @@ class Case:
     plan: TreatmentPlan | None = None
     supplied: bool = False
     """Whether any approval was given before; the first supply is smaller (R-17)."""
+    supply: Supply = field(default_factory=Supply)
 
     @property
     def deadlines(self) -> Mapping[str, datetime]:
-        """When the assigned organisation must have answered; said once, when it stays silent."""
+        """When the assigned organisation must have answered, said once when it stays silent; and what falls due in the supply."""
         if self.status == "in_review" and self.due_at is not None and not self.overdue:
-            return {"partner_answer": self.due_at}
-        return {}
+            return {"partner_answer": self.due_at, **self.supply.deadlines}
+        return self.supply.deadlines
 
     @property
     def clearances(self) -> tuple[Slug, ...]:
@@ -65,7 +68,7 @@ class Case:
 
 def evolve_case(case: Case, event: EventData) -> Case:
     """Return the case after an event."""
-    case = replace(case, stops=stop.fold(case.stops, event))
+    case = replace(case, stops=stop.fold(case.stops, event), supply=supply.fold(case.supply, event))
     match event:
         case ReviewWithheld():
             return replace(_screened(case, event.summary), status="withheld")
