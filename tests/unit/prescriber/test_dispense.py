@@ -122,6 +122,7 @@ def test_one_prescriptions_room_does_not_cover_anothers_excess() -> None:
     case = prescribed(approved(doses=12), doses=2, refills=0)
     first = last(case)
     case = prescribed(case, context(seed="event:urn:kapcare:intake/e2"), doses=5)
+    case = dispensed(case, milligrams="100", doses=1)
     assert alarms(dispense(case, of=first, milligrams="300", doses=3)) == [("dispensed-above-prescribed", Decimal(100))]
 
 
