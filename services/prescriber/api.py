@@ -5,7 +5,7 @@ from typing import Any
 
 from services.prescriber.domain.clearance import AnswerClearances, answering
 from services.prescriber.domain.decide import Decision, decide_in_house
-from services.prescriber.domain.dispense import RecordDispensing, record_dispensing
+from services.prescriber.domain.dispense import RecordDispensing, last_day, record_dispensing
 from services.prescriber.domain.dispose import RecordReturn, RecordWastage, record_return, record_wastage
 from services.prescriber.domain.partner import ORIGIN, RegisterPartner, registering
 from services.prescriber.domain.prescribe import IssuePrescription, issue_prescription
@@ -137,7 +137,15 @@ def show_supply(case: Case) -> dict[str, Any]:
     supply = case.supply
     return {
         "balance": show_balance(supply.balance),
-        "prescriptions": supply.prescriptions,
+        "prescriptions": [
+            {
+                **issued.model_dump(),
+                "milligrams": issued.milligrams,
+                "dispensed": supply.dispensed(issued.prescription),
+                "last_day": last_day(issued),
+            }
+            for issued in supply.prescriptions
+        ],
         "lines": [{**asdict(line), **show_balance(after)} for line, after in zip(supply.lines, supply.balances, strict=True)],
         "alarms": supply.alarms,
         "reconcile_by": supply.reconcile_by,

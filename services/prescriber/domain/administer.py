@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from services.prescriber.domain.dispense import too_late
+from services.prescriber.domain.dispense import last_day
 from services.prescriber.domain.reconcile import reconciled
 from services.prescriber.domain.state import Case
 from shared.events.base import EventData, Slug
@@ -32,5 +32,5 @@ def _uncovered(case: Case, event: SessionDosed, context: Context) -> Iterator[Sl
     if event.dose_mg > case.supply.balance.on_hand:
         yield NOT_DISPENSED
     day = context.day_of(event.given_at)
-    if case.supply.prescriptions and all(too_late(issued, day) for issued in case.supply.prescriptions):
+    if case.supply.prescriptions and all(day > last_day(issued) for issued in case.supply.prescriptions):
         yield "beyond-six-months"

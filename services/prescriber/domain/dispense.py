@@ -51,9 +51,9 @@ def record_dispensing(case: Case, command: RecordDispensing, context: Context) -
     return reconciled(case, dispensed, context)
 
 
-def too_late(issued: PrescriptionIssued, day: date) -> bool:
-    """Whether a day lies more than six months after issue: after the same day of the month, or the last of a shorter one."""
-    return day > months_after(issued.issued_on, LONGEST_SUPPLY_MONTHS)
+def last_day(issued: PrescriptionIssued) -> date:
+    """Return the last day of its six months (R-15): the same day of the month, or the last of a shorter one."""
+    return months_after(issued.issued_on, LONGEST_SUPPLY_MONTHS)
 
 
 def _uncovered(supply: Supply, issued: PrescriptionIssued | None, command: RecordDispensing, context: Context) -> Iterator[Slug]:
@@ -62,7 +62,7 @@ def _uncovered(supply: Supply, issued: PrescriptionIssued | None, command: Recor
         return
     if command.fill_number > issued.fills:
         yield "refills-used-up"
-    if too_late(issued, command.dispensed_on):
+    if command.dispensed_on > last_day(issued):
         yield "beyond-six-months"
     if command.milligrams > issued.milligrams_per_fill or supply.dispensed(issued.prescription) + command.milligrams > issued.milligrams:
         yield "above-prescribed"

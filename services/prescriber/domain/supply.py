@@ -40,6 +40,8 @@ class Line:
     doses: int | None = None
     lot: Slug | None = None
     session: int | None = None
+    who: str | None = None
+    """Who issued it, dispensed it, saw it destroyed or took it back."""
     deviations: tuple[Slug, ...] = ()
 
 
@@ -151,8 +153,8 @@ def fold(supply: Supply, event: EventData) -> Supply:
             said = {**supply.said, event.why: event.unaccounted}
             return _settled(replace(supply, alarms=(*supply.alarms, event), said=said), None)
         case PrescriptionIssued():
-            issued = replace(supply, prescriptions=(*supply.prescriptions, event))
-            return _moved(issued, Line("prescribed", event.milligrams, on=event.issued_on, prescription=event.prescription))
+            line = Line("prescribed", event.milligrams, on=event.issued_on, prescription=event.prescription, who=event.issued_by)
+            return _moved(replace(supply, prescriptions=(*supply.prescriptions, event)), line)
         case MedicationDispensed():
             line = Line(
                 "dispensed",
@@ -162,6 +164,7 @@ def fold(supply: Supply, event: EventData) -> Supply:
                 fill_number=event.fill_number,
                 doses=event.doses,
                 lot=event.lot,
+                who=event.dispenser,
                 deviations=event.deviations,
             )
             return _moved(supply, line)
@@ -171,9 +174,10 @@ def fold(supply: Supply, event: EventData) -> Supply:
             )
             return _moved(supply, line, event.reconcile_by)
         case MedicationWasted():
-            return _moved(supply, Line("wasted", event.milligrams, at=event.wasted_at, deviations=event.deviations))
+            line = Line("wasted", event.milligrams, at=event.wasted_at, who=event.witnessed_by, deviations=event.deviations)
+            return _moved(supply, line)
         case MedicationReturned():
-            return _moved(supply, Line("returned", event.milligrams, at=event.returned_at, deviations=event.deviations))
+            return _moved(supply, Line("returned", event.milligrams, at=event.returned_at, who=event.to, deviations=event.deviations))
         case _:
             return supply
 

@@ -5,12 +5,13 @@ from decimal import Decimal
 
 import pytest
 
+from services.prescriber.app import define
 from services.prescriber.domain.reconcile import fall_due
 from services.prescriber.domain.state import Case
 from shared.events.prescriber import DiversionSuspected, Mismatch, ReviewOverdue
 from shared.pathway.context import Context
 from tests.unit.prescriber.given import NOW, context, in_review, told
-from tests.unit.prescriber.moved import alarms, approved, dispense, dispensed, dose, give_back, issue, prescribed, waste
+from tests.unit.prescriber.moved import alarms, approved, dispense, dispensed, dose, give_back, issue, policy, prescribed, waste
 
 USED: Mismatch = "used-above-dispensed"
 ABOVE: Mismatch = "dispensed-above-prescribed"
@@ -151,3 +152,14 @@ def test_the_silent_organisation_still_falls_due_beside_it() -> None:
     (overdue,) = fall_due(case, "partner_answer", at(72))
     assert isinstance(overdue, ReviewOverdue)
     assert fall_due(told(case, [overdue]), "supply_reconciled", at(72)) != []
+
+
+def test_the_service_ticks_it() -> None:
+    (case, _) = define(tuple, allow_loopback=False).kinds
+    assert (case.name, case.tick) == ("case", fall_due)
+
+
+def test_a_policy_that_waits_for_nothing_says_it_at_once() -> None:
+    events = dose(prescribed(), context(policy=policy(supply_reconcile_hours=0)))
+    assert alarms(events) == [(USED, Decimal(100))]
+    assert told(prescribed(), events).deadlines == {}

@@ -6,7 +6,7 @@ The oracle keeps plain lists of milligrams and asks the service nothing.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -182,6 +182,10 @@ def test_the_ledger_shows_each_line_with_its_running_balance() -> None:
         ("wasted", 30, 200, 200, 120, 30, 0, 50),
     ]
     assert shown["balance"]["on_hand"] == 50
+    assert [line["who"] for line in shown["lines"]] == ["prescriber-7", "Corner Pharmacy", None, "nurse-2"]
+    (issued,) = shown["prescriptions"]
+    assert (issued["prescription"], issued["milligrams"], issued["dispensed"]) == (last(case), 200, 200)
+    assert issued["last_day"] == date(2026, 9, 2)
     assert (shown["alarms"], shown["reconcile_by"]) == ((), None)
 
 
