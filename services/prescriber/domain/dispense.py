@@ -1,7 +1,7 @@
 """Record a fill that was dispensed: a fact, recorded whatever allowed it, with what nothing covered named (R-15, R-17)."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime, time
 from typing import Annotated
 
 from pydantic import Field
@@ -53,7 +53,7 @@ def record_dispensing(case: Case, command: RecordDispensing, context: Context) -
 
 def last_day(issued: PrescriptionIssued) -> date:
     """Return the last day of its six months (R-15): the same day of the month, or the last of a shorter one."""
-    return months_after(issued.issued_on, LONGEST_SUPPLY_MONTHS)
+    return months_after(datetime.combine(issued.issued_on, time()), LONGEST_SUPPLY_MONTHS).date()
 
 
 def _uncovered(supply: Supply, issued: PrescriptionIssued | None, command: RecordDispensing, context: Context) -> Iterator[Slug]:

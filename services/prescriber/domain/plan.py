@@ -1,9 +1,9 @@
 """The limits of a treatment plan: what no prescriber may order through this network, and what only deserves a warning."""
 
 import calendar
-from datetime import date, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Final
 
 from services.prescriber.domain.state import Case
 from shared.events.base import Slug
@@ -11,11 +11,10 @@ from shared.events.clinical import TreatmentPlan
 from shared.events.prescriber import StepRefused
 from shared.pathway.context import Context
 
-Day = TypeVar("Day", bound=date)
-"""A day, or a moment in it."""
-
 LONGEST_SUPPLY_MONTHS: Final = 6
 """No fill of a schedule III drug more than six months after its date of issue (21 CFR 1306.22(a))."""
+MOST_REFILLS: Final = 5
+"""No more refills of a schedule III drug, whatever a policy says (21 CFR 1306.22(a))."""
 
 
 def hard_limits(case: Case, plan: TreatmentPlan, context: Context) -> list[StepRefused]:
@@ -43,7 +42,7 @@ def warnings(case: Case, plan: TreatmentPlan, context: Context) -> tuple[Slug, .
     return tuple(found)
 
 
-def months_after(moment: Day, months: int) -> Day:
+def months_after(moment: datetime, months: int) -> datetime:
     """Return the same day and time so many months later, or the last day of a month that is too short."""
     year, month = divmod(moment.year * 12 + moment.month - 1 + months, 12)
     day = min(moment.day, calendar.monthrange(year, month + 1)[1])

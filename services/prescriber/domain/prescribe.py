@@ -5,10 +5,11 @@
 
 from collections.abc import Iterator
 from datetime import date
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import Field
 
+from services.prescriber.domain.plan import MOST_REFILLS
 from services.prescriber.domain.reconcile import reconciled
 from services.prescriber.domain.state import Case
 from shared.events.base import EventData, Text
@@ -18,9 +19,6 @@ from shared.pathway.context import Context
 from shared.pathway.happened import EARLIEST
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
-
-MOST_REFILLS: Final = 5
-"""A schedule III drug is refilled five times at most, whatever a policy says (21 CFR 1306.22(a))."""
 
 
 class IssuePrescription(Request):
@@ -48,7 +46,7 @@ def issue_prescription(case: Case, command: IssuePrescription, context: Context)
         return list(refused)
     issued = PrescriptionIssued(
         prescription=context.new_id("prescription"),
-        request=case.request,
+        request=case.supply.approved_request,
         route=command.route,
         milligrams_per_dose=command.milligrams_per_dose,
         doses=command.doses,
@@ -79,7 +77,7 @@ def _forbidden(case: Case, command: IssuePrescription, context: Context) -> Iter
         yield why, "Consent or a safety hold forbids prescribing.", {}
         return
     plan, approved_at = case.plan, case.supply.approved_at
-    if case.status != "approved" or plan is None or approved_at is None:
+    if plan is None or approved_at is None:
         yield "R-15", "A prescription rests on an approval, and none is in force.", {}
         return
     issued_on = {"issued_on": command.issued_on.isoformat(), "approved_on": context.day_of(approved_at).isoformat()}
@@ -104,7 +102,7 @@ def _above_the_plan(case: Case, plan: TreatmentPlan, command: IssuePrescription)
     if not plan.dose_mg_low <= command.milligrams_per_dose <= plan.dose_mg_high:
         facts = {"dose_mg": str(command.milligrams_per_dose), "low": str(plan.dose_mg_low), "high": str(plan.dose_mg_high)}
         yield "R-15", "The dose lies outside the approved band.", facts
-    earlier = sum(issued.doses * issued.fills for issued in case.supply.resting_on(case.request))
+    earlier = sum(issued.doses * issued.fills for issued in case.supply.resting_on(case.supply.approved_request))
     doses = command.doses * (1 + command.refills)
     if earlier + doses > plan.doses:
         facts = {"doses": str(doses), "prescribed_before": str(earlier), "approved": str(plan.doses)}

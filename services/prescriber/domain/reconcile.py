@@ -36,8 +36,13 @@ def suspected(supply: Supply, context: Context) -> list[EventData]:
     ]
 
 
+def say_unreconciled(case: Case, context: Context) -> list[EventData]:
+    """Say that the record of a dispensing was waited for in vain."""
+    return suspected(case.supply, context)
+
+
 def fall_due(case: Case, deadline: str, context: Context) -> list[EventData]:
     """Say what a deadline that has passed means: a supply that does not balance, or an organisation that stayed silent."""
     if deadline in case.supply.deadlines:
-        return suspected(case.supply, context)
+        return say_unreconciled(case, context)
     return say_overdue(case, deadline, context)

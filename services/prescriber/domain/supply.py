@@ -86,6 +86,8 @@ class Supply:
 
     approved_at: datetime | None = None
     """When the latest approval was decided."""
+    approved_request: int = 0
+    """The request that it answered."""
     prescriptions: tuple[PrescriptionIssued, ...] = ()
     lines: tuple[Line, ...] = ()
     """Every movement, in the order in which it became known."""
@@ -148,7 +150,7 @@ def fold(supply: Supply, event: EventData) -> Supply:
     """Fold an event that moves medication or says that a balance does not hold; any other leaves the supply as it is."""
     match event:
         case EligibilityApproved():
-            return replace(supply, approved_at=event.decided_at)
+            return replace(supply, approved_at=event.decided_at, approved_request=event.request)
         case DiversionSuspected():
             said = {**supply.said, event.why: event.unaccounted}
             return _settled(replace(supply, alarms=(*supply.alarms, event), said=said), None)

@@ -63,10 +63,21 @@ async def test_nobody_begins_a_case_in_a_clinic_that_is_not_theirs(client: Clien
 async def test_each_role_may_do_what_its_permissions_say_and_nothing_else(client: Client, role: str) -> None:
     """Read off the care domain: who refers, screens, prescribes, doses, integrates, operates, audits."""
     may = {
-        "coordinator": {"refer", "screen", "consent", "stop", "read_case", "clear", "prepare", "integrate"},
-        "therapist": {"refer", "screen", "consent", "stop", "read_case", "clear", "prepare", "record_care", "integrate"},
-        "prescriber": {"stop", "lift_hold", "read_case", "decide_eligibility", "authorise_dose", "record_care"},
-        "medical_monitor": {"screen", "stop", "lift_hold", "read_case", "clear", "authorise_dose", "record_care"},
+        "coordinator": {"refer", "screen", "consent", "stop", "read_case", "clear", "prepare", "account_for_supply", "integrate"},
+        "therapist": {
+            "refer",
+            "screen",
+            "consent",
+            "stop",
+            "read_case",
+            "clear",
+            "prepare",
+            "record_care",
+            "account_for_supply",
+            "integrate",
+        },
+        "prescriber": {"stop", "lift_hold", "read_case", "decide_eligibility", "authorise_dose", "record_care", "account_for_supply"},
+        "medical_monitor": {"screen", "stop", "lift_hold", "read_case", "clear", "authorise_dose", "record_care", "account_for_supply"},
         "auditor": {"query_ledger", "read_progress"},
         "admin": {"manage_partners", "read_progress", "operate"},
         "partner": {"review_as_partner"},
