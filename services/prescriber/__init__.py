@@ -1,13 +1,15 @@
-"""The prescriber service: is this patient medically eligible, and under which plan?
+"""The prescriber service: is this patient medically eligible, under which plan, and where did the medication go?
 
-Owns the medical review of a case (stream kind `case`) and the register of outside prescriber organisations (stream
-kind `partner`). It records that a prescriber decided; it is not an application for electronic prescriptions of
-controlled substances (21 CFR 1311).
+Owns the medical review of a case (stream kind `case`), its ledger of medication in milligrams, and the register of
+outside prescriber organisations (stream kind `partner`). It records that a prescriber decided and signed, and what
+moved; it is not an application for electronic prescriptions of controlled substances (21 CFR 1311), and transmits none.
 
 Commands: register a partner, decide a review (in-house over the API, partners by signed webhook), answer what the
-prescriber wants cleared, withdraw consent, place and lift a hold, acknowledge an alert.
+prescriber wants cleared, withdraw consent, place and lift a hold, acknowledge an alert; record a prescription, a fill,
+wastage, a return; adopt a policy document for the network.
 Publishes: what `shared.events.prescriber` lists; `EligibilityApproved` opens the course of sessions.
-Reacts to: `ScreeningCompleted` and `ConsentGiven` of intake; withdrawals and holds of every other service.
+Reacts to: `ScreeningCompleted` and `ConsentGiven` of intake; withdrawals and holds of every other service;
+`SessionDosed` takes the dose out of the supply.
 
 domain/          the rules, pure: one file per verb
 reactions.py     which event leads to which reaction
@@ -17,5 +19,6 @@ directory.py     the registered partners, as every instance knows them
 deliveries.py    the webhooks that are due to partners
 sending.py       how they are sent, and sent again
 inbound.py       the signed decisions that partners send
+patient_supply.py  the medication of a patient across cases and clinics
 app.py           how the parts make a process
 """

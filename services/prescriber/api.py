@@ -1,14 +1,19 @@
 """Routes: which request leads to which decision, and what of a case is shown to whom. No rules."""
 
+from dataclasses import asdict
 from typing import Any
 
 from services.prescriber.domain.alerts import ALERT
 from services.prescriber.domain.clearance import AnswerClearances, answering
 from services.prescriber.domain.decide import Decision, decide_in_house
+from services.prescriber.domain.dispense import RecordDispensing, last_day, record_dispensing
+from services.prescriber.domain.dispose import RecordReturn, RecordWastage, record_return, record_wastage
 from services.prescriber.domain.partner import ORIGIN, RegisterPartner, registering
+from services.prescriber.domain.prescribe import IssuePrescription, issue_prescription
 from services.prescriber.domain.review import Partners
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import STOPS, lifting
+from services.prescriber.domain.supply import Balance
 from services.prescriber.fhir_export import export
 from shared.access.decide import Permission
 from shared.fhir.record import MEDIA_TYPE, bundle_of
@@ -85,6 +90,35 @@ def commands(partners: Partners, *, allow_loopback: bool) -> tuple[Command, ...]
             permission=Permission.ACKNOWLEDGE,
             summary="Take an alert on",
         ),
+        Command(
+            path="/cases/{case}/prescriptions",
+            body=IssuePrescription,
+            decide=issue_prescription,
+            permission=Permission.DECIDE_ELIGIBILITY,
+            summary="Record a prescription that was signed under the approval",
+            waits_for_inbox=True,
+        ),
+        Command(
+            path="/cases/{case}/dispensings",
+            body=RecordDispensing,
+            decide=record_dispensing,
+            permission=Permission.ACCOUNT_FOR_SUPPLY,
+            summary="Record a fill that was dispensed",
+        ),
+        Command(
+            path="/cases/{case}/wastage",
+            body=RecordWastage,
+            decide=record_wastage,
+            permission=Permission.ACCOUNT_FOR_SUPPLY,
+            summary="Record medication that was destroyed before a witness",
+        ),
+        Command(
+            path="/cases/{case}/returns",
+            body=RecordReturn,
+            decide=record_return,
+            permission=Permission.ACCOUNT_FOR_SUPPLY,
+            summary="Record medication that was returned",
+        ),
     )
 
 
@@ -121,6 +155,31 @@ def show_review(case: Case) -> dict[str, Any]:
     }
 
 
+def show_supply(case: Case) -> dict[str, Any]:
+    """Show the ledger of the case line by line with its running balance, in milligrams."""
+    supply = case.supply
+    return {
+        "balance": show_balance(supply.balance),
+        "prescriptions": [
+            {
+                **issued.model_dump(),
+                "milligrams": issued.milligrams,
+                "dispensed": supply.dispensed(issued.prescription),
+                "last_day": last_day(issued),
+            }
+            for issued in supply.prescriptions
+        ],
+        "lines": [{**asdict(line), **show_balance(after)} for line, after in zip(supply.lines, supply.balances, strict=True)],
+        "alarms": supply.alarms,
+        "reconcile_by": supply.reconcile_by,
+    }
+
+
+def show_balance(balance: Balance) -> dict[str, Any]:
+    """Show sums in milligrams; `on_hand` is negative where more was used than dispensed."""
+    return {**asdict(balance), "on_hand": balance.on_hand}
+
+
 VIEWS = (
     View(path="/cases/{case}", permission=Permission.READ_CASE, render=show_case, summary="The medical review of a case"),
     View(
@@ -137,5 +196,8 @@ VIEWS = (
         render=show_review,
         summary="What the assigned partner needs to decide",
         waits_for_inbox=True,
+    ),
+    View(
+        path="/cases/{case}/supply", permission=Permission.READ_CASE, render=show_supply, summary="The medication of a case, in milligrams"
     ),
 )

@@ -10,9 +10,11 @@ from services.prescriber.deliveries import Deliveries
 from services.prescriber.directory import Directory
 from services.prescriber.domain.alerts import ALERT
 from services.prescriber.domain.past import past_decisions
-from services.prescriber.domain.review import Partners, say_overdue
+from services.prescriber.domain.reconcile import fall_due
+from services.prescriber.domain.review import Partners
 from services.prescriber.domain.state import Case, Partner, evolve_case, evolve_partner
 from services.prescriber.inbound import Inbound
+from services.prescriber.patient_supply import PatientSupply
 from services.prescriber.reactions import table
 from services.prescriber.sending import Sender
 from shared.events.prescriber import EVENTS
@@ -31,7 +33,7 @@ def define(partners: Partners, *, allow_loopback: bool) -> ServiceDefinition:
         description=services.prescriber.__doc__ or "",
         publishes=EVENTS,
         kinds=(
-            StreamKind("case", Case(), evolve_case, tick=ALERT.beside(say_overdue), knows_partner=lambda case: case.partner),
+            StreamKind("case", Case(), evolve_case, tick=ALERT.beside(fall_due), knows_partner=lambda case: case.partner),
             StreamKind("partner", Partner(), evolve_partner),
             POLICY,
         ),
@@ -52,7 +54,7 @@ def build(settings: Settings) -> FastAPI:
         return Extension(
             # A review must not go in-house because the partners were not read yet.
             prepare=(partial(directory.refresh, runtime), deliveries.create_indexes),
-            routes=(Inbound(runtime, directory).router(),),
+            routes=(Inbound(runtime, directory).router(), PatientSupply(runtime).router()),
             tasks={"directory": Background(partial(directory.keep_fresh, runtime)), "sender": Background(sender.run, sender.stop)},
             followers=(partial(directory.follow, runtime), partial(deliveries.follow, runtime)),
             pending={"deliveries": deliveries.pending},

@@ -1,5 +1,6 @@
 """Which event leads to which reaction. Any of them may be the first thing this service hears of a case."""
 
+from services.prescriber.domain.administer import administer
 from services.prescriber.domain.review import Partners, opening
 from services.prescriber.domain.stops import noting
 from shared.events import intake, integration, session
@@ -22,4 +23,5 @@ def table(partners: Partners) -> Reactions:
         integration.ConsentWithdrawn: note,
         integration.SafetyHoldPlaced: note,
         integration.SafetyHoldLifted: note,
+        session.SessionDosed: administer,
     }

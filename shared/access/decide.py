@@ -23,6 +23,7 @@ class Permission(StrEnum):
     PREPARE = "prepare"
     AUTHORISE_DOSE = "authorise_dose"
     RECORD_CARE = "record_care"
+    ACCOUNT_FOR_SUPPLY = "account_for_supply"
     INTEGRATE = "integrate"
     MANAGE_PARTNERS = "manage_partners"
     ADOPT_POLICY = "adopt_policy"
@@ -47,6 +48,7 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.PREPARE: frozenset({"coordinator", "therapist"}),
     Permission.AUTHORISE_DOSE: frozenset({"prescriber", "medical_monitor"}),
     Permission.RECORD_CARE: frozenset({"therapist", "prescriber", "medical_monitor"}),
+    Permission.ACCOUNT_FOR_SUPPLY: frozenset({"coordinator", "therapist", "prescriber", "medical_monitor"}),
     Permission.INTEGRATE: frozenset({"coordinator", "therapist"}),
     Permission.MANAGE_PARTNERS: frozenset({"admin"}),
     Permission.ADOPT_POLICY: frozenset({"medical_director"}),

@@ -46,6 +46,7 @@ class PolicyValues(BaseModel):
     first_supply_doses: int
     next_supply_doses: int
     follow_up_after_days: int
+    supply_reconcile_hours: int
     hold_systolic_above: int
     hold_diastolic_above: int
     escalate_systolic_above: int

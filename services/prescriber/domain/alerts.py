@@ -16,6 +16,7 @@ ALERT = AlertEvents(
 
 ALERTS: Final[Alarms] = {
     prescriber.ReviewOverdue: Alarm("coordinator", "review-overdue"),
+    prescriber.DiversionSuspected: Alarm("medical_monitor", "supply-does-not-balance"),
 }
 
 

@@ -13,6 +13,8 @@ from shared.pathway.context import Context
 
 LONGEST_SUPPLY_MONTHS: Final = 6
 """No fill of a schedule III drug more than six months after its date of issue (21 CFR 1306.22(a))."""
+MOST_REFILLS: Final = 5
+"""No more refills of a schedule III drug, whatever a policy says (21 CFR 1306.22(a))."""
 
 
 def hard_limits(case: Case, plan: TreatmentPlan, context: Context) -> list[StepRefused]:

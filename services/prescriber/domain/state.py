@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
+from services.prescriber.domain import supply
+from services.prescriber.domain.supply import Supply
 from shared.events.base import EventData, Slug
 from shared.events.clinical import ScreeningSummary, TreatmentPlan
 from shared.events.prescriber import (
@@ -58,13 +60,15 @@ class Case:
     since: datetime | None = None
     """When the review, the request for clearance or its answer came."""
     alerts: Alerts = field(default_factory=Alerts)
+    supply: Supply = field(default_factory=Supply)
 
     @property
     def deadlines(self) -> Mapping[str, datetime]:
-        """When the assigned organisation must have answered, said once, when it stays silent; and the next alert's deadline."""
+        """When the assigned organisation must have answered, said once when it stays silent; what falls due in supply and alerts."""
+        due = {**self.alerts.deadlines, **self.supply.deadlines}
         if self.status == "in_review" and self.due_at is not None and not self.overdue:
-            return {"partner_answer": self.due_at, **self.alerts.deadlines}
-        return self.alerts.deadlines
+            due["partner_answer"] = self.due_at
+        return due
 
     @property
     def waits_for(self) -> Waiting | None:
@@ -85,7 +89,7 @@ class Case:
 
 def evolve_case(case: Case, event: EventData) -> Case:
     """Return the case after an event."""
-    case = replace(case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event))
+    case = replace(case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event), supply=supply.fold(case.supply, event))
     match event:
         case ReviewWithheld():
             return replace(_screened(case, event.summary), status="withheld")

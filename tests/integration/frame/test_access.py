@@ -63,7 +63,19 @@ async def test_nobody_begins_a_case_in_a_clinic_that_is_not_theirs(client: Clien
 async def test_each_role_may_do_what_its_permissions_say_and_nothing_else(client: Client, role: str) -> None:
     """Read off the care domain: who refers, screens, prescribes, doses, integrates, operates, audits."""
     may = {
-        "coordinator": {"refer", "screen", "consent", "stop", "read_case", "clear", "prepare", "integrate", "acknowledge", "read_alerts"},
+        "coordinator": {
+            "refer",
+            "screen",
+            "consent",
+            "stop",
+            "read_case",
+            "clear",
+            "prepare",
+            "account_for_supply",
+            "integrate",
+            "acknowledge",
+            "read_alerts",
+        },
         "therapist": {
             "refer",
             "screen",
@@ -73,6 +85,7 @@ async def test_each_role_may_do_what_its_permissions_say_and_nothing_else(client
             "clear",
             "prepare",
             "record_care",
+            "account_for_supply",
             "integrate",
             "acknowledge",
             "read_alerts",
@@ -84,6 +97,7 @@ async def test_each_role_may_do_what_its_permissions_say_and_nothing_else(client
             "decide_eligibility",
             "authorise_dose",
             "record_care",
+            "account_for_supply",
             "acknowledge",
             "read_alerts",
         },
@@ -95,6 +109,7 @@ async def test_each_role_may_do_what_its_permissions_say_and_nothing_else(client
             "clear",
             "authorise_dose",
             "record_care",
+            "account_for_supply",
             "acknowledge",
             "read_alerts",
         },

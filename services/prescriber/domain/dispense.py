@@ -1,0 +1,81 @@
+"""Record a fill that was dispensed: a fact, recorded whatever allowed it, with what nothing covered named (R-15, R-17)."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, time
+from typing import Annotated
+
+from pydantic import Field
+
+from services.prescriber.domain.plan import LONGEST_SUPPLY_MONTHS, months_after
+from services.prescriber.domain.prescribe import require_day
+from services.prescriber.domain.reconcile import reconciled
+from services.prescriber.domain.state import Case
+from services.prescriber.domain.supply import Supply
+from shared.events.base import EventData, Slug, Text
+from shared.events.clinical import Milligrams
+from shared.events.prescriber import MedicationDispensed, PrescriptionIssued
+from shared.pathway.context import Context
+from shared.pathway.policy import PolicyValues
+from shared.pathway.refusal import Refusal
+from shared.pathway.stop import Request
+
+
+class RecordDispensing(Request):
+    """One fill: 1 is the original, 2 the first refill. Milligrams and doses in all, the day at the clinic."""
+
+    prescription: Slug
+    fill_number: Annotated[int, Field(ge=1, le=100)]
+    milligrams: Milligrams
+    doses: Annotated[int, Field(ge=1, le=1000)]
+    lot: Slug
+    dispensed_on: date
+    dispenser: Text
+
+
+def record_dispensing(case: Case, command: RecordDispensing, context: Context) -> list[EventData]:
+    """Record the fill; what nothing covered becomes a deviation. Raises Refusal for impossible days only."""
+    require_day("dispensed_on", command.dispensed_on, context)
+    issued = case.supply.find(command.prescription)
+    if issued is not None and command.dispensed_on < issued.issued_on:
+        raise Refusal("out-of-range", "dispensed_on lies before the day of issue.", rule="R-15")
+    dispensed = MedicationDispensed(
+        prescription=command.prescription,
+        fill_number=command.fill_number,
+        milligrams=command.milligrams,
+        doses=command.doses,
+        lot=command.lot,
+        dispensed_on=command.dispensed_on,
+        dispenser=command.dispenser,
+        deviations=tuple(_uncovered(case.supply, issued, command, context)),
+    )
+    return reconciled(case, dispensed, context)
+
+
+def last_day(issued: PrescriptionIssued) -> date:
+    """Return the last day of its six months (R-15): the same day of the month, or the last of a shorter one."""
+    return months_after(datetime.combine(issued.issued_on, time()), LONGEST_SUPPLY_MONTHS).date()
+
+
+def _uncovered(supply: Supply, issued: PrescriptionIssued | None, command: RecordDispensing, context: Context) -> Iterator[Slug]:
+    if issued is None:
+        yield "unknown-prescription"
+        return
+    if command.fill_number > issued.fills:
+        yield "refills-used-up"
+    if command.dispensed_on > last_day(issued):
+        yield "beyond-six-months"
+    if command.milligrams > issued.milligrams_per_fill or supply.dispensed(issued.prescription) + command.milligrams > issued.milligrams:
+        yield "above-prescribed"
+    yield from _too_much_at_once(supply, issued, command.doses, context.policy.on(issued.route))
+
+
+def _too_much_at_once(supply: Supply, issued: PrescriptionIssued, doses: int, policy: PolicyValues) -> Iterator[Slug]:
+    """R-17: the first supply is small, and the next comes after a follow-up: the review that led to a later approval."""
+    requests = {prescription.prescription: prescription.request for prescription in supply.prescriptions}
+    fills = [(requests.get(line.prescription or ""), line.doses or 0) for line in supply.lines if line.kind == "dispensed"]
+    followed_up = any(request is not None and request < issued.request for request, _ in fills)
+    supplied = doses + sum(earlier for request, earlier in fills if request == issued.request)
+    if not followed_up and supplied > policy.first_supply_doses:
+        yield "first-supply-above-policy"
+    if followed_up and supplied > policy.next_supply_doses:
+        yield "next-supply-above-policy"

@@ -1,0 +1,50 @@
+"""The alarm: the balance of a case does not hold. Said once for each state of affairs, and again only when it grows."""
+
+from services.prescriber.domain.alerts import with_alerts
+from services.prescriber.domain.review import say_overdue
+from services.prescriber.domain.state import Case
+from services.prescriber.domain.supply import USED, Supply, fold
+from shared.events.base import EventData
+from shared.events.prescriber import DiversionSuspected
+from shared.pathway.context import Context
+
+
+def reconciled(case: Case, event: EventData, context: Context) -> list[EventData]:
+    """Return a movement of medication, and an alarm for each mismatch that it leaves and nothing explains."""
+    return [event, *suspected(fold(case.supply, event), context)]
+
+
+def suspected(supply: Supply, context: Context) -> list[EventData]:
+    """Return an alarm for each mismatch that was not said yet.
+
+    More used than dispensed waits while the record of a dispensing may still come: reactions arrive in any order.
+    """
+    waits = supply.reconcile_by is not None and context.now < supply.reconcile_by
+    balance = supply.balance
+    alarms = [
+        DiversionSuspected(
+            why=why,
+            unaccounted=unaccounted,
+            prescribed=balance.prescribed,
+            dispensed=balance.dispensed,
+            administered=balance.administered,
+            wasted=balance.wasted,
+            returned=balance.returned,
+            noticed_at=context.now,
+        )
+        for why, unaccounted in supply.unsaid.items()
+        if not (waits and why == USED)
+    ]
+    return with_alerts(alarms, context)
+
+
+def say_unreconciled(case: Case, context: Context) -> list[EventData]:
+    """Say that the record of a dispensing was waited for in vain."""
+    return suspected(case.supply, context)
+
+
+def fall_due(case: Case, deadline: str, context: Context) -> list[EventData]:
+    """Say what a deadline that has passed means: a supply that does not balance, or an organisation that stayed silent."""
+    if deadline in case.supply.deadlines:
+        return say_unreconciled(case, context)
+    return say_overdue(case, deadline, context)
