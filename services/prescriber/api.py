@@ -5,6 +5,7 @@ from typing import Any
 from services.prescriber.domain.clearance import AnswerClearances, answering
 from services.prescriber.domain.decide import Decision, decide_in_house
 from services.prescriber.domain.partner import ORIGIN, RegisterPartner, registering
+from services.prescriber.domain.reassign import Reassign, reassigning
 from services.prescriber.domain.review import Partners
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import STOPS, lifting
@@ -41,6 +42,14 @@ def commands(partners: Partners, *, allow_loopback: bool) -> tuple[Command, ...]
             decide=answering(partners),
             permission=Permission.CLEAR,
             summary="Answer what the prescriber wants cleared",
+        ),
+        Command(
+            path="/cases/{case}/reassignment",
+            body=Reassign,
+            decide=reassigning(partners),
+            permission=Permission.REFER,
+            summary="Give an open review to another organisation",
+            waits_for_inbox=True,
         ),
         Command(
             path="/cases/{case}/consent-withdrawal",

@@ -64,6 +64,17 @@ class ReviewOverdue(EventData):
     due_at: AwareDatetime
 
 
+class ReviewReassigned(EventData):
+    """An open review was taken from one organisation and given to another, as the new `request`; the new one is told by webhook."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.ReviewReassigned.v1"
+    request: int
+    from_partner: Slug
+    partner: Slug
+    why: Slug
+    """`silent`, or the code that a coordinator gave."""
+
+
 class Clearance(Value):
     """The answer to one item that needs clearance."""
 
@@ -104,6 +115,22 @@ class DecisionReceived(EventData):
     signature: str
     decision_key: str
     body: str
+
+
+DecisionKind = Literal["eligible", "needs_clearance", "ineligible"]
+
+
+class LateDecisionReceived(EventData):
+    """An organisation that had lost the review answered after all; recorded beside the proof, and it changes nothing."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.LateDecisionReceived.v1"
+    request: int
+    """The request it answers."""
+    partner: Slug
+    decision: DecisionKind
+    reasons: tuple[Slug, ...]
+    decided_by: str
+    received_at: AwareDatetime
 
 
 class EligibilityApproved(EventData):
@@ -164,17 +191,17 @@ class StepRefused(base.StepRefused):
     TYPE: ClassVar[str] = "kapcare.prescriber.StepRefused.v1"
 
 
-DecisionKind = Literal["eligible", "needs_clearance", "ineligible"]
-
 EVENTS: tuple[type[EventData], ...] = (
     PartnerRegistered,
     ReviewOpened,
     ReviewAssigned,
     ReviewWithheld,
     ReviewOverdue,
+    ReviewReassigned,
     ClearanceRequested,
     ClearanceAnswered,
     DecisionReceived,
+    LateDecisionReceived,
     EligibilityApproved,
     EligibilityDeclined,
     ConsentWithdrawn,

@@ -250,6 +250,22 @@ async def test_b10_another_partner_finds_no_such_review(clinic: Clinic) -> None:
     assert (await clinic.state(case)).status == "in_review"
 
 
+async def test_a_review_taken_from_a_partner_is_told_to_the_next_and_its_late_answer_changes_nothing(clinic: Clinic) -> None:
+    case = await clinic.screened()
+    loser, notice = await clinic.told()
+    status, answer = await clinic.post(f"/cases/{case}/reassignment", {"reason": "too-busy"}, "coordinator")
+    assert status == 200, answer
+    winner, told = await clinic.told()
+    assert (winner is loser, told["data"]["case"], told["data"]["request"]) == (False, case, 2)
+    assert (await clinic.get(notice["data"]["review_url"], "partner", loser.slug))[0] == 404
+    assert (await clinic.get(told["data"]["review_url"], "partner", winner.slug))[0] == 200
+    status, answer = await clinic.decide(loser, decision(case, kind="ineligible"))
+    assert status == 200, answer
+    assert [event["type"].split(".")[2] for event in answer["events"]] == ["DecisionReceived", "LateDecisionReceived"]
+    assert (await clinic.state(case)).status == "in_review"
+    assert (await clinic.decide(winner, decision(case, request=2)))[0] == 200
+
+
 async def test_b1_b5_b7_unproven_messages_get_one_answer(clinic: Clinic) -> None:
     case = await clinic.screened()
     stub, _ = await clinic.told()

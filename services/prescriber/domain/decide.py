@@ -16,6 +16,7 @@ from shared.events.prescriber import (
     DecisionKind,
     EligibilityApproved,
     EligibilityDeclined,
+    LateDecisionReceived,
     StepRefused,
 )
 from shared.pathway.context import Context
@@ -78,6 +79,24 @@ class Decision(Request):
 def decide_in_house(case: Case, command: Decision, context: Context) -> list[EventData]:
     """Decide a review that is assigned to the network's own prescribers."""
     return decide(case, command, context, by=IN_HOUSE)
+
+
+def decide_as_partner(case: Case, command: Decision, context: Context, *, by: Slug) -> list[EventData]:
+    """Decide for a partner organisation; one that lost the review answers late, which is recorded and changes nothing."""
+    if by == case.partner or by not in case.assigned:
+        return decide(case, command, context, by=by)
+    if command.request > case.request:
+        raise Refusal("no-open-review", "No review with this request number was ever open.", rule="R-30")
+    return [
+        LateDecisionReceived(
+            request=command.request,
+            partner=by,
+            decision=command.decision,
+            reasons=command.reasons,
+            decided_by=context.actor.id,
+            received_at=context.now,
+        )
+    ]
 
 
 def decide(case: Case, command: Decision, context: Context, *, by: Slug) -> list[EventData]:

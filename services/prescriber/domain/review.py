@@ -1,4 +1,4 @@
-"""Open a review when a screening is complete, assign it, and say when it stays unanswered."""
+"""Open a review when a screening is complete, and assign it."""
 
 import hashlib
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from services.prescriber.domain.state import Case, PartnerEntry, evolve_case
 from shared.events.base import EventData, Slug
 from shared.events.clinical import ScreeningSummary
 from shared.events.intake import ScreeningCompleted
-from shared.events.prescriber import IN_HOUSE, ReviewAssigned, ReviewOpened, ReviewOverdue, ReviewWithheld
+from shared.events.prescriber import IN_HOUSE, ReviewAssigned, ReviewOpened, ReviewWithheld
 from shared.pathway.context import Context
 from shared.service.definition import Reaction
 
@@ -30,22 +30,19 @@ def opening(partners: Partners) -> Reaction:
 
 
 def release(case: Case, events: list[EventData], partners: Partners, context: Context) -> list[EventData]:
-    """Return the events, and the review they set free: a withheld one opens, an answered clearance goes back."""
+    """Return the events, and the review they set free: a withheld one opens, an answered clearance goes back.
+
+    Who could not answer in time because a stop forbade it was not silent, and is asked again.
+    """
     after = reduce(evolve_case, events, case)
     if after.stops.why_stopped("disclosure_to_prescriber") is not None:
         return events
     if after.status == "withheld" and after.summary is not None:
         return [*events, *_opened(after, after.summary, partners(), context)]
-    if after.status == "clearance_answered":
-        return [*events, _assigned(after, after.partner or IN_HOUSE, context)]
+    was_prevented = after.status == "in_review" and after.overdue and case.stops.why_stopped("disclosure_to_prescriber") is not None
+    if after.status == "clearance_answered" or was_prevented:
+        return [*events, assign(after, after.partner or IN_HOUSE, context)]
     return events
-
-
-def say_overdue(case: Case, _deadline: str, _context: Context) -> list[EventData]:
-    """Say once that the assigned organisation stayed silent beyond the time agreed."""
-    if case.partner is None or case.due_at is None:
-        return []
-    return [ReviewOverdue(request=case.request, partner=case.partner, due_at=case.due_at)]
 
 
 def choose(partners: tuple[PartnerEntry, ...], key: str) -> Slug:
@@ -57,9 +54,10 @@ def choose(partners: tuple[PartnerEntry, ...], key: str) -> Slug:
 
 def _opened(case: Case, summary: ScreeningSummary, partners: tuple[PartnerEntry, ...], context: Context) -> list[EventData]:
     opened = ReviewOpened(request=case.request + 1, summary=summary, opened_at=context.now)
-    return [opened, _assigned(case, choose(partners, context.seed), context)]
+    return [opened, assign(case, choose(partners, context.seed), context)]
 
 
-def _assigned(case: Case, partner: Slug, context: Context) -> ReviewAssigned:
+def assign(case: Case, partner: Slug, context: Context) -> ReviewAssigned:
+    """Return the assignment of the review to an organisation, as a new request with the time that the policy gives."""
     due_at = context.now + timedelta(hours=context.policy.values.partner_answer_hours)
     return ReviewAssigned(request=case.request + 1, partner=partner, due_at=due_at)

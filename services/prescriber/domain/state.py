@@ -17,6 +17,7 @@ from shared.events.prescriber import (
     ReviewAssigned,
     ReviewOpened,
     ReviewOverdue,
+    ReviewReassigned,
     ReviewWithheld,
 )
 from shared.pathway import stop
@@ -38,6 +39,10 @@ class Case:
     """What the prescriber was asked last; 0 before the first time."""
     partner: Slug | None = None
     """Who was asked: a partner organisation, or IN_HOUSE."""
+    assigned: tuple[Slug, ...] = ()
+    """Everyone who was ever asked about this case: a late answer of one of them is a fact, that of a stranger is nothing."""
+    lost: tuple[Slug, ...] = ()
+    """Those from whom the review of this screening was taken; they are not chosen for it again."""
     due_at: datetime | None = None
     overdue: bool = False
     asked: tuple[Slug, ...] = ()
@@ -72,9 +77,12 @@ def evolve_case(case: Case, event: EventData) -> Case:
         case ReviewOpened():
             return replace(_screened(case, event.summary), status="in_review", request=event.request)
         case ReviewAssigned():
+            case = replace(case, assigned=tuple(dict.fromkeys((*case.assigned, event.partner))))
             return replace(case, status="in_review", request=event.request, partner=event.partner, due_at=event.due_at, overdue=False)
         case ReviewOverdue():
             return replace(case, overdue=True)
+        case ReviewReassigned():
+            return replace(case, lost=tuple(dict.fromkeys((*case.lost, event.from_partner))))
         case ClearanceRequested():
             asked = tuple(dict.fromkeys((*case.asked, *event.items)))
             return replace(case, status="awaiting_clearance", asked=asked, to_clear=event.items)
@@ -95,7 +103,7 @@ def merged(earlier: tuple[Clearance, ...], later: tuple[Clearance, ...]) -> tupl
 
 def _screened(case: Case, summary: ScreeningSummary) -> Case:
     """A new screening asks everything anew: answers given for an older one no longer count."""
-    return replace(case, summary=summary, due_at=None, overdue=False, asked=(), to_clear=(), answers=(), plan=None)
+    return replace(case, summary=summary, lost=(), due_at=None, overdue=False, asked=(), to_clear=(), answers=(), plan=None)
 
 
 @dataclass(frozen=True, slots=True)

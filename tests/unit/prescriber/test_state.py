@@ -4,16 +4,18 @@ import pytest
 from pydantic import TypeAdapter
 
 from services.prescriber.domain.decide import decide_in_house
+from services.prescriber.domain.reassign import passing_on
 from services.prescriber.domain.state import Case, Partner, PartnerEntry, evolve_case
 from shared.events import intake
 from shared.events.prescriber import Clearance, ClearanceAnswered, ClearanceRequested, ReviewOverdue, ReviewWithheld, StepRefused
-from tests.unit.prescriber.given import CONSENT, NORTH, NOW, context, decision, finding, in_review, summary, told
+from tests.unit.prescriber.given import CONSENT, NORTH, NOW, context, decision, finding, in_review, partners, summary, told
 
 REACHED = [
     Case(),
     told(Case(), [CONSENT, ReviewWithheld(why="safety-hold", summary=summary(finding("cystitis")))]),
     in_review(finding("cystitis")),
     told(in_review(), [ReviewOverdue(request=1, partner="in-house", due_at=NOW)]),
+    told(in_review(who=partners), passing_on(partners)(in_review(who=partners), "partner_answer", context())),
     told(in_review(), [ClearanceRequested(request=1, items=("cardiac",), asked_by="x", asked_at=NOW)]),
     told(in_review(), [ClearanceAnswered(answers=(Clearance(item="cardiac", cleared=True, note="n"),), answered_at=NOW)]),
     told(in_review(), decide_in_house(in_review(), decision(), context())),
