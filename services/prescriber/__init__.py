@@ -5,12 +5,14 @@ kind `partner`). It records that a prescriber decided; it is not an application 
 controlled substances (21 CFR 1311).
 
 Commands: register a partner, decide a review (in-house over the API, partners by signed webhook), answer what the
-prescriber wants cleared, withdraw consent, place and lift a hold.
+prescriber wants cleared, give an open review to another organisation, take an approval back, ask for another review,
+withdraw consent, place and lift a hold. A review whose organisation stays silent goes to another one at its deadline,
+and an approval expires when its plan says.
 Publishes: what `shared.events.prescriber` lists; `EligibilityApproved` opens the course of sessions.
 Reacts to: `ScreeningCompleted` and `ConsentGiven` of intake; withdrawals and holds of every other service.
 
 domain/          the rules, pure: one file per verb
-reactions.py     which event leads to which reaction
+reactions.py     which event and which passed deadline lead to which reaction
 api.py           which route leads to which command or view
 directory.py     the registered partners, as every instance knows them
 deliveries.py    the webhooks that are due to partners

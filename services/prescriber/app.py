@@ -8,11 +8,10 @@ import services.prescriber
 from services.prescriber.api import VIEWS, commands
 from services.prescriber.deliveries import Deliveries
 from services.prescriber.directory import Directory
-from services.prescriber.domain.reassign import passing_on
 from services.prescriber.domain.review import Partners
 from services.prescriber.domain.state import Case, Partner, evolve_case, evolve_partner
 from services.prescriber.inbound import Inbound
-from services.prescriber.reactions import table
+from services.prescriber.reactions import falling_due, table
 from services.prescriber.sending import Sender
 from shared.events.prescriber import EVENTS
 from shared.service.app import build_app
@@ -29,7 +28,7 @@ def define(partners: Partners, *, allow_loopback: bool) -> ServiceDefinition:
         description=services.prescriber.__doc__ or "",
         publishes=EVENTS,
         kinds=(
-            StreamKind("case", Case(), evolve_case, tick=passing_on(partners), knows_partner=lambda case: case.partner),
+            StreamKind("case", Case(), evolve_case, tick=falling_due(partners), knows_partner=lambda case: case.partner),
             StreamKind("partner", Partner(), evolve_partner),
         ),
         commands=commands(partners, allow_loopback=allow_loopback),

@@ -1,8 +1,15 @@
-"""Which event leads to which reaction. Any of them may be the first thing this service hears of a case."""
+"""Which event and which passed deadline lead to which reaction. Any event may be the first thing this service hears of a case."""
 
+from collections.abc import Callable
+
+from services.prescriber.domain.expire import expire
+from services.prescriber.domain.reassign import passing_on
 from services.prescriber.domain.review import Partners, opening
+from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import noting
 from shared.events import intake, integration, session
+from shared.events.base import EventData
+from shared.pathway.context import Context
 from shared.service.definition import Reactions
 
 
@@ -23,3 +30,13 @@ def table(partners: Partners) -> Reactions:
         integration.SafetyHoldPlaced: note,
         integration.SafetyHoldLifted: note,
     }
+
+
+def falling_due(partners: Partners) -> Callable[[Case, str, Context], list[EventData]]:
+    """Return what each deadline of a case leads to once it has passed."""
+    reactions = {"partner_answer": passing_on(partners), "approval_end": expire}
+
+    def fall_due(case: Case, deadline: str, context: Context) -> list[EventData]:
+        return reactions[deadline](case, context)
+
+    return fall_due

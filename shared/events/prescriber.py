@@ -161,6 +161,25 @@ class EligibilityDeclined(EventData):
     policy_version: str
 
 
+class EligibilityExpired(EventData):
+    """The approval of this request came to its end; nothing may be done under its plan any more."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.EligibilityExpired.v1"
+    request: int
+    expires_at: AwareDatetime
+
+
+class EligibilityRevoked(EventData):
+    """The approval of this request was taken back before its end; nothing may be done under its plan any more."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.EligibilityRevoked.v1"
+    request: int
+    reason: Slug
+    note: Text | None = None
+    revoked_by: str
+    revoked_at: AwareDatetime
+
+
 class ConsentWithdrawn(base.ConsentWithdrawn):
     """The patient withdrew consent to the prescriber."""
 
@@ -204,6 +223,8 @@ EVENTS: tuple[type[EventData], ...] = (
     LateDecisionReceived,
     EligibilityApproved,
     EligibilityDeclined,
+    EligibilityExpired,
+    EligibilityRevoked,
     ConsentWithdrawn,
     SafetyHoldPlaced,
     SafetyHoldLifted,

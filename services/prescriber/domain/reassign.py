@@ -21,14 +21,14 @@ class Reassign(Request):
     partner: Slug | None = None
 
 
-def passing_on(partners: Partners) -> Callable[[Case, str, Context], list[EventData]]:
+def passing_on(partners: Partners) -> Callable[[Case, Context], list[EventData]]:
     """Return what follows when the time to answer has passed: it is said, and another organisation is asked at once.
 
     It is only said while a stop forbids disclosure, for then nobody could have answered, and nobody new may be asked;
     and where the network's own prescribers are silent and no partner is left to ask.
     """
 
-    def pass_on(case: Case, _deadline: str, context: Context) -> list[EventData]:
+    def pass_on(case: Case, context: Context) -> list[EventData]:
         if case.partner is None or case.due_at is None:
             return []
         overdue = ReviewOverdue(request=case.request, partner=case.partner, due_at=case.due_at)

@@ -24,7 +24,7 @@ def opening(partners: Partners) -> Reaction:
         why = case.stops.why_stopped("disclosure_to_prescriber")
         if why is not None:
             return [ReviewWithheld(why=why, summary=event.summary)]
-        return _opened(case, event.summary, partners(), context)
+        return opened(case, event.summary, choose(partners(), context.seed), context)
 
     return open_review
 
@@ -38,7 +38,7 @@ def release(case: Case, events: list[EventData], partners: Partners, context: Co
     if after.stops.why_stopped("disclosure_to_prescriber") is not None:
         return events
     if after.status == "withheld" and after.summary is not None:
-        return [*events, *_opened(after, after.summary, partners(), context)]
+        return [*events, *opened(after, after.summary, choose(partners(), context.seed), context)]
     was_prevented = after.status == "in_review" and after.overdue and case.stops.why_stopped("disclosure_to_prescriber") is not None
     if after.status == "clearance_answered" or was_prevented:
         return [*events, assign(after, after.partner or IN_HOUSE, context)]
@@ -52,9 +52,10 @@ def choose(partners: tuple[PartnerEntry, ...], key: str) -> Slug:
     return max((hashlib.sha256(f"{key}|{partner.slug}".encode()).digest(), partner.slug) for partner in partners)[1]
 
 
-def _opened(case: Case, summary: ScreeningSummary, partners: tuple[PartnerEntry, ...], context: Context) -> list[EventData]:
-    opened = ReviewOpened(request=case.request + 1, summary=summary, opened_at=context.now)
-    return [opened, assign(case, choose(partners, context.seed), context)]
+def opened(case: Case, summary: ScreeningSummary, partner: Slug, context: Context) -> list[EventData]:
+    """Return a new review of a screening, and that it goes to an organisation."""
+    review = ReviewOpened(request=case.request + 1, summary=summary, opened_at=context.now)
+    return [review, assign(case, partner, context)]
 
 
 def assign(case: Case, partner: Slug, context: Context) -> ReviewAssigned:

@@ -13,6 +13,8 @@ from shared.events.prescriber import (
     ClearanceRequested,
     EligibilityApproved,
     EligibilityDeclined,
+    EligibilityExpired,
+    EligibilityRevoked,
     PartnerRegistered,
     ReviewAssigned,
     ReviewOpened,
@@ -23,7 +25,9 @@ from shared.events.prescriber import (
 from shared.pathway import stop
 from shared.pathway.stop import Stops
 
-CaseStatus = Literal["not_screened", "withheld", "in_review", "awaiting_clearance", "clearance_answered", "approved", "declined"]
+CaseStatus = Literal[
+    "not_screened", "withheld", "in_review", "awaiting_clearance", "clearance_answered", "approved", "declined", "expired", "revoked"
+]
 """`withheld`: screened, but disclosure is stopped. `clearance_answered`: answered, but going back to the prescriber is stopped."""
 
 
@@ -51,15 +55,21 @@ class Case:
     """Those of them that the clinic has still to answer."""
     answers: tuple[Clearance, ...] = ()
     plan: TreatmentPlan | None = None
+    """The plan in force, also while a later review is open; None once it was declined, expired or revoked."""
+    plan_request: int = 0
+    """The request on which it was approved."""
     supplied: bool = False
     """Whether any approval was given before; the first supply is smaller (R-17)."""
 
     @property
     def deadlines(self) -> Mapping[str, datetime]:
-        """When the assigned organisation must have answered; said once, when it stays silent."""
+        """When the assigned organisation must have answered, and when the approval in force ends."""
+        due: dict[str, datetime] = {}
         if self.status == "in_review" and self.due_at is not None and not self.overdue:
-            return {"partner_answer": self.due_at}
-        return {}
+            due["partner_answer"] = self.due_at
+        if self.plan is not None:
+            due["approval_end"] = self.plan.expires_at
+        return due
 
     @property
     def clearances(self) -> tuple[Slug, ...]:
@@ -89,9 +99,14 @@ def evolve_case(case: Case, event: EventData) -> Case:
         case ClearanceAnswered():
             return replace(case, status="clearance_answered", to_clear=(), answers=merged(case.answers, event.answers))
         case EligibilityApproved():
-            return replace(case, status="approved", plan=event.plan, answers=event.clearances, supplied=True)
+            case = replace(case, plan=event.plan, plan_request=event.request, supplied=True)
+            return replace(case, status="approved", answers=event.clearances)
         case EligibilityDeclined():
             return replace(case, status="declined", plan=None)
+        case EligibilityExpired():
+            return _ended(case, "expired")
+        case EligibilityRevoked():
+            return _ended(case, "revoked")
         case _:
             return case
 
@@ -102,8 +117,13 @@ def merged(earlier: tuple[Clearance, ...], later: tuple[Clearance, ...]) -> tupl
 
 
 def _screened(case: Case, summary: ScreeningSummary) -> Case:
-    """A new screening asks everything anew: answers given for an older one no longer count."""
-    return replace(case, summary=summary, lost=(), due_at=None, overdue=False, asked=(), to_clear=(), answers=(), plan=None)
+    """A new review asks everything anew: answers given for an older one no longer count."""
+    return replace(case, summary=summary, lost=(), due_at=None, overdue=False, asked=(), to_clear=(), answers=())
+
+
+def _ended(case: Case, how: CaseStatus) -> Case:
+    """The approval in force ended; a later review that is open goes on."""
+    return replace(case, plan=None, status=how if case.status == "approved" else case.status)
 
 
 @dataclass(frozen=True, slots=True)

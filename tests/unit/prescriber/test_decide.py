@@ -74,7 +74,7 @@ def test_r14_eligible_approves_under_the_plan() -> None:
         policy_version=POLICY.version,
     )
     after = told(in_review(), [approved])
-    assert (after.status, after.plan, after.deadlines) == ("approved", plan(), {})
+    assert (after.status, after.plan, after.deadlines) == ("approved", plan(), {"approval_end": plan().expires_at})
 
 
 def test_r14_ineligible_declines_with_reasons() -> None:

@@ -45,7 +45,7 @@ def only_north() -> tuple[PartnerEntry, ...]:
 def silence(case: Case, who: Any = partners) -> list[EventData]:
     """What the passed deadline leads to."""
     assert case.due_at is not None
-    return passing_on(who)(case, "partner_answer", context(now=case.due_at, seed=f"tick:partner_answer/{case.due_at.isoformat()}"))
+    return passing_on(who)(case, context(now=case.due_at, seed=f"tick:partner_answer/{case.due_at.isoformat()}"))
 
 
 def after_silence(case: Case, who: Any = partners) -> Case:
@@ -157,7 +157,7 @@ def test_reassignment_is_refused_where_there_is_nothing_to_give_or_nobody_to_tak
 
 
 @pytest.mark.parametrize("kind", ["eligible", "ineligible"])
-def test_a_late_answer_of_the_loser_is_recorded_and_changes_nothing(kind: str) -> None:
+def test_a_late_answer_of_the_loser_is_recorded_and_changes_nothing(kind: Any) -> None:
     case = in_review(who=partners)
     after = after_silence(case)
     events = decide_as_partner(after, decision(kind), context(), by=str(case.partner))
