@@ -9,7 +9,8 @@ prescriber wants cleared, give an open review to another organisation, take an a
 withdraw consent, place and lift a hold. A review whose organisation stays silent goes to another one at its deadline,
 and an approval expires when its plan says.
 Publishes: what `shared.events.prescriber` lists; `EligibilityApproved` opens the course of sessions.
-Reacts to: `ScreeningCompleted` and `ConsentGiven` of intake; withdrawals and holds of every other service.
+Reacts to: `ScreeningCompleted`, `ScreeningReopened` and `ConsentGiven` of intake; withdrawals and holds of every other
+service.
 
 domain/          the rules, pure: one file per verb
 reactions.py     which event and which passed deadline lead to which reaction

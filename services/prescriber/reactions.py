@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from services.prescriber.domain.expire import expire
 from services.prescriber.domain.reassign import passing_on
+from services.prescriber.domain.recall import recall
 from services.prescriber.domain.review import Partners, opening
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import noting
@@ -19,6 +20,7 @@ def table(partners: Partners) -> Reactions:
     note = noting(partners)
     return {
         intake.ScreeningCompleted: open_review,
+        intake.ScreeningReopened: recall,
         intake.ConsentGiven: note,
         intake.ConsentWithdrawn: note,
         intake.SafetyHoldPlaced: note,

@@ -75,6 +75,20 @@ class ReviewReassigned(EventData):
     """`silent`, or the code that a coordinator gave."""
 
 
+class ReviewRecalled(EventData):
+    """The screening under review was reopened: its review, open, withheld or decided, counts no longer.
+
+    A new one is opened when the screening was completed again.
+    """
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.ReviewRecalled.v1"
+    request: int
+    partner: Slug | None = None
+    """Whose review it was; None where nobody was asked yet."""
+    why: Slug
+    recalled_at: AwareDatetime
+
+
 class Clearance(Value):
     """The answer to one item that needs clearance."""
 
@@ -217,6 +231,7 @@ EVENTS: tuple[type[EventData], ...] = (
     ReviewWithheld,
     ReviewOverdue,
     ReviewReassigned,
+    ReviewRecalled,
     ClearanceRequested,
     ClearanceAnswered,
     DecisionReceived,

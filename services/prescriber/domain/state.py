@@ -20,15 +20,26 @@ from shared.events.prescriber import (
     ReviewOpened,
     ReviewOverdue,
     ReviewReassigned,
+    ReviewRecalled,
     ReviewWithheld,
 )
 from shared.pathway import stop
 from shared.pathway.stop import Stops
 
 CaseStatus = Literal[
-    "not_screened", "withheld", "in_review", "awaiting_clearance", "clearance_answered", "approved", "declined", "expired", "revoked"
+    "not_screened",
+    "withheld",
+    "in_review",
+    "awaiting_clearance",
+    "clearance_answered",
+    "approved",
+    "declined",
+    "expired",
+    "revoked",
+    "recalled",
 ]
-"""`withheld`: screened, but disclosure is stopped. `clearance_answered`: answered, but going back to the prescriber is stopped."""
+"""`withheld`: screened, but disclosure is stopped. `clearance_answered`: answered, but going back to the prescriber is stopped.
+`recalled`: the screening was reopened and must be completed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +104,15 @@ def evolve_case(case: Case, event: EventData) -> Case:
             return replace(case, overdue=True)
         case ReviewReassigned():
             return replace(case, lost=tuple(dict.fromkeys((*case.lost, event.from_partner))))
+        case ReviewRecalled():
+            return replace(case, status="recalled", summary=None, partner=None, due_at=None, asked=(), to_clear=(), answers=())
         case ClearanceRequested():
             asked = tuple(dict.fromkeys((*case.asked, *event.items)))
             return replace(case, status="awaiting_clearance", asked=asked, to_clear=event.items)
         case ClearanceAnswered():
             return replace(case, status="clearance_answered", to_clear=(), answers=merged(case.answers, event.answers))
-        case EligibilityApproved():
-            case = replace(case, plan=event.plan, plan_request=event.request, supplied=True)
-            return replace(case, status="approved", answers=event.clearances)
-        case EligibilityDeclined():
-            return replace(case, status="declined", plan=None)
-        case EligibilityExpired():
-            return _ended(case, "expired")
-        case EligibilityRevoked():
-            return _ended(case, "revoked")
+        case EligibilityApproved() | EligibilityDeclined() | EligibilityExpired() | EligibilityRevoked():
+            return _of_approval(case, event)
         case _:
             return case
 
@@ -119,6 +125,19 @@ def merged(earlier: tuple[Clearance, ...], later: tuple[Clearance, ...]) -> tupl
 def _screened(case: Case, summary: ScreeningSummary) -> Case:
     """A new review asks everything anew: answers given for an older one no longer count."""
     return replace(case, summary=summary, lost=(), due_at=None, overdue=False, asked=(), to_clear=(), answers=())
+
+
+def _of_approval(case: Case, event: EligibilityApproved | EligibilityDeclined | EligibilityExpired | EligibilityRevoked) -> Case:
+    match event:
+        case EligibilityApproved():
+            case = replace(case, plan=event.plan, plan_request=event.request, supplied=True)
+            return replace(case, status="approved", answers=event.clearances)
+        case EligibilityDeclined():
+            return replace(case, status="declined", plan=None)
+        case EligibilityExpired():
+            return _ended(case, "expired")
+        case EligibilityRevoked():
+            return _ended(case, "revoked")
 
 
 def _ended(case: Case, how: CaseStatus) -> Case:

@@ -5,6 +5,7 @@ from pydantic import TypeAdapter
 
 from services.prescriber.domain.decide import decide_in_house
 from services.prescriber.domain.reassign import passing_on
+from services.prescriber.domain.recall import recall
 from services.prescriber.domain.revoke import Revoke, revoke
 from services.prescriber.domain.state import Case, Partner, PartnerEntry, evolve_case
 from shared.events import intake
@@ -29,6 +30,7 @@ REACHED = [
     told(in_review(), [ClearanceAnswered(answers=(Clearance(item="cardiac", cleared=True, note="n"),), answered_at=NOW)]),
     told(in_review(), decide_in_house(in_review(), decision(), context())),
     told(in_review(), decide_in_house(in_review(), decision("ineligible"), context())),
+    told(in_review(), recall(in_review(), intake.ScreeningReopened(reason="entered-in-error", reopened_at=NOW), context())),
     told(approved(), [EligibilityExpired(request=1, expires_at=NOW)]),
     told(approved(), revoke(approved(), Revoke(reason="new-finding", note="ECG"), context())),
     told(in_review(), [intake.SafetyHoldPlaced(hold="h", reason="other", placed_at=NOW)]),
