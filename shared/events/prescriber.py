@@ -1,5 +1,6 @@
 """Events that the prescriber service publishes: reviews, partners, decisions."""
 
+from datetime import date
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field, SecretStr, field_serializer
@@ -147,6 +148,14 @@ class LateDecisionReceived(EventData):
     received_at: AwareDatetime
 
 
+class Evaluation(Value):
+    """How the prescriber evaluated the patient (R-16; 21 CFR 1307.41)."""
+
+    mode: Literal["telemedicine", "in_person"]
+    in_person_on: date | None = None
+    """The day of an evaluation in person, also an earlier one than this decision's."""
+
+
 class EligibilityApproved(EventData):
     """A prescriber found the patient eligible and set the plan; every clearance is answered (R-14)."""
 
@@ -157,6 +166,8 @@ class EligibilityApproved(EventData):
     reasons: tuple[Slug, ...]
     warnings: tuple[Slug, ...] = ()
     """What is unusual in a plan that is within its limits (R-17, R-18)."""
+    evaluation: Evaluation | None = None
+    """None: by telemedicine, without any evaluation in person."""
     partner: Slug
     decided_by: str
     decided_at: AwareDatetime

@@ -124,6 +124,7 @@ def decision(case: str, request: int = 1, kind: str = "eligible", **changed: Any
     data: dict[str, Any] = {"case": case, "request": request, "decision": kind, "reasons": ["indication-met"], "prescriber": "dr-7"}
     if kind == "eligible":
         data["plan"] = plan(expires_at=system_now() + timedelta(days=30)).model_dump(mode="json")
+        data["evaluation"] = {"mode": "in_person"}  # which holds in every year
     message = {"type": "review.decided", "timestamp": system_now().isoformat(), "data": {**data, **changed}}
     return json.dumps(message).encode()
 
@@ -400,6 +401,7 @@ async def test_without_partners_the_networks_own_prescribers_decide(mongo_url: s
             "decision": "eligible",
             "reasons": ["indication-met"],
             "plan": plan(expires_at=system_now() + timedelta(days=30)).model_dump(mode="json"),
+            "evaluation": {"mode": "in_person"},
         }
         status, answer = await clinic.post(f"/cases/{case}/decision", body, "prescriber")
         assert status == 200, answer

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from services.prescriber.domain.clearance import Answer, each_item_once
+from services.prescriber.domain.evaluation import StatedEvaluation, not_evaluated
 from services.prescriber.domain.plan import hard_limits, warnings
 from services.prescriber.domain.state import Case, merged
 from shared.events.base import EventData, Slug
@@ -62,6 +63,8 @@ class Decision(Request):
     """With `eligible`: the prescriber's answer to each item that needs clearance."""
     items: Annotated[tuple[Slug, ...], Field(max_length=20)] = ()
     """With `needs_clearance`, and only then: what the clinic is to clear."""
+    evaluation: StatedEvaluation | None = None
+    """With `eligible`: how the patient was evaluated; left out, by telemedicine without any evaluation in person (R-16)."""
 
     _once = field_validator("clearances")(each_item_once)
 
@@ -73,6 +76,8 @@ class Decision(Request):
             raise ValueError("items belong to needs_clearance, and to nothing else")
         if self.clearances and self.decision != "eligible":
             raise ValueError("clearances belong to eligible, and to nothing else")
+        if self.evaluation is not None and self.decision != "eligible":
+            raise ValueError("an evaluation belongs to eligible, and to nothing else")
         return self
 
 
@@ -133,7 +138,12 @@ def _approve(case: Case, command: Decision, context: Context, by: Slug) -> list[
     assert command.plan is not None, "the model demands a plan"  # noqa: S101
     plan = command.plan.to_event()
     answers = merged(case.answers, tuple(answer.to_event() for answer in command.clearances))
-    refused = _stopped(case, context) or [*_uncleared(case, answers, context), *hard_limits(case, plan, context)]
+    evaluation = None if command.evaluation is None else command.evaluation.to_event()
+    refused = _stopped(case, context) or [
+        *_uncleared(case, answers, context),
+        *not_evaluated(evaluation, plan.route, context),
+        *hard_limits(case, plan, context),
+    ]
     if refused:
         return list(refused)
     approved = EligibilityApproved(
@@ -142,6 +152,7 @@ def _approve(case: Case, command: Decision, context: Context, by: Slug) -> list[
         clearances=answers,
         reasons=command.reasons,
         warnings=warnings(case, plan, context),
+        evaluation=evaluation,
         partner=by,
         decided_by=context.actor.id,
         decided_at=context.now,
