@@ -73,7 +73,8 @@ class Inbound:
         """Take a decision signed with the partner's `decision_key` in the headers webhook-id, -timestamp and -signature.
 
         Body: `{"type": "review.decided", "timestamp": ..., "data": {"case", "request", "decision", "reasons", "plan",
-        "clearances", "evaluation", "items", "prescriber"}}`; see POST /cases/{case}/decision for the fields of a decision.
+        "clearances", "evaluation", "follow_up_on",
+        "items", "prescriber"}}`; see POST /cases/{case}/decision for the fields of a decision.
         """
         partner = str(request.path_params["partner"])
         body = await read_capped(request, BODY_LIMIT_BYTES)

@@ -168,6 +168,8 @@ class EligibilityApproved(EventData):
     """What is unusual in a plan that is within its limits (R-17, R-18)."""
     evaluation: Evaluation | None = None
     """None: by telemedicine, without any evaluation in person."""
+    follow_up_on: date | None = None
+    """The day of the follow-up visit after the supply that this approval continues (R-17)."""
     partner: Slug
     decided_by: str
     decided_at: AwareDatetime

@@ -1,12 +1,13 @@
 """A prescriber decides: eligible under a plan, not eligible, or first wants items cleared (R-14)."""
 
+from datetime import date
 from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from services.prescriber.domain.clearance import Answer, each_item_once
 from services.prescriber.domain.evaluation import StatedEvaluation, not_evaluated
-from services.prescriber.domain.plan import hard_limits, warnings
+from services.prescriber.domain.plan import dose_warnings, hard_limits, supply_warnings
 from services.prescriber.domain.state import Case, merged
 from shared.events.base import EventData, Slug
 from shared.events.clinical import BloodPressure, MonitoringLimits, TreatmentPlan
@@ -65,6 +66,8 @@ class Decision(Request):
     """With `needs_clearance`, and only then: what the clinic is to clear."""
     evaluation: StatedEvaluation | None = None
     """With `eligible`: how the patient was evaluated; left out, by telemedicine without any evaluation in person (R-16)."""
+    follow_up_on: date | None = None
+    """With `eligible`: the day of the follow-up visit after the supply that this one continues (R-17)."""
 
     _once = field_validator("clearances")(each_item_once)
 
@@ -78,6 +81,8 @@ class Decision(Request):
             raise ValueError("clearances belong to eligible, and to nothing else")
         if self.evaluation is not None and self.decision != "eligible":
             raise ValueError("an evaluation belongs to eligible, and to nothing else")
+        if self.follow_up_on is not None and self.decision != "eligible":
+            raise ValueError("a follow-up visit belongs to eligible, and to nothing else")
         return self
 
 
@@ -151,8 +156,9 @@ def _approve(case: Case, command: Decision, context: Context, by: Slug) -> list[
         plan=plan,
         clearances=answers,
         reasons=command.reasons,
-        warnings=warnings(case, plan, context),
+        warnings=(*supply_warnings(case, plan, command.follow_up_on, context), *dose_warnings(plan, context)),
         evaluation=evaluation,
+        follow_up_on=command.follow_up_on,
         partner=by,
         decided_by=context.actor.id,
         decided_at=context.now,

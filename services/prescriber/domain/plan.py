@@ -1,7 +1,7 @@
 """The limits of a treatment plan: what no prescriber may order through this network, and what only deserves a warning."""
 
 import calendar
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -13,23 +13,41 @@ from shared.pathway.context import Context
 
 LONGEST_SUPPLY_MONTHS: Final = 6
 """No fill of a schedule III drug more than six months after its date of issue (21 CFR 1306.22(a))."""
+MOST_REFILLS: Final = 5
+"""No more refills of a schedule III drug, whatever a policy says (21 CFR 1306.22(a))."""
 
 
 def hard_limits(case: Case, plan: TreatmentPlan, context: Context) -> list[StepRefused]:
     """Return a recorded refusal for each limit that the plan breaks; none if it may stand."""
-    broken = [*_expiry(plan, context), *_dose(case, plan, context)]
+    broken = [*_expiry(plan, context), *_refills(plan, context), *_dose(case, plan, context)]
     return [
         StepRefused(step="approve", rule=rule, detail=detail, facts=facts, policy_version=context.policy.version)
         for rule, detail, facts in broken
     ]
 
 
-def warnings(case: Case, plan: TreatmentPlan, context: Context) -> tuple[Slug, ...]:
-    """Return what is unusual in a plan within its limits (R-17, R-18)."""
+def supply_warnings(case: Case, plan: TreatmentPlan, follow_up_on: date | None, context: Context) -> tuple[Slug, ...]:
+    """R-17: return what is unusual in the number of doses, and in a supply that continues another one.
+
+    A first supply is small; the next one follows a visit [about 30 days] later (Journey Clinical, JC2 and JC4). A visit
+    counts from the clinic's day of the last approval on, and not before it was held.
+    """
+    values = context.policy.on(plan.route)
+    if case.approved_at is None:
+        return ("first-supply-above-policy",) if plan.doses > values.first_supply_doses else ()
+    found: list[Slug] = ["next-supply-above-policy"] if plan.doses > values.next_supply_doses else []
+    supplied_on = context.day_of(case.approved_at)
+    if follow_up_on is None or not supplied_on <= follow_up_on <= context.today:
+        found.append("no-follow-up-visit")
+    elif follow_up_on < supplied_on + timedelta(days=values.follow_up_after_days):
+        found.append("early-follow-up-visit")
+    return tuple(found)
+
+
+def dose_warnings(plan: TreatmentPlan, context: Context) -> tuple[Slug, ...]:
+    """R-18: return what is unusual in a dose within its limits."""
     values = context.policy.values
     found: list[Slug] = []
-    if not case.supplied and plan.doses > values.first_supply_doses:
-        found.append("first-supply-above-policy")
     if plan.route == "sublingual" and plan.dose_mg_high > values.sublingual_warn_above_mg:
         found.append("sublingual-dose-above-usual")
     if plan.route == "intravenous":
@@ -62,6 +80,15 @@ def _expiry(plan: TreatmentPlan, context: Context) -> list[_Broken]:
     if plan.expires_at > context.now + timedelta(days=days):
         return [("R-15", f"The plan expires more than {days} days after the decision, which the policy forbids.", facts)]
     return []
+
+
+def _refills(plan: TreatmentPlan, context: Context) -> list[_Broken]:
+    """R-15: no more refills than the law and the site allow."""
+    at_most = min(context.policy.on(plan.route).refills_at_most, MOST_REFILLS)
+    if plan.refills <= at_most:
+        return []
+    facts = {"refills": str(plan.refills), "refills_at_most": str(at_most)}
+    return [("R-15", f"More than {at_most} refills cannot be authorised (21 CFR 1306.22).", facts)]
 
 
 def _dose(case: Case, plan: TreatmentPlan, context: Context) -> list[_Broken]:

@@ -69,8 +69,8 @@ class Case:
     """The plan in force, also while a later review is open; None once it was declined, expired or revoked."""
     plan_request: int = 0
     """The request on which it was approved."""
-    supplied: bool = False
-    """Whether any approval was given before; the first supply is smaller (R-17)."""
+    approved_at: datetime | None = None
+    """When the last approval was given; the first supply is smaller, and a visit follows it before the next (R-17)."""
 
     @property
     def deadlines(self) -> Mapping[str, datetime]:
@@ -130,7 +130,7 @@ def _screened(case: Case, summary: ScreeningSummary) -> Case:
 def _of_approval(case: Case, event: EligibilityApproved | EligibilityDeclined | EligibilityExpired | EligibilityRevoked) -> Case:
     match event:
         case EligibilityApproved():
-            case = replace(case, plan=event.plan, plan_request=event.request, supplied=True)
+            case = replace(case, plan=event.plan, plan_request=event.request, approved_at=event.decided_at)
             return replace(case, status="approved", answers=event.clearances)
         case EligibilityDeclined():
             return replace(case, status="declined", plan=None)
