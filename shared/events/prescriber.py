@@ -232,9 +232,16 @@ class StopNoted(base.StopNoted):
 
 
 class StepRefused(base.StepRefused):
-    """A rule refused a decision."""
+    """A rule refused a decision; what a prescriber had asked for is kept, so that it can be decided again under another policy."""
 
     TYPE: ClassVar[str] = "kapcare.prescriber.StepRefused.v1"
+    plan: TreatmentPlan | None = None
+    clearances: tuple[Clearance, ...] = ()
+    """Every answer that counted, also those given before."""
+    evaluation: Evaluation | None = None
+    follow_up_on: date | None = None
+    items: tuple[Slug, ...] = ()
+    """What the clinic was to clear."""
 
 
 EVENTS: tuple[type[EventData], ...] = (

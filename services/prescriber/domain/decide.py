@@ -150,7 +150,8 @@ def _approve(case: Case, command: Decision, context: Context, by: Slug) -> list[
         *hard_limits(case, plan, context),
     ]
     if refused:
-        return list(refused)
+        asked = {"plan": plan, "clearances": answers, "evaluation": evaluation, "follow_up_on": command.follow_up_on}
+        return [refusal.model_copy(update=asked) for refusal in refused]
     approved = EligibilityApproved(
         request=case.request,
         plan=plan,
@@ -168,10 +169,10 @@ def _approve(case: Case, command: Decision, context: Context, by: Slug) -> list[
 
 
 def _ask(case: Case, command: Decision, context: Context) -> list[EventData]:
+    items = tuple(dict.fromkeys(command.items))
     stopped = _stopped(case, context)
     if stopped:
-        return list(stopped)
-    items = tuple(dict.fromkeys(command.items))
+        return [refusal.model_copy(update={"items": items}) for refusal in stopped]
     asked_by = context.actor.id
     return [ClearanceRequested(request=case.request, items=items, reasons=command.reasons, asked_by=asked_by, asked_at=context.now)]
 
