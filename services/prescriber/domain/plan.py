@@ -46,7 +46,7 @@ def supply_warnings(case: Case, plan: TreatmentPlan, follow_up_on: date | None, 
 
 def dose_warnings(plan: TreatmentPlan, context: Context) -> tuple[Slug, ...]:
     """R-18: return what is unusual in a dose within its limits."""
-    values = context.policy.values
+    values = context.policy.on(plan.route)
     found: list[Slug] = []
     if plan.route == "sublingual" and plan.dose_mg_high > values.sublingual_warn_above_mg:
         found.append("sublingual-dose-above-usual")
@@ -71,7 +71,7 @@ _Broken = tuple[str, str, dict[str, str]]
 
 def _expiry(plan: TreatmentPlan, context: Context) -> list[_Broken]:
     """R-15: an approval ends after it begins, within six months, and within what the site allows."""
-    days = context.policy.values.approval_valid_days
+    days = context.policy.on(plan.route).approval_valid_days
     facts = {"decided_at": context.now.isoformat(), "expires_at": plan.expires_at.isoformat()}
     if plan.expires_at <= context.now:
         return [("R-15", "The plan expires before it begins.", facts)]
@@ -93,7 +93,7 @@ def _refills(plan: TreatmentPlan, context: Context) -> list[_Broken]:
 
 def _dose(case: Case, plan: TreatmentPlan, context: Context) -> list[_Broken]:
     """R-18: a band that is a band, esketamine in the doses its label knows, injections below the anaesthetic range."""
-    values = context.policy.values
+    values = context.policy.on(plan.route)
     broken: list[_Broken] = []
     band = {"route": plan.route, "dose_mg_low": str(plan.dose_mg_low), "dose_mg_high": str(plan.dose_mg_high)}
     if plan.dose_mg_low > plan.dose_mg_high:

@@ -33,8 +33,8 @@ def outcome(case: Case | None = None, in_force: Policy = POLICY, now: datetime =
     return rules(events)
 
 
-def warned(case: Case | None = None, **plan_changed: Any) -> tuple[str, ...]:
-    (approved,) = decide_in_house(case or in_review(), decision(plan_changed=plan_changed), context())
+def warned(in_force: Policy = POLICY, **plan_changed: Any) -> tuple[str, ...]:
+    (approved,) = decide_in_house(in_review(), decision(plan_changed=plan_changed), context(policy=in_force))
     assert isinstance(approved, EligibilityApproved)
     return approved.warnings
 
@@ -232,6 +232,56 @@ def test_r18_an_unusual_infusion_is_approved_with_a_warning(per_kilogram: str, w
         "mg_per_kg_high": Decimal(per_kilogram),
     }
     assert warned(**changed) == warnings
+
+
+def on_route(route: str, **changed: Any) -> Policy:
+    """The policy with other values on one route, as a document with overrides gives it."""
+    return POLICY.model_copy(update={"by_route": {route: POLICY.values.model_copy(update=changed)}})
+
+
+SUBLINGUAL: dict[str, Any] = {}
+ESKETAMINE: dict[str, Any] = {"route": "intranasal_esketamine", "dose_mg_low": Decimal(28), "dose_mg_high": Decimal(56)}
+INFUSION: dict[str, Any] = {
+    "route": "intravenous",
+    "dose_mg_low": Decimal(10),
+    "dose_mg_high": Decimal(35),
+    "mg_per_kg_high": Decimal("0.5"),
+}
+INJECTION: dict[str, Any] = {**INFUSION, "route": "intramuscular"}
+
+
+@pytest.mark.parametrize(
+    ("route", "changed", "plan_changed", "before", "after"),
+    [
+        ("sublingual", {"approval_valid_days": 30}, SUBLINGUAL, [], ["R-15"]),
+        ("sublingual", {"refills_at_most": 0}, {"refills": 1}, [], ["R-15"]),
+        ("intranasal_esketamine", {"esketamine_doses_mg": (28, 56, 84)}, ESKETAMINE, ["R-18"], []),
+        ("intramuscular", {"parenteral_block_above_mg_per_kg": 0.4}, INJECTION, [], ["R-18"]),
+    ],
+)
+def test_a_routes_own_limits_hold_for_it_and_no_other(
+    route: str, changed: dict[str, Any], plan_changed: dict[str, Any], before: list[str], after: list[str]
+) -> None:
+    other = "intravenous" if route != "intravenous" else "sublingual"
+    assert outcome(**plan_changed) == before
+    assert outcome(in_force=on_route(route, **changed), **plan_changed) == after
+    assert outcome(in_force=on_route(other, **changed), **plan_changed) == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "plan_changed", "warning"),
+    [
+        ({"first_supply_doses": 1}, SUBLINGUAL, "first-supply-above-policy"),
+        ({"sublingual_warn_above_mg": 199}, SUBLINGUAL, "sublingual-dose-above-usual"),
+        ({"intravenous_warn_above_mg_per_kg": 0.4}, INFUSION, "intravenous-dose-above-usual"),
+        ({"intravenous_warn_below_mg_per_kg": 0.6}, INFUSION, "intravenous-dose-below-usual"),
+    ],
+)
+def test_a_routes_own_warnings(changed: dict[str, Any], plan_changed: dict[str, Any], warning: str) -> None:
+    route = plan_changed.get("route", "sublingual")
+    assert warned(**plan_changed) == ()
+    assert warned(on_route(route, **changed), **plan_changed) == (warning,)
+    assert warned(on_route("intramuscular", **changed), **plan_changed) == ()
 
 
 @given(
