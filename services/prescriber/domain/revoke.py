@@ -18,7 +18,7 @@ class Revoke(Request):
 def revoke(case: Case, command: Revoke, context: Context) -> list[EventData]:
     """Take back the approval in force, also while a stop is in force or a later review is open: nothing may keep it out.
 
-    Any prescriber of the clinic may do so, and the partner organisation that decided; raises Refusal if no approval is in force.
+    Any prescriber of the clinic may do so, and the partner organisation the case is assigned to; raises Refusal if no approval is in force.
     """
     if case.plan is None:
         raise Refusal("not-approved", "No prescriber's approval is in force for this case.")
