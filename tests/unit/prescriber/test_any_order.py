@@ -76,11 +76,14 @@ class AnyOrder(RuleBasedStateMachine):
     def hear(self, event: EventData) -> None:
         self.take(lambda: REACTIONS[type(event)](self.case, event, self.context()))
 
-    @initialize(consented=st.booleans())
-    def begin(self, consented: bool) -> None:
-        if consented:
+    @initialize(reached=st.sampled_from(["nothing", "review", "approval", "approval"]))
+    def begin(self, reached: str) -> None:
+        """Begin with nothing, an open review or an approval."""
+        if reached != "nothing":
             self.hear(CONSENT)
             self.hear(screened())
+        if reached == "approval":
+            self.decided(by=None, kind="eligible", back=0, days=60)
 
     @rule(items=st.sampled_from([(), ("cystitis",)]))
     def screening_completed(self, items: tuple[str, ...]) -> None:
@@ -106,15 +109,18 @@ class AnyOrder(RuleBasedStateMachine):
             self.hear(intake.SafetyHoldPlaced(hold=name, reason="adverse_event", placed_at=self.now))
 
     @rule(
-        by=st.sampled_from(ORGANISATIONS),
+        by=st.sampled_from([None, None, None, *ORGANISATIONS]),
         kind=st.sampled_from(["eligible", "eligible", "needs_clearance", "ineligible"]),
-        back=st.integers(-1, 2),
+        back=st.sampled_from([0, 0, 0, 1, 2, -1]),
         days=st.integers(1, 60),
     )
-    def decided(self, by: str, kind: str, back: int, days: int) -> None:
+    def decided(self, by: str | None, kind: str, back: int, days: int) -> None:
+        """None: the one that has the review decides."""
+        by = by or self.case.partner or "in-house"
         more: dict[str, Any] = {"items": ["cardiac"]} if kind == "needs_clearance" else {}
         if kind == "eligible":
             more = {"plan_changed": {"expires_at": self.now + timedelta(days=days)}, "evaluation": {"mode": "in_person"}}
+            more["clearances"] = [{"item": item, "cleared": True, "note": "letter"} for item in self.case.clearances]
         request = self.case.request - back
         if request < 1:
             return
@@ -188,4 +194,4 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 def test_no_order_gives_a_review_to_two_or_leaves_an_approval_without_grounds() -> None:
-    run_state_machine_as_test(AnyOrder, settings=settings(max_examples=80, stateful_step_count=25, deadline=None, database=None))
+    run_state_machine_as_test(AnyOrder, settings=settings(max_examples=120, stateful_step_count=25, deadline=None, database=None))
