@@ -33,7 +33,7 @@ def test_only_prescribers_and_monitors_may_lift_a_hold() -> None:
 def test_the_definition_publishes_every_event_that_intake_decides() -> None:
     published = {event.TYPE for event in DEFINITION.publishes}
     assert {STOP.withdrawn.TYPE, STOP.placed.TYPE, STOP.lifted.TYPE, STOP.noted.TYPE} <= published
-    assert len(published) == len(DEFINITION.publishes) == 12
+    assert len(published) == len(DEFINITION.publishes) == 13
     assert DEFINITION.kinds[0].initial == Case()
 
 
