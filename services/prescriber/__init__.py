@@ -5,14 +5,16 @@ outside prescriber organisations (stream kind `partner`). It records that a pres
 moved; it is not an application for electronic prescriptions of controlled substances (21 CFR 1311), and transmits none.
 
 Commands: register a partner, decide a review (in-house over the API, partners by signed webhook), answer what the
-prescriber wants cleared, withdraw consent, place and lift a hold, acknowledge an alert; record a prescription, a fill,
-wastage, a return; adopt a policy document for the network.
+prescriber wants cleared, give an open review to another organisation, take an approval back, ask for another review,
+withdraw consent, place and lift a hold, acknowledge an alert; record a prescription, a fill, wastage, a return; adopt a
+policy document for the network. A review whose organisation stays silent goes to another one at its deadline, and an
+approval expires when its plan says.
 Publishes: what `shared.events.prescriber` lists; `EligibilityApproved` opens the course of sessions.
-Reacts to: `ScreeningCompleted` and `ConsentGiven` of intake; withdrawals and holds of every other service;
-`SessionDosed` takes the dose out of the supply.
+Reacts to: `ScreeningCompleted`, `ScreeningReopened` and `ConsentGiven` of intake; withdrawals and holds of every other
+service; `SessionDosed` takes the dose out of the supply.
 
 domain/          the rules, pure: one file per verb
-reactions.py     which event leads to which reaction
+reactions.py     which event and which passed deadline lead to which reaction
 api.py           which route leads to which command or view
 fhir_export.py   the referral and the approved plan in FHIR R4
 directory.py     the registered partners, as every instance knows them

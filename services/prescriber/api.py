@@ -4,13 +4,16 @@ from dataclasses import asdict
 from typing import Any
 
 from services.prescriber.domain.alerts import ALERT
+from services.prescriber.domain.ask_again import AskForReview, ask_again
 from services.prescriber.domain.clearance import AnswerClearances, answering
 from services.prescriber.domain.decide import Decision, decide_in_house
 from services.prescriber.domain.dispense import RecordDispensing, last_day, record_dispensing
 from services.prescriber.domain.dispose import RecordReturn, RecordWastage, record_return, record_wastage
 from services.prescriber.domain.partner import ORIGIN, RegisterPartner, registering
 from services.prescriber.domain.prescribe import IssuePrescription, issue_prescription
+from services.prescriber.domain.reassign import Reassign, reassigning
 from services.prescriber.domain.review import Partners
+from services.prescriber.domain.revoke import Revoke, revoke
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import STOPS, lifting
 from services.prescriber.domain.supply import Balance
@@ -61,6 +64,36 @@ def commands(partners: Partners, *, allow_loopback: bool) -> tuple[Command, ...]
             decide=answering(partners),
             permission=Permission.CLEAR,
             summary="Answer what the prescriber wants cleared",
+        ),
+        Command(
+            path="/cases/{case}/reassignment",
+            body=Reassign,
+            decide=reassigning(partners),
+            permission=Permission.REFER,
+            summary="Give an open review to another organisation",
+            waits_for_inbox=True,
+        ),
+        Command(
+            path="/cases/{case}/review",
+            body=AskForReview,
+            decide=ask_again,
+            permission=Permission.REFER,
+            summary="Ask for another review of the same screening",
+            waits_for_inbox=True,
+        ),
+        Command(
+            path="/cases/{case}/revocation",
+            body=Revoke,
+            decide=revoke,
+            permission=Permission.DECIDE_ELIGIBILITY,
+            summary="Take an approval back",
+        ),
+        Command(
+            path="/partner/reviews/{case}/revocation",
+            body=Revoke,
+            decide=revoke,
+            permission=Permission.REVIEW_AS_PARTNER,
+            summary="Take an approval back, as the partner that reviews the case",
         ),
         Command(
             path="/cases/{case}/consent-withdrawal",

@@ -10,12 +10,11 @@ from services.prescriber.deliveries import Deliveries
 from services.prescriber.directory import Directory
 from services.prescriber.domain.alerts import ALERT
 from services.prescriber.domain.past import past_decisions
-from services.prescriber.domain.reconcile import fall_due
 from services.prescriber.domain.review import Partners
 from services.prescriber.domain.state import Case, Partner, evolve_case, evolve_partner
 from services.prescriber.inbound import Inbound
 from services.prescriber.patient_supply import PatientSupply
-from services.prescriber.reactions import table
+from services.prescriber.reactions import falling_due, table
 from services.prescriber.sending import Sender
 from shared.events.prescriber import EVENTS
 from shared.service.app import build_app
@@ -33,7 +32,7 @@ def define(partners: Partners, *, allow_loopback: bool) -> ServiceDefinition:
         description=services.prescriber.__doc__ or "",
         publishes=EVENTS,
         kinds=(
-            StreamKind("case", Case(), evolve_case, tick=ALERT.beside(fall_due), knows_partner=lambda case: case.partner),
+            StreamKind("case", Case(), evolve_case, tick=ALERT.beside(falling_due(partners)), knows_partner=lambda case: case.partner),
             StreamKind("partner", Partner(), evolve_partner),
             POLICY,
         ),

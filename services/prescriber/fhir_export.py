@@ -17,17 +17,29 @@ REQUESTED: Final[Mapping[CaseStatus, str]] = {
     "clearance_answered": "active",
     "approved": "completed",
     "declined": "completed",
+    "expired": "completed",
+    "revoked": "completed",
+    "recalled": "revoked",
 }
-"""ServiceRequest.status; a case that is not screened is not referred yet."""
+"""ServiceRequest.status; a recalled review is wanted no more, and a case that is not screened is not referred yet."""
 ASKED: Final[Mapping[CaseStatus, str]] = {
     "in_review": "requested",
     "awaiting_clearance": "on-hold",
     "clearance_answered": "on-hold",
     "approved": "completed",
     "declined": "completed",
+    "expired": "completed",
+    "revoked": "completed",
 }
-"""Task.status. "Not eligible" completes the task: the review that was asked for was done. A withheld review has no task."""
-DECISION: Final[Mapping[CaseStatus, str]] = {"approved": "eligible", "declined": "ineligible", "awaiting_clearance": "needs_clearance"}
+"""Task.status. "Not eligible" completes the task: the review that was asked for was done. A withheld or recalled review has no task."""
+DECISION: Final[Mapping[CaseStatus, str]] = {
+    "approved": "eligible",
+    "expired": "eligible",
+    "revoked": "eligible",
+    "declined": "ineligible",
+    "awaiting_clearance": "needs_clearance",
+}
+"""What was decided; that an approval ended since is the task's business status."""
 OPEN: Final = frozenset({"requested", "active"})
 
 
@@ -41,6 +53,7 @@ def export(case: str, clinic: str, patient: str, state: Case) -> list[Resource]:
         *_referral(record, state),
         *_task(record, state),
         *_plan(record, state),
+        *_dispensed(record, state),
     ]
 
 
@@ -105,9 +118,11 @@ def _output(kind: str, word: str) -> Element:
 
 def _plan(record: Record, state: Case) -> Iterator[Resource]:
     """The approved plan. `intent` is plan: it says what was decided, and is no prescription that anyone may fill."""
-    if state.plan is None or state.partner is None:
+    if state.plan is None:
         return
     plan, stopped = state.plan, state.stops.why_stopped("treatment")
+    # A later review may be open, with another organisation: then nothing here says who approved.
+    is_latest = state.plan_request == state.request and state.partner is not None and state.status in ASKED
     yield record.resource(
         "MedicationRequest",
         "plan",
@@ -116,13 +131,34 @@ def _plan(record: Record, state: Case) -> Iterator[Resource]:
         intent="plan",
         medicationCodeableConcept=concept(*MEDICATION[plan.route]),
         subject=record.subject,
-        authoredOn=moment(state.decided_at),
-        requester=_prescriber(record, state.partner),
+        authoredOn=moment(state.approved_at),
+        requester=_prescriber(record, state.partner) if is_latest and state.partner is not None else None,
         reasonCode=_reason(state),
-        basedOn=[record.reference("ServiceRequest", "medical-review")],
+        basedOn=[record.reference("ServiceRequest", "medical-review")] if is_latest else None,
         dosageInstruction=[_dosage(plan)],
-        dispenseRequest={"validityPeriod": period(state.decided_at, plan.expires_at), "quantity": {"value": plan.doses, "unit": "dose"}},
+        dispenseRequest={
+            "validityPeriod": period(state.approved_at, plan.expires_at),
+            "numberOfRepeatsAllowed": plan.refills,
+            "quantity": {"value": plan.doses, "unit": "dose"},
+        },
     )
+
+
+def _dispensed(record: Record, state: Case) -> Iterator[Resource]:
+    """What was dispensed, fill by fill, as it was reported."""
+    for fill, line in enumerate((line for line in state.supply.lines if line.kind == "dispensed"), start=1):
+        issued = None if line.prescription is None else state.supply.find(line.prescription)
+        yield record.resource(
+            "MedicationDispense",
+            f"fill-{fill}",
+            status="completed",
+            medicationCodeableConcept={"text": "ketamine, on a prescription unknown here"}
+            if issued is None
+            else concept(*MEDICATION[issued.route]),
+            subject=record.subject,
+            quantity=quantity(line.milligrams, "mg"),
+            whenHandedOver=None if line.on is None else line.on.isoformat(),
+        )
 
 
 def _dosage(plan: TreatmentPlan) -> Element:

@@ -2,7 +2,8 @@
 
 A partner that is not registered and a signature that does not verify get the same answer. What follows from a message
 is a function of its webhook id: the same id and body get the same reply for the life of the case, the same id with
-another body is refused. The signed bytes are kept in the case's record as proof of who decided.
+another body is refused. The signed bytes are kept in the case's record as proof of who decided, also where the review
+had been given to another organisation meanwhile and the answer comes too late.
 """
 
 from typing import Annotated, Final, Literal
@@ -13,7 +14,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from services.prescriber.directory import Directory
-from services.prescriber.domain.decide import Decision, decide
+from services.prescriber.domain.decide import Decision, decide_as_partner
 from services.prescriber.domain.state import Case
 from shared.events.base import EventData
 from shared.events.prescriber import DecisionReceived
@@ -72,7 +73,8 @@ class Inbound:
         """Take a decision signed with the partner's `decision_key` in the headers webhook-id, -timestamp and -signature.
 
         Body: `{"type": "review.decided", "timestamp": ..., "data": {"case", "request", "decision", "reasons", "plan",
-        "clearances", "items", "prescriber"}}`; see POST /cases/{case}/decision for the fields of a decision.
+        "clearances", "evaluation", "follow_up_on",
+        "items", "prescriber"}}`; see POST /cases/{case}/decision for the fields of a decision.
         """
         partner = str(request.path_params["partner"])
         body = await read_capped(request, BODY_LIMIT_BYTES)
@@ -104,7 +106,7 @@ class Inbound:
             raise Problem(409, "inbox-waits", "An event of this case is held or parked here; send the decision again later.")
 
         def follow(case: Case, context: Context) -> list[EventData]:
-            return [proof, *decide(case, decided, context, by=partner)]
+            return [proof, *decide_as_partner(case, decided, context, by=partner)]
 
         cause = Cause.webhook(partner, proof.webhook_id, mac)
         actor = Actor(f"partner:{partner}/{decided.prescriber}", frozenset({"partner"}), partner)

@@ -1,9 +1,18 @@
-"""Which event leads to which reaction. Any of them may be the first thing this service hears of a case."""
+"""Which event and which passed deadline lead to which reaction. Any event may be the first thing this service hears of a case."""
+
+from collections.abc import Callable
 
 from services.prescriber.domain.administer import administer
+from services.prescriber.domain.expire import expire
+from services.prescriber.domain.reassign import passing_on
+from services.prescriber.domain.recall import recall
+from services.prescriber.domain.reconcile import say_unreconciled
 from services.prescriber.domain.review import Partners, opening
+from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import noting
 from shared.events import intake, integration, session
+from shared.events.base import EventData
+from shared.pathway.context import Context
 from shared.service.definition import Reactions
 
 
@@ -13,6 +22,7 @@ def table(partners: Partners) -> Reactions:
     note = noting(partners)
     return {
         intake.ScreeningCompleted: open_review,
+        intake.ScreeningReopened: recall,
         intake.ConsentGiven: note,
         intake.ConsentWithdrawn: note,
         intake.SafetyHoldPlaced: note,
@@ -25,3 +35,13 @@ def table(partners: Partners) -> Reactions:
         integration.SafetyHoldLifted: note,
         session.SessionDosed: administer,
     }
+
+
+def falling_due(partners: Partners) -> Callable[[Case, str, Context], list[EventData]]:
+    """Return what each deadline of a case leads to once it has passed."""
+    reactions = {"partner_answer": passing_on(partners), "approval_end": expire, "supply_reconciled": say_unreconciled}
+
+    def fall_due(case: Case, deadline: str, context: Context) -> list[EventData]:
+        return reactions[deadline](case, context)
+
+    return fall_due

@@ -7,8 +7,8 @@ always recorded, as a deviation with an escalation where nothing covered it.
 Commands: record the preparation, schedule and cancel a session, record the checks before a dose, authorise a dose,
 record a dose, vitals, an adverse event and the discharge, withdraw consent, place and lift a hold, acknowledge an alert.
 Publishes: what `shared.events.session` lists; `SessionDosed` lets integration plan, `CourseCompleted` ends the course.
-Reacts to: `EligibilityApproved` and `EligibilityDeclined` of prescriber, `IntegrationHeld` of integration; consent,
-withdrawals and holds of every other service.
+Reacts to: `EligibilityApproved`, `EligibilityDeclined`, `EligibilityExpired` and `EligibilityRevoked` of prescriber,
+`IntegrationHeld` of integration; consent, withdrawals and holds of every other service.
 
 Not yet here: chaperone checks of remote sessions (R-25), the REMS form (R-26), medications taken before a dose (R-34).
 """

@@ -1,6 +1,6 @@
 """What the session service does about other services' events. Any of them may be the first it hears of a case."""
 
-from services.session.domain.open_course import take_approval, take_decline
+from services.session.domain.open_course import take_approval, take_decline, take_expiry, take_revocation
 from services.session.domain.state import Course
 from services.session.domain.stops import note_stop
 from shared.events import intake, integration, prescriber
@@ -20,6 +20,8 @@ REACTIONS: Reactions = {
     prescriber.PolicyAdopted: noting(PolicyNoted),
     prescriber.EligibilityApproved: take_approval,
     prescriber.EligibilityDeclined: take_decline,
+    prescriber.EligibilityExpired: take_expiry,
+    prescriber.EligibilityRevoked: take_revocation,
     integration.IntegrationHeld: note_integration,
     intake.ConsentGiven: note_stop,
     intake.ConsentWithdrawn: note_stop,

@@ -81,7 +81,7 @@ class MonitoringLimits(Value):
 
 
 class TreatmentPlan(Value):
-    """What the prescriber approves: route, intent, dose band, number of doses, limits, expiry."""
+    """What the prescriber approves: route, intent, dose band, number of doses, refills, limits, expiry."""
 
     route: Route
     intent: Intent
@@ -91,6 +91,8 @@ class TreatmentPlan(Value):
     doses: Annotated[int, Field(ge=1, le=12)]
     limits: MonitoringLimits
     expires_at: AwareDatetime
+    refills: Annotated[int, Field(ge=0, le=99)] = 0
+    """Authorised beside the first fill (R-15; 21 CFR 1306.22)."""
 
 
 class ScreeningSummary(Value):

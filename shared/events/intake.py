@@ -63,6 +63,14 @@ class InstrumentAnswered(EventData):
     """The policy that it was scored under."""
 
 
+class ScreeningReopened(EventData):
+    """A correction took away what the screening rested on; it must be completed again."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.ScreeningReopened.v1"
+    reason: Slug
+    reopened_at: AwareDatetime
+
+
 class SuicideRiskScreenRequired(EventData):
     """PHQ-9 item 9 was answered above 0: the C-SSRS screener must be answered before the referral goes on (R-08)."""
 
@@ -142,6 +150,7 @@ EVENTS: tuple[type[EventData], ...] = (
     ConsentGiven,
     ConsentWithdrawn,
     InstrumentAnswered,
+    ScreeningReopened,
     SuicideRiskScreenRequired,
     SafetyHoldPlaced,
     SafetyHoldLifted,

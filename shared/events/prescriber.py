@@ -66,6 +66,31 @@ class ReviewOverdue(EventData):
     due_at: AwareDatetime
 
 
+class ReviewReassigned(EventData):
+    """An open review was taken from one organisation and given to another, as the new `request`; the new one is told by webhook."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.ReviewReassigned.v1"
+    request: int
+    from_partner: Slug
+    partner: Slug
+    why: Slug
+    """`silent`, or the code that a coordinator gave."""
+
+
+class ReviewRecalled(EventData):
+    """The screening under review was reopened: its review, open, withheld or decided, counts no longer.
+
+    A new one is opened when the screening was completed again.
+    """
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.ReviewRecalled.v1"
+    request: int
+    partner: Slug | None = None
+    """Whose review it was; None where nobody was asked yet."""
+    why: Slug
+    recalled_at: AwareDatetime
+
+
 class Clearance(Value):
     """The answer to one item that needs clearance."""
 
@@ -108,6 +133,30 @@ class DecisionReceived(EventData):
     body: str
 
 
+DecisionKind = Literal["eligible", "needs_clearance", "ineligible"]
+
+
+class LateDecisionReceived(EventData):
+    """An organisation that had lost the review answered after all; recorded beside the proof, and it changes nothing."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.LateDecisionReceived.v1"
+    request: int
+    """The request it answers."""
+    partner: Slug
+    decision: DecisionKind
+    reasons: tuple[Slug, ...]
+    decided_by: str
+    received_at: AwareDatetime
+
+
+class Evaluation(Value):
+    """How the prescriber evaluated the patient (R-16; 21 CFR 1307.41)."""
+
+    mode: Literal["telemedicine", "in_person"]
+    in_person_on: date | None = None
+    """The day of an evaluation in person, also an earlier one than this decision's."""
+
+
 class EligibilityApproved(EventData):
     """A prescriber found the patient eligible and set the plan; every clearance is answered (R-14)."""
 
@@ -118,6 +167,10 @@ class EligibilityApproved(EventData):
     reasons: tuple[Slug, ...]
     warnings: tuple[Slug, ...] = ()
     """What is unusual in a plan that is within its limits (R-17, R-18)."""
+    evaluation: Evaluation | None = None
+    """None: by telemedicine, without any evaluation in person."""
+    follow_up_on: date | None = None
+    """The day of the follow-up visit after the supply that this approval continues (R-17)."""
     partner: Slug
     decided_by: str
     decided_at: AwareDatetime
@@ -134,6 +187,25 @@ class EligibilityDeclined(EventData):
     decided_by: str
     decided_at: AwareDatetime
     policy_version: str
+
+
+class EligibilityExpired(EventData):
+    """The approval of this request came to its end; nothing may be done under its plan any more."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.EligibilityExpired.v1"
+    request: int
+    expires_at: AwareDatetime
+
+
+class EligibilityRevoked(EventData):
+    """The approval of this request was taken back before its end; nothing may be done under its plan any more."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.EligibilityRevoked.v1"
+    request: int
+    reason: Slug
+    note: Text | None = None
+    revoked_by: str
+    revoked_at: AwareDatetime
 
 
 class ConsentWithdrawn(base.ConsentWithdrawn):
@@ -161,9 +233,16 @@ class StopNoted(base.StopNoted):
 
 
 class StepRefused(base.StepRefused):
-    """A rule refused a decision."""
+    """A rule refused a decision; what a prescriber had asked for is kept, so that it can be decided again under another policy."""
 
     TYPE: ClassVar[str] = "kapcare.prescriber.StepRefused.v1"
+    plan: TreatmentPlan | None = None
+    clearances: tuple[Clearance, ...] = ()
+    """Every answer that counted, also those given before."""
+    evaluation: Evaluation | None = None
+    follow_up_on: date | None = None
+    items: tuple[Slug, ...] = ()
+    """What the clinic was to clear."""
 
 
 class PolicyAdopted(base.PolicyText):
@@ -291,19 +370,22 @@ class DiversionSuspected(EventData):
     noticed_at: AwareDatetime
 
 
-DecisionKind = Literal["eligible", "needs_clearance", "ineligible"]
-
 EVENTS: tuple[type[EventData], ...] = (
     PartnerRegistered,
     ReviewOpened,
     ReviewAssigned,
     ReviewWithheld,
     ReviewOverdue,
+    ReviewReassigned,
+    ReviewRecalled,
     ClearanceRequested,
     ClearanceAnswered,
     DecisionReceived,
+    LateDecisionReceived,
     EligibilityApproved,
     EligibilityDeclined,
+    EligibilityExpired,
+    EligibilityRevoked,
     ConsentWithdrawn,
     SafetyHoldPlaced,
     SafetyHoldLifted,

@@ -40,7 +40,7 @@ class CourseWithheld(EventData):
 
 
 class CourseClosed(EventData):
-    """A prescriber declined on a later request: the earlier approval no longer allows any dose."""
+    """A prescriber declined on a later request, or the approval expired or was revoked: it no longer allows any dose."""
 
     TYPE: ClassVar[str] = "kapcare.session.CourseClosed.v1"
     why: Slug

@@ -52,8 +52,8 @@ class Clinic:
     def token(self, role: str, organisation: str | None = None, clinic: str = "riverside") -> str:
         return self.issuer.mint(f"{role}-1", [role], [clinic] if organisation is None else [], organisation)
 
-    async def post(self, path: str, body: Any, role: str) -> Answer:
-        headers = {"Authorization": f"Bearer {self.token(role)}", "Idempotency-Key": uuid.uuid4().hex}
+    async def post(self, path: str, body: Any, role: str, organisation: str | None = None) -> Answer:
+        headers = {"Authorization": f"Bearer {self.token(role, organisation)}", "Idempotency-Key": uuid.uuid4().hex}
         async with self.session.post(self.url + path, json=body, headers=headers) as response:
             return response.status, await response.json()
 
@@ -124,6 +124,7 @@ def decision(case: str, request: int = 1, kind: str = "eligible", **changed: Any
     data: dict[str, Any] = {"case": case, "request": request, "decision": kind, "reasons": ["indication-met"], "prescriber": "dr-7"}
     if kind == "eligible":
         data["plan"] = plan(expires_at=system_now() + timedelta(days=30)).model_dump(mode="json")
+        data["evaluation"] = {"mode": "in_person"}  # which holds in every year
     message = {"type": "review.decided", "timestamp": system_now().isoformat(), "data": {**data, **changed}}
     return json.dumps(message).encode()
 
@@ -248,6 +249,42 @@ async def test_b10_another_partner_finds_no_such_review(clinic: Clinic) -> None:
     assert (await clinic.get(notice["data"]["review_url"], "coordinator"))[0] == 403
     assert (await clinic.get(f"/cases/{case}", "coordinator", clinic="hillside"))[0] == 404
     assert (await clinic.state(case)).status == "in_review"
+
+
+async def test_a_review_taken_from_a_partner_is_told_to_the_next_and_its_late_answer_changes_nothing(clinic: Clinic) -> None:
+    case = await clinic.screened()
+    loser, notice = await clinic.told()
+    status, answer = await clinic.post(f"/cases/{case}/reassignment", {"reason": "too-busy"}, "coordinator")
+    assert status == 200, answer
+    winner, told = await clinic.told()
+    assert (winner is loser, told["data"]["case"], told["data"]["request"]) == (False, case, 2)
+    assert (await clinic.get(notice["data"]["review_url"], "partner", loser.slug))[0] == 404
+    assert (await clinic.get(told["data"]["review_url"], "partner", winner.slug))[0] == 200
+    status, answer = await clinic.decide(loser, decision(case, kind="ineligible"))
+    assert status == 200, answer
+    assert [event["type"].split(".")[2] for event in answer["events"]] == ["DecisionReceived", "LateDecisionReceived"]
+    assert (await clinic.state(case)).status == "in_review"
+    assert (await clinic.decide(winner, decision(case, request=2)))[0] == 200
+
+
+async def test_a_partner_takes_its_approval_back_and_is_asked_again(clinic: Clinic) -> None:
+    case = await clinic.screened()
+    stub, _ = await clinic.told()
+    (other,) = (one for one in clinic.partners.values() if one is not stub)
+    assert (await clinic.decide(stub, decision(case)))[0] == 200
+    path, body = f"/partner/reviews/{case}/revocation", {"reason": "new-finding", "note": "ECG"}
+    assert (await clinic.post(path, body, "partner", other.slug))[0] == 404
+    assert (await clinic.post(path, body, "therapist"))[0] == 403
+    assert (await clinic.post(f"/cases/{case}/revocation", body, "therapist"))[0] == 403
+    status, answer = await clinic.post(path, body, "partner", stub.slug)
+    assert status == 200, answer
+    assert (await clinic.state(case)).status == "revoked"
+    status, problem = await clinic.post(f"/cases/{case}/revocation", body, "prescriber")
+    assert (status, problem["type"]) == (409, "urn:kapcare:problem:not-approved")
+    status, answer = await clinic.post(f"/cases/{case}/review", {}, "coordinator")
+    assert status == 200, answer
+    again, notice = await clinic.told()
+    assert (again.slug, notice["data"]["case"], notice["data"]["request"]) == (stub.slug, case, 2)
 
 
 async def test_b1_b5_b7_unproven_messages_get_one_answer(clinic: Clinic) -> None:
@@ -384,6 +421,7 @@ async def test_without_partners_the_networks_own_prescribers_decide(mongo_url: s
             "decision": "eligible",
             "reasons": ["indication-met"],
             "plan": plan(expires_at=system_now() + timedelta(days=30)).model_dump(mode="json"),
+            "evaluation": {"mode": "in_person"},
         }
         status, answer = await clinic.post(f"/cases/{case}/decision", body, "prescriber")
         assert status == 200, answer

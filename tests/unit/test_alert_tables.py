@@ -12,7 +12,8 @@ from services.intake.domain.consent import STOP
 from services.integration.domain import alerts as integration_alerts
 from services.integration.domain.measure import MeasureOutcome, measure_outcome
 from services.prescriber.domain import alerts as prescriber_alerts
-from services.prescriber.domain.review import opening, say_overdue
+from services.prescriber.domain.reassign import passing_on
+from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case as Review
 from services.prescriber.domain.state import evolve_case
 from services.session.domain import alerts as session_alerts
@@ -28,6 +29,7 @@ CALLS = {
     "kapcare.intake.SuicideRiskScreenRequired.v1": "therapist",
     "kapcare.intake.SafetyHoldPlaced.v1": "medical_monitor",
     "kapcare.prescriber.ReviewOverdue.v1": "coordinator",
+    "kapcare.prescriber.DiversionSuspected.v1": "medical_monitor",
     "kapcare.session.VitalOverdue.v1": "medical_monitor",
     "kapcare.session.Escalated.v1": "medical_monitor",
     "kapcare.integration.IntegrationOverdue.v1": "coordinator",
@@ -69,7 +71,7 @@ def test_a_silent_organisation_calls_a_coordinator_once() -> None:
     case = Review()
     for event in opening(given.partners)(evolve_case(case, given.CONSENT), given.screened(), given.context()):
         case = evolve_case(case, event)
-    said = say_overdue(case, "partner_answer", given.context(now=given.NOW + timedelta(hours=72)))
+    said = passing_on(given.partners)(case, given.context(now=given.NOW + timedelta(hours=72)))
     assert calls(said) == [("coordinator", "review-overdue", USUAL)]
 
 

@@ -1,11 +1,13 @@
 """A prescriber decides: eligible under a plan, not eligible, or first wants items cleared (R-14)."""
 
+from datetime import date
 from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from services.prescriber.domain.clearance import Answer, each_item_once
-from services.prescriber.domain.plan import hard_limits, warnings
+from services.prescriber.domain.evaluation import StatedEvaluation, not_evaluated
+from services.prescriber.domain.plan import dose_warnings, hard_limits, supply_warnings
 from services.prescriber.domain.state import Case, merged
 from shared.events.base import EventData, Slug
 from shared.events.clinical import BloodPressure, MonitoringLimits, TreatmentPlan
@@ -16,6 +18,7 @@ from shared.events.prescriber import (
     DecisionKind,
     EligibilityApproved,
     EligibilityDeclined,
+    LateDecisionReceived,
     StepRefused,
 )
 from shared.pathway.context import Context
@@ -61,6 +64,10 @@ class Decision(Request):
     """With `eligible`: the prescriber's answer to each item that needs clearance."""
     items: Annotated[tuple[Slug, ...], Field(max_length=20)] = ()
     """With `needs_clearance`, and only then: what the clinic is to clear."""
+    evaluation: StatedEvaluation | None = None
+    """With `eligible`: how the patient was evaluated; left out, by telemedicine without any evaluation in person (R-16)."""
+    follow_up_on: date | None = None
+    """With `eligible`: the day of the follow-up visit after the supply that this one continues (R-17)."""
 
     _once = field_validator("clearances")(each_item_once)
 
@@ -72,12 +79,34 @@ class Decision(Request):
             raise ValueError("items belong to needs_clearance, and to nothing else")
         if self.clearances and self.decision != "eligible":
             raise ValueError("clearances belong to eligible, and to nothing else")
+        if self.evaluation is not None and self.decision != "eligible":
+            raise ValueError("an evaluation belongs to eligible, and to nothing else")
+        if self.follow_up_on is not None and self.decision != "eligible":
+            raise ValueError("a follow-up visit belongs to eligible, and to nothing else")
         return self
 
 
 def decide_in_house(case: Case, command: Decision, context: Context) -> list[EventData]:
     """Decide a review that is assigned to the network's own prescribers."""
     return decide(case, command, context, by=IN_HOUSE)
+
+
+def decide_as_partner(case: Case, command: Decision, context: Context, *, by: Slug) -> list[EventData]:
+    """Decide for a partner organisation; one that lost the review answers late, which is recorded and changes nothing."""
+    if by == case.partner or by not in case.assigned:
+        return decide(case, command, context, by=by)
+    if command.request > case.request:
+        raise Refusal("no-open-review", "No review with this request number was ever open.", rule="R-30")
+    return [
+        LateDecisionReceived(
+            request=command.request,
+            partner=by,
+            decision=command.decision,
+            reasons=command.reasons,
+            decided_by=context.actor.id,
+            received_at=context.now,
+        )
+    ]
 
 
 def decide(case: Case, command: Decision, context: Context, *, by: Slug) -> list[EventData]:
@@ -114,15 +143,23 @@ def _approve(case: Case, command: Decision, context: Context, by: Slug) -> list[
     assert command.plan is not None, "the model demands a plan"  # noqa: S101
     plan = command.plan.to_event()
     answers = merged(case.answers, tuple(answer.to_event() for answer in command.clearances))
-    refused = _stopped(case, context) or [*_uncleared(case, answers, context), *hard_limits(case, plan, context)]
+    evaluation = None if command.evaluation is None else command.evaluation.to_event()
+    refused = _stopped(case, context) or [
+        *_uncleared(case, answers, context),
+        *not_evaluated(evaluation, plan.route, context),
+        *hard_limits(case, plan, context),
+    ]
     if refused:
-        return list(refused)
+        asked = {"plan": plan, "clearances": answers, "evaluation": evaluation, "follow_up_on": command.follow_up_on}
+        return [refusal.model_copy(update=asked) for refusal in refused]
     approved = EligibilityApproved(
         request=case.request,
         plan=plan,
         clearances=answers,
         reasons=command.reasons,
-        warnings=warnings(case, plan, context),
+        warnings=(*supply_warnings(case, plan, command.follow_up_on, context), *dose_warnings(plan, context)),
+        evaluation=evaluation,
+        follow_up_on=command.follow_up_on,
         partner=by,
         decided_by=context.actor.id,
         decided_at=context.now,
@@ -132,10 +169,10 @@ def _approve(case: Case, command: Decision, context: Context, by: Slug) -> list[
 
 
 def _ask(case: Case, command: Decision, context: Context) -> list[EventData]:
+    items = tuple(dict.fromkeys(command.items))
     stopped = _stopped(case, context)
     if stopped:
-        return list(stopped)
-    items = tuple(dict.fromkeys(command.items))
+        return [refusal.model_copy(update={"items": items}) for refusal in stopped]
     asked_by = context.actor.id
     return [ClearanceRequested(request=case.request, items=items, reasons=command.reasons, asked_by=asked_by, asked_at=context.now)]
 

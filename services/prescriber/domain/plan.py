@@ -1,7 +1,7 @@
 """The limits of a treatment plan: what no prescriber may order through this network, and what only deserves a warning."""
 
 import calendar
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -19,19 +19,35 @@ MOST_REFILLS: Final = 5
 
 def hard_limits(case: Case, plan: TreatmentPlan, context: Context) -> list[StepRefused]:
     """Return a recorded refusal for each limit that the plan breaks; none if it may stand."""
-    broken = [*_expiry(plan, context), *_dose(case, plan, context)]
+    broken = [*_expiry(plan, context), *_refills(plan, context), *_dose(case, plan, context)]
     return [
         StepRefused(step="approve", rule=rule, detail=detail, facts=facts, policy_version=context.policy.version)
         for rule, detail, facts in broken
     ]
 
 
-def warnings(case: Case, plan: TreatmentPlan, context: Context) -> tuple[Slug, ...]:
-    """Return what is unusual in a plan within its limits (R-17, R-18)."""
-    values = context.policy.values
+def supply_warnings(case: Case, plan: TreatmentPlan, follow_up_on: date | None, context: Context) -> tuple[Slug, ...]:
+    """R-17: return what is unusual in the number of doses, and in a supply that continues another one.
+
+    A first supply is small; the next one follows a visit [about 30 days] later (Journey Clinical, JC2 and JC4). A visit
+    counts from the clinic's day of the last approval on, and not before it was held.
+    """
+    values = context.policy.on(plan.route)
+    if case.approved_at is None:
+        return ("first-supply-above-policy",) if plan.doses > values.first_supply_doses else ()
+    found: list[Slug] = ["next-supply-above-policy"] if plan.doses > values.next_supply_doses else []
+    supplied_on = context.day_of(case.approved_at)
+    if follow_up_on is None or not supplied_on <= follow_up_on <= context.today:
+        found.append("no-follow-up-visit")
+    elif follow_up_on < supplied_on + timedelta(days=values.follow_up_after_days):
+        found.append("early-follow-up-visit")
+    return tuple(found)
+
+
+def dose_warnings(plan: TreatmentPlan, context: Context) -> tuple[Slug, ...]:
+    """R-18: return what is unusual in a dose within its limits."""
+    values = context.policy.on(plan.route)
     found: list[Slug] = []
-    if not case.supplied and plan.doses > values.first_supply_doses:
-        found.append("first-supply-above-policy")
     if plan.route == "sublingual" and plan.dose_mg_high > values.sublingual_warn_above_mg:
         found.append("sublingual-dose-above-usual")
     if plan.route == "intravenous":
@@ -55,7 +71,7 @@ _Broken = tuple[str, str, dict[str, str]]
 
 def _expiry(plan: TreatmentPlan, context: Context) -> list[_Broken]:
     """R-15: an approval ends after it begins, within six months, and within what the site allows."""
-    days = context.policy.values.approval_valid_days
+    days = context.policy.on(plan.route).approval_valid_days
     facts = {"decided_at": context.now.isoformat(), "expires_at": plan.expires_at.isoformat()}
     if plan.expires_at <= context.now:
         return [("R-15", "The plan expires before it begins.", facts)]
@@ -66,9 +82,18 @@ def _expiry(plan: TreatmentPlan, context: Context) -> list[_Broken]:
     return []
 
 
+def _refills(plan: TreatmentPlan, context: Context) -> list[_Broken]:
+    """R-15: no more refills than the law and the site allow."""
+    at_most = min(context.policy.on(plan.route).refills_at_most, MOST_REFILLS)
+    if plan.refills <= at_most:
+        return []
+    facts = {"refills": str(plan.refills), "refills_at_most": str(at_most)}
+    return [("R-15", f"More than {at_most} refills cannot be authorised (21 CFR 1306.22).", facts)]
+
+
 def _dose(case: Case, plan: TreatmentPlan, context: Context) -> list[_Broken]:
     """R-18: a band that is a band, esketamine in the doses its label knows, injections below the anaesthetic range."""
-    values = context.policy.values
+    values = context.policy.on(plan.route)
     broken: list[_Broken] = []
     band = {"route": plan.route, "dose_mg_low": str(plan.dose_mg_low), "dose_mg_high": str(plan.dose_mg_high)}
     if plan.dose_mg_low > plan.dose_mg_high:

@@ -1,7 +1,6 @@
 """The alarm: the balance of a case does not hold. Said once for each state of affairs, and again only when it grows."""
 
 from services.prescriber.domain.alerts import with_alerts
-from services.prescriber.domain.review import say_overdue
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.supply import USED, Supply, fold
 from shared.events.base import EventData
@@ -41,10 +40,3 @@ def suspected(supply: Supply, context: Context) -> list[EventData]:
 def say_unreconciled(case: Case, context: Context) -> list[EventData]:
     """Say that the record of a dispensing was waited for in vain."""
     return suspected(case.supply, context)
-
-
-def fall_due(case: Case, deadline: str, context: Context) -> list[EventData]:
-    """Say what a deadline that has passed means: a supply that does not balance, or an organisation that stayed silent."""
-    if deadline in case.supply.deadlines:
-        return say_unreconciled(case, context)
-    return say_overdue(case, deadline, context)

@@ -1,16 +1,15 @@
-"""Open a review when a screening is complete, assign it, and say when it stays unanswered."""
+"""Open a review when a screening is complete, and assign it."""
 
 import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 from functools import reduce
 
-from services.prescriber.domain.alerts import with_alerts
 from services.prescriber.domain.state import Case, PartnerEntry, evolve_case
 from shared.events.base import EventData, Slug
 from shared.events.clinical import ScreeningSummary
 from shared.events.intake import ScreeningCompleted
-from shared.events.prescriber import IN_HOUSE, ReviewAssigned, ReviewOpened, ReviewOverdue, ReviewWithheld
+from shared.events.prescriber import IN_HOUSE, ReviewAssigned, ReviewOpened, ReviewWithheld
 from shared.pathway.context import Context
 from shared.service.definition import Reaction
 
@@ -25,28 +24,25 @@ def opening(partners: Partners) -> Reaction:
         why = case.stops.why_stopped("disclosure_to_prescriber")
         if why is not None:
             return [ReviewWithheld(why=why, summary=event.summary)]
-        return _opened(case, event.summary, partners(), context)
+        return opened(case, event.summary, choose(partners(), context.seed), context)
 
     return open_review
 
 
 def release(case: Case, events: list[EventData], partners: Partners, context: Context) -> list[EventData]:
-    """Return the events, and the review they set free: a withheld one opens, an answered clearance goes back."""
+    """Return the events, and the review they set free: a withheld one opens, an answered clearance goes back.
+
+    Who could not answer in time because a stop forbade it was not silent, and is asked again.
+    """
     after = reduce(evolve_case, events, case)
     if after.stops.why_stopped("disclosure_to_prescriber") is not None:
         return events
     if after.status == "withheld" and after.summary is not None:
-        return [*events, *_opened(after, after.summary, partners(), context)]
-    if after.status == "clearance_answered":
-        return [*events, _assigned(after, after.partner or IN_HOUSE, context)]
+        return [*events, *opened(after, after.summary, choose(partners(), context.seed), context)]
+    was_prevented = after.status == "in_review" and after.overdue and case.stops.why_stopped("disclosure_to_prescriber") is not None
+    if after.status == "clearance_answered" or was_prevented:
+        return [*events, assign(after, after.partner or IN_HOUSE, context)]
     return events
-
-
-def say_overdue(case: Case, _deadline: str, context: Context) -> list[EventData]:
-    """Say once that the assigned organisation stayed silent beyond the time agreed."""
-    if case.partner is None or case.due_at is None:
-        return []
-    return with_alerts([ReviewOverdue(request=case.request, partner=case.partner, due_at=case.due_at)], context)
 
 
 def choose(partners: tuple[PartnerEntry, ...], key: str) -> Slug:
@@ -56,11 +52,13 @@ def choose(partners: tuple[PartnerEntry, ...], key: str) -> Slug:
     return max((hashlib.sha256(f"{key}|{partner.slug}".encode()).digest(), partner.slug) for partner in partners)[1]
 
 
-def _opened(case: Case, summary: ScreeningSummary, partners: tuple[PartnerEntry, ...], context: Context) -> list[EventData]:
-    opened = ReviewOpened(request=case.request + 1, summary=summary, opened_at=context.now)
-    return [opened, _assigned(case, choose(partners, context.seed), context)]
+def opened(case: Case, summary: ScreeningSummary, partner: Slug, context: Context) -> list[EventData]:
+    """Return a new review of a screening, and that it goes to an organisation."""
+    review = ReviewOpened(request=case.request + 1, summary=summary, opened_at=context.now)
+    return [review, assign(case, partner, context)]
 
 
-def _assigned(case: Case, partner: Slug, context: Context) -> ReviewAssigned:
+def assign(case: Case, partner: Slug, context: Context) -> ReviewAssigned:
+    """Return the assignment of the review to an organisation, as a new request with the time that the policy gives."""
     due_at = context.now + timedelta(hours=context.policy.values.partner_answer_hours)
     return ReviewAssigned(request=case.request + 1, partner=partner, due_at=due_at)

@@ -16,10 +16,14 @@ from shared.events.prescriber import (
     ClearanceRequested,
     EligibilityApproved,
     EligibilityDeclined,
+    EligibilityExpired,
+    EligibilityRevoked,
     PartnerRegistered,
     ReviewAssigned,
     ReviewOpened,
     ReviewOverdue,
+    ReviewReassigned,
+    ReviewRecalled,
     ReviewWithheld,
 )
 from shared.pathway import alert, stop
@@ -27,8 +31,20 @@ from shared.pathway.alert import Alerts
 from shared.pathway.stop import Stops
 from shared.pathway.waiting import Waiting, for_stop
 
-CaseStatus = Literal["not_screened", "withheld", "in_review", "awaiting_clearance", "clearance_answered", "approved", "declined"]
-"""`withheld`: screened, but disclosure is stopped. `clearance_answered`: answered, but going back to the prescriber is stopped."""
+CaseStatus = Literal[
+    "not_screened",
+    "withheld",
+    "in_review",
+    "awaiting_clearance",
+    "clearance_answered",
+    "approved",
+    "declined",
+    "expired",
+    "revoked",
+    "recalled",
+]
+"""`withheld`: screened, but disclosure is stopped. `clearance_answered`: answered, but going back to the prescriber is stopped.
+`recalled`: the screening was reopened and must be completed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +61,10 @@ class Case:
     """Who was asked: a partner organisation, or IN_HOUSE."""
     opened_at: datetime | None = None
     """When the review of this screening opened; None while it is withheld."""
+    assigned: tuple[Slug, ...] = ()
+    """Everyone who was ever asked about this case: a late answer of one of them is a fact, that of a stranger is nothing."""
+    lost: tuple[Slug, ...] = ()
+    """Those from whom the review of this screening was taken; they are not chosen for it again."""
     due_at: datetime | None = None
     overdue: bool = False
     asked: tuple[Slug, ...] = ()
@@ -53,10 +73,13 @@ class Case:
     """Those of them that the clinic has still to answer."""
     answers: tuple[Clearance, ...] = ()
     plan: TreatmentPlan | None = None
+    """The plan in force, also while a later review is open; None once it was declined, expired or revoked."""
+    plan_request: int = 0
+    """The request on which it was approved."""
+    approved_at: datetime | None = None
+    """When the last approval was given; the first supply is smaller, and a visit follows it before the next (R-17)."""
     decided_at: datetime | None = None
     """When this screening's review ended in an approval or a refusal."""
-    supplied: bool = False
-    """Whether any approval was given before; the first supply is smaller (R-17)."""
     since: datetime | None = None
     """When the review, the request for clearance or its answer came."""
     alerts: Alerts = field(default_factory=Alerts)
@@ -64,16 +87,18 @@ class Case:
 
     @property
     def deadlines(self) -> Mapping[str, datetime]:
-        """When the assigned organisation must have answered, said once when it stays silent; what falls due in supply and alerts."""
+        """When the assigned organisation must have answered, when the approval in force ends, what falls due in supply and alerts."""
         due = {**self.alerts.deadlines, **self.supply.deadlines}
         if self.status == "in_review" and self.due_at is not None and not self.overdue:
             due["partner_answer"] = self.due_at
+        if self.plan is not None:
+            due["approval_end"] = self.plan.expires_at
         return due
 
     @property
     def waits_for(self) -> Waiting | None:
         """What the review waits for: a clearance is the clinic's to bring, whatever stops; else a stop comes first. None at its end."""
-        if self.status in {"not_screened", "approved", "declined"}:
+        if self.status in {"not_screened", "approved", "declined", "expired", "revoked", "recalled"}:
             return None
         if self.status == "awaiting_clearance":
             return Waiting("clearance", self.since, "coordinator")
@@ -97,19 +122,22 @@ def evolve_case(case: Case, event: EventData) -> Case:
             opened = replace(_screened(case, event.summary), status="in_review", request=event.request)
             return replace(opened, opened_at=event.opened_at, since=event.opened_at)
         case ReviewAssigned():
+            case = replace(case, assigned=tuple(dict.fromkeys((*case.assigned, event.partner))))
             return replace(case, status="in_review", request=event.request, partner=event.partner, due_at=event.due_at, overdue=False)
         case ReviewOverdue():
             return replace(case, overdue=True)
+        case ReviewReassigned():
+            return replace(case, lost=tuple(dict.fromkeys((*case.lost, event.from_partner))))
+        case ReviewRecalled():
+            return replace(case, status="recalled", summary=None, partner=None, due_at=None, asked=(), to_clear=(), answers=())
         case ClearanceRequested():
             asked = tuple(dict.fromkeys((*case.asked, *event.items)))
             return replace(case, status="awaiting_clearance", asked=asked, to_clear=event.items, since=event.asked_at)
         case ClearanceAnswered():
             answers = merged(case.answers, event.answers)
             return replace(case, status="clearance_answered", to_clear=(), answers=answers, since=event.answered_at)
-        case EligibilityApproved():
-            return replace(case, status="approved", plan=event.plan, answers=event.clearances, decided_at=event.decided_at, supplied=True)
-        case EligibilityDeclined():
-            return replace(case, status="declined", plan=None, decided_at=event.decided_at)
+        case EligibilityApproved() | EligibilityDeclined() | EligibilityExpired() | EligibilityRevoked():
+            return _of_approval(case, event)
         case _:
             return case
 
@@ -120,9 +148,27 @@ def merged(earlier: tuple[Clearance, ...], later: tuple[Clearance, ...]) -> tupl
 
 
 def _screened(case: Case, summary: ScreeningSummary) -> Case:
-    """A new screening asks everything anew: answers given for an older one no longer count."""
-    fresh = replace(case, due_at=None, overdue=False, asked=(), to_clear=(), answers=(), plan=None)
+    """A new review asks everything anew: answers given for an older one no longer count."""
+    fresh = replace(case, due_at=None, overdue=False, asked=(), to_clear=(), answers=(), lost=())
     return replace(fresh, summary=summary, opened_at=None, decided_at=None, since=None)
+
+
+def _of_approval(case: Case, event: EligibilityApproved | EligibilityDeclined | EligibilityExpired | EligibilityRevoked) -> Case:
+    match event:
+        case EligibilityApproved():
+            case = replace(case, plan=event.plan, plan_request=event.request, approved_at=event.decided_at)
+            return replace(case, status="approved", answers=event.clearances, decided_at=event.decided_at)
+        case EligibilityDeclined():
+            return replace(case, status="declined", plan=None, decided_at=event.decided_at)
+        case EligibilityExpired():
+            return _ended(case, "expired")
+        case EligibilityRevoked():
+            return _ended(case, "revoked")
+
+
+def _ended(case: Case, how: CaseStatus) -> Case:
+    """The approval in force ended; a later review that is open goes on."""
+    return replace(case, plan=None, status=how if case.status == "approved" else case.status)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""Open the course when an approval arrives and nothing forbids it; close it when a prescriber declines later."""
+"""Open the course when an approval arrives and nothing forbids it; close it when a prescriber declines later, or the approval ends."""
 
 from functools import reduce
 
 from services.session.domain.state import Course, evolve
 from shared.events.base import EventData, Slug
-from shared.events.prescriber import EligibilityApproved, EligibilityDeclined
+from shared.events.prescriber import EligibilityApproved, EligibilityDeclined, EligibilityExpired, EligibilityRevoked
 from shared.events.session import CourseClosed, CourseOpened, CourseWithheld
 from shared.pathway.context import Context
 
@@ -30,6 +30,16 @@ def take_decline(course: Course, event: EligibilityDeclined, context: Context) -
     return [CourseClosed(why="declined", request=event.request, closed_at=context.now)]
 
 
+def take_expiry(course: Course, event: EligibilityExpired, context: Context) -> list[EventData]:
+    """React to the end of an approval: it no longer allows any dose (R-15)."""
+    return _end(course, event.request, "expired", context)
+
+
+def take_revocation(course: Course, event: EligibilityRevoked, context: Context) -> list[EventData]:
+    """React to an approval that was taken back: it no longer allows any dose (R-14)."""
+    return _end(course, event.request, "revoked", context)
+
+
 def open_if_clear(course: Course, context: Context) -> list[EventData]:
     """Return the opening of the approval that waits, if nothing forbids it now."""
     waiting = course.waiting
@@ -41,6 +51,13 @@ def open_if_clear(course: Course, context: Context) -> list[EventData]:
 def then_open(course: Course, events: list[EventData], context: Context) -> list[EventData]:
     """Return the events, and the opening that they set free."""
     return [*events, *open_if_clear(reduce(evolve, events, course), context)]
+
+
+def _end(course: Course, request: int, why: Slug, context: Context) -> list[EventData]:
+    """Close the course of this approval, unless it is closed already or a newer one replaced it."""
+    if request <= course.closed_request or request < course.newest_request:
+        return []
+    return [CourseClosed(why=why, request=request, closed_at=context.now)]
 
 
 def _why_withheld(course: Course) -> Slug | None:

@@ -108,8 +108,8 @@ class Course:
     """Doses already given when it opened."""
     waiting: Approval | None = None
     """An approval that opens once nothing forbids it any more."""
-    declined_request: int = 0
-    """The newest request on which a prescriber declined."""
+    closed_request: int = 0
+    """The newest request on which a prescriber declined, or whose approval expired or was revoked."""
     preparation: events.PreparationCompleted | None = None
     sessions: tuple[Session, ...] = ()
     escalations: tuple[events.Escalated, ...] = ()
@@ -166,14 +166,14 @@ class Course:
 
     @property
     def plan(self) -> TreatmentPlan | None:
-        """The plan in force: the newest one opened, unless a prescriber declined since."""
-        return None if self.approval is None or self.approval.request < self.declined_request else self.approval.plan
+        """The plan in force: the newest one opened, unless it ended or a prescriber declined since."""
+        return None if self.approval is None or self.approval.request <= self.closed_request else self.approval.plan
 
     @property
     def newest_request(self) -> int:
         """The newest request whose answer is known; 0 before the first."""
         approved = (known.request for known in (self.approval, self.waiting) if known is not None)
-        return max([self.declined_request, *approved])
+        return max([self.closed_request, *approved])
 
     def limits(self, policy: PolicyValues) -> MonitoringLimits:
         """Return the limits the prescriber sent for this patient, which outlive the plan's end; the policy's where none came."""
@@ -271,7 +271,7 @@ def _of_approval(
         case events.CourseWithheld():
             return replace(course, waiting=Approval(event.plan, event.request, event.decided_at))
         case events.CourseClosed():
-            return replace(course, waiting=None, declined_request=max(course.declined_request, event.request))
+            return replace(course, waiting=None, closed_request=max(course.closed_request, event.request))
         case events.CourseCompleted():
             return replace(course, completed=True)
 

@@ -16,6 +16,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "ServiceRequest": ("status", "intent", "subject"),
     "Task": ("status", "intent"),
     "MedicationRequest": ("status", "intent", "subject", "medicationCodeableConcept"),
+    "MedicationDispense": ("status", "medicationCodeableConcept", "subject", "quantity"),
 }
 """Kinds that are exported, and the elements that R4 demands of each."""
 STATUS: dict[str, frozenset[str]] = {
@@ -25,6 +26,7 @@ STATUS: dict[str, frozenset[str]] = {
     "RiskAssessment": frozenset({"registered", "preliminary", "final", "amended"}),
     "ServiceRequest": frozenset({"draft", "active", "on-hold", "revoked", "completed", "entered-in-error", "unknown"}),
     "Task": frozenset({"draft", "requested", "received", "accepted", "rejected", "on-hold", "in-progress", "completed"}),
+    "MedicationDispense": frozenset({"completed", "entered-in-error"}),
     "MedicationRequest": frozenset({"active", "on-hold", "cancelled", "completed", "stopped", "draft", "unknown"}),
 }
 KNOWN_SYSTEMS = {

@@ -9,14 +9,17 @@ from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import STOPS
 from services.prescriber.fhir_export import export
 from shared.events.base import Slug
-from shared.events.prescriber import IN_HOUSE, ReviewWithheld
+from shared.events.prescriber import IN_HOUSE, EligibilityExpired, EligibilityRevoked, ReviewRecalled, ReviewWithheld
 from shared.fhir.record import bundle_of
 from shared.pathway.stop import PlaceHold
 from tests.unit.fhir.checks import check
-from tests.unit.prescriber.given import context, decision, finding, in_review, nobody, partners, screened, summary, told
+from tests.unit.prescriber.given import NOW, context, decision, finding, in_review, nobody, partners, screened, summary, told
+from tests.unit.prescriber.moved import dispense, prescribed
 
 CASE, PATIENT = "case-" + "1" * 32, "patient-" + "e" * 32
 SECRET = "he cried when he said it"
+EXPIRED = EligibilityExpired(request=1, expires_at=NOW)
+REVOKED = EligibilityRevoked(request=1, reason="other", note=SECRET, revoked_by="prescriber-7", revoked_at=NOW)
 
 
 def exported(case: Case) -> dict[str, Any]:
@@ -50,4 +53,8 @@ def every_stage() -> list[Case]:
     approved = decided(in_review())
     again = told(approved, [screened()])
     stages = [Case(), withheld(), in_review(), in_review(who=partners), awaiting(), cleared(), approved, decided(in_review(), "ineligible")]
+    ended = [told(approved, [event]) for event in (EXPIRED, REVOKED)]
+    recalled = told(in_review(), [ReviewRecalled(request=1, why="screening-reopened", recalled_at=NOW)])
+    supplied = told(prescribed(), dispense(prescribed()))
+    stages += [*ended, recalled, supplied, told(supplied, dispense(supplied, of="prescription-of-nobody"))]
     return [*stages, again, *(held(case) for case in stages)]

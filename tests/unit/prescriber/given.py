@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import reduce
 from typing import Any
 
-from services.prescriber.domain.decide import Decision
+from services.prescriber.domain.decide import Decision, decide_in_house
 from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case, PartnerEntry, evolve_case
 from shared.events import intake
@@ -81,6 +81,12 @@ def in_review(*findings: Finding, weight_kg: Decimal | None = Decimal(70), who: 
     """A consented case whose first review is open, in-house unless said otherwise."""
     case = told(Case(), [CONSENT])
     return told(case, opening(who)(case, screened(*findings, weight_kg=weight_kg), context()))
+
+
+def approved(**plan_changed: Any) -> Case:
+    """A case that was approved in-house on its first request."""
+    case = in_review()
+    return told(case, decide_in_house(case, decision(plan_changed=plan_changed), context()))
 
 
 def plan(**changed: Any) -> TreatmentPlan:

@@ -74,7 +74,7 @@ def test_r14_eligible_approves_under_the_plan() -> None:
         policy_version=POLICY.version,
     )
     after = told(in_review(), [approved])
-    assert (after.status, after.plan, after.deadlines) == ("approved", plan(), {})
+    assert (after.status, after.plan, after.deadlines) == ("approved", plan(), {"approval_end": plan().expires_at})
 
 
 def test_r14_ineligible_declines_with_reasons() -> None:
@@ -225,6 +225,49 @@ def test_a_stop_refuses_what_would_carry_the_pathway_on(stops: list[EventData], 
     assert isinstance(decide_in_house(case, decision("ineligible"), context())[0], EligibilityDeclined)
 
 
+def test_a_refused_approval_keeps_what_was_asked_so_that_it_can_be_decided_again() -> None:
+    """The same step by the same rule, from nothing but the case before it and what the refusal holds."""
+    case = in_review(finding("cystitis"))
+    command = decision(
+        clearances=[answer("cystitis", cleared=False)],
+        plan_changed={"refills": 6},
+        evaluation={"mode": "telemedicine", "in_person_on": "2026-02-20"},
+        follow_up_on="2026-03-01",
+    )
+    events = decide_in_house(case, command, context())
+    assert rules(events) == ["R-14", "R-15"]
+    for refusal in events:
+        assert isinstance(refusal, StepRefused)
+        assert refusal.step == "approve"
+        assert StepRefused.model_validate_json(refusal.model_dump_json()) == refusal
+        assert refusal.plan is not None
+        assert refusal.evaluation is not None
+        again = decision(
+            plan_changed=refusal.plan.model_dump(),
+            clearances=[given.model_dump() for given in refusal.clearances],
+            evaluation=refusal.evaluation.model_dump(mode="json"),
+            follow_up_on=str(refusal.follow_up_on),
+        )
+        assert decide_in_house(case, again, context()) == events
+
+
+def test_a_refusal_keeps_the_answers_that_were_given_before() -> None:
+    case = told(asked("cardiac"), answering(nobody)(asked("cardiac"), answers(answer("cardiac")), context()))
+    (refusal,) = decide_in_house(case, decision(request=2, plan_changed={"refills": 6}), context())
+    assert isinstance(refusal, StepRefused)
+    assert [given.item for given in refusal.clearances] == ["cardiac"]
+
+
+def test_what_a_stop_refuses_is_kept_too() -> None:
+    case = told(in_review(), [HOLD])
+    (approval,) = decide_in_house(case, decision(), context())
+    (request,) = decide_in_house(case, decision("needs_clearance", items=["cardiac"]), context())
+    assert isinstance(approval, StepRefused)
+    assert isinstance(request, StepRefused)
+    assert (approval.plan, approval.items) == (plan(), ())
+    assert (request.plan, request.items) == (None, ("cardiac",))
+
+
 def test_once_the_hold_is_lifted_the_same_request_can_be_decided() -> None:
     case = told(in_review(), [HOLD, LIFTED])
     assert isinstance(decide_in_house(case, decision(), context())[0], EligibilityApproved)
@@ -262,6 +305,9 @@ def without(name: str) -> dict[str, Any]:
         {**BODY, "plan": {**BODY["plan"], "doses": "2"}},
         {**BODY, "plan": {**BODY["plan"], "doses": 0}},
         {**BODY, "plan": {**BODY["plan"], "doses": 13}},
+        {**BODY, "plan": {**BODY["plan"], "refills": -1}},
+        {**BODY, "plan": {**BODY["plan"], "refills": "2"}},
+        {**BODY, "follow_up_on": "in April"},
         {**BODY, "plan": {**BODY["plan"], "dose_mg_high": "0"}},
         {**BODY, "plan": {**BODY["plan"], "dose_mg_high": -5}},
         {**BODY, "plan": {**BODY["plan"], "dose_mg_high": 0.1 + 0.2}},

@@ -10,16 +10,19 @@ from typing import Any, get_args
 
 import pytest
 
+from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case, CaseStatus
 from services.prescriber.domain.stops import STOPS
 from services.prescriber.fhir_export import ASKED, REQUESTED
 from shared.events import intake
+from shared.events.base import EventData
 from shared.events.prescriber import IN_HOUSE, ReviewOverdue, ReviewWithheld
 from shared.fhir.codes import LOCAL_SYSTEM
 from shared.pathway.stop import WithdrawConsent
 from tests.unit.fhir.checks import coded, of_kind
-from tests.unit.prescriber.exported import SECRET, awaiting, cleared, decided, every_stage, exported, held, withheld
-from tests.unit.prescriber.given import CONSENT, NOW, context, in_review, partners, summary, told
+from tests.unit.prescriber.exported import EXPIRED, REVOKED, SECRET, awaiting, cleared, decided, every_stage, exported, held, withheld
+from tests.unit.prescriber.given import CONSENT, NOW, context, in_review, partners, screened, summary, told
+from tests.unit.prescriber.moved import dispense, prescribed
 
 
 def only(bundle: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -34,7 +37,7 @@ def test_every_stage_is_a_sound_bundle() -> None:
 
 def test_every_state_of_a_review_has_a_status() -> None:
     assert set(REQUESTED) == set(get_args(CaseStatus)) - {"not_screened"}
-    assert set(ASKED) == set(REQUESTED) - {"withheld"}
+    assert set(ASKED) == set(REQUESTED) - {"withheld", "recalled"}
 
 
 def test_no_note_leaks() -> None:
@@ -118,7 +121,7 @@ def test_the_plan_is_exported_as_approved() -> None:
     assert dosage["timing"]["repeat"]["count"] == 2
     assert dosage["text"] == "100 to 200 mg, at most 3.5 mg/kg, 2 doses in all"
     assert request["dispenseRequest"]["quantity"]["value"] == 2
-    assert "numberOfRepeatsAllowed" not in request["dispenseRequest"]
+    assert request["dispenseRequest"]["numberOfRepeatsAllowed"] == 0
 
 
 def test_r15_the_plan_says_how_long_it_is_good_for() -> None:
@@ -144,10 +147,33 @@ def test_without_an_approval_there_is_no_plan(case: Case) -> None:
     assert of_kind(exported(case), "MedicationRequest") == []
 
 
-def test_a_new_screening_takes_plan_and_times_away() -> None:
+def test_a_new_screening_takes_the_times_away_and_leaves_the_plan_in_force() -> None:
     again = told(decided(in_review()), [ReviewWithheld(why="consent-withdrawn", summary=summary())])
     assert (again.opened_at, again.decided_at) == (None, None)
-    assert of_kind(exported(again), "MedicationRequest") == []
+    assert only(exported(again), "MedicationRequest")["authoredOn"] == NOW.isoformat()
+
+
+def test_while_a_later_review_is_open_nobody_is_said_to_have_asked_for_the_plan() -> None:
+    approved = decided(in_review(who=partners), by=str(in_review(who=partners).partner))
+    asked_again = told(approved, opening(partners)(approved, screened(), context()))
+    assert "requester" not in only(exported(asked_again), "MedicationRequest")
+    assert "requester" in only(exported(decided(in_review())), "MedicationRequest")
+
+
+@pytest.mark.parametrize("ending", [EXPIRED, REVOKED], ids=["expired", "revoked"])
+def test_an_approval_that_ended_leaves_no_plan_and_a_review_that_was_done(ending: EventData) -> None:
+    bundle = exported(told(decided(in_review()), [ending]))
+    assert of_kind(bundle, "MedicationRequest") == []
+    assert only(bundle, "Task")["status"] == "completed"
+
+
+def test_each_fill_is_exported_as_it_was_reported() -> None:
+    case = told(prescribed(), dispense(prescribed()))
+    fill = only(exported(case), "MedicationDispense")
+    assert (fill["status"], fill["quantity"]["value"], fill["whenHandedOver"]) == ("completed", 200, "2026-03-02")
+    assert coded(fill["medicationCodeableConcept"]) == (LOCAL_SYSTEM, "ketamine.sublingual-compounded")
+    unknown = told(case, dispense(case, of="prescription-of-nobody"))
+    assert "coding" not in of_kind(exported(unknown), "MedicationDispense")[1]["medicationCodeableConcept"]
 
 
 def test_spravato_alone_has_a_product_code() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from services.prescriber.domain.decide import decide_in_house
 from services.prescriber.domain.plan import months_after
@@ -14,7 +15,7 @@ from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case
 from shared.events.prescriber import EligibilityApproved, StepRefused
 from shared.pathway.policy import Policy
-from tests.unit.prescriber.given import NOW, POLICY, context, decision, in_review, nobody, rules, screened, told
+from tests.unit.prescriber.given import NOW, POLICY, context, decision, in_review, nobody, plan, rules, screened, told
 
 
 def policy(**changed: Any) -> Policy:
@@ -32,8 +33,8 @@ def outcome(case: Case | None = None, in_force: Policy = POLICY, now: datetime =
     return rules(events)
 
 
-def warned(case: Case | None = None, **plan_changed: Any) -> tuple[str, ...]:
-    (approved,) = decide_in_house(case or in_review(), decision(plan_changed=plan_changed), context())
+def warned(in_force: Policy = POLICY, **plan_changed: Any) -> tuple[str, ...]:
+    (approved,) = decide_in_house(in_review(), decision(plan_changed=plan_changed), context(policy=in_force))
     assert isinstance(approved, EligibilityApproved)
     return approved.warnings
 
@@ -137,12 +138,75 @@ def test_r17_a_large_first_supply_is_approved_with_a_warning(doses: int, warning
     assert warned(doses=doses) == warnings
 
 
-def test_r17_a_later_supply_may_be_larger() -> None:
+def next_warned(now: datetime, in_force: Policy = POLICY, *, doses: int = 6, **stated: Any) -> tuple[str, ...]:
+    """The warnings of a second approval, after one at NOW."""
     case = told(in_review(), decide_in_house(in_review(), decision(), context()))
     case = told(case, opening(nobody)(case, screened(), context()))
-    (approved,) = decide_in_house(case, decision(request=2, plan_changed={"doses": 6}), context())
+    command = decision(request=2, plan_changed={"doses": doses, "expires_at": now + timedelta(days=30)}, **stated)
+    (approved,) = decide_in_house(case, command, context(now=now, policy=in_force))
     assert isinstance(approved, EligibilityApproved)
-    assert approved.warnings == ()
+    assert approved.follow_up_on == command.follow_up_on
+    return approved.warnings
+
+
+MONTH_LATER = NOW + timedelta(days=30)
+
+
+@pytest.mark.parametrize(("doses", "warnings"), [(6, ()), (7, ("next-supply-above-policy",))])
+def test_r17_a_later_supply_may_be_larger_up_to_the_policy(doses: int, warnings: tuple[str, ...]) -> None:
+    assert next_warned(MONTH_LATER, doses=doses, follow_up_on="2026-04-01") == warnings
+
+
+@pytest.mark.parametrize(
+    ("follow_up_on", "warnings"),
+    [
+        (None, ("no-follow-up-visit",)),
+        ("2026-03-01", ("no-follow-up-visit",)),  # before the first supply
+        ("2026-03-02", ("early-follow-up-visit",)),
+        ("2026-03-31", ("early-follow-up-visit",)),
+        ("2026-04-01", ()),
+        ("2026-04-02", ("no-follow-up-visit",)),  # still to come
+    ],
+)
+def test_r17_the_next_supply_follows_a_visit_about_30_days_later(follow_up_on: str | None, warnings: tuple[str, ...]) -> None:
+    assert next_warned(MONTH_LATER, follow_up_on=follow_up_on) == warnings
+
+
+def test_r17_the_days_are_the_policys() -> None:
+    assert next_warned(MONTH_LATER, policy(follow_up_after_days=29), follow_up_on="2026-03-31") == ()
+    assert next_warned(MONTH_LATER, policy(next_supply_doses=5), follow_up_on="2026-04-01") == ("next-supply-above-policy",)
+
+
+def test_r17_the_visit_is_on_the_clinics_day() -> None:
+    late_evening = datetime(2026, 4, 2, 2, 0, tzinfo=UTC)  # still 1 April in New York
+    assert next_warned(late_evening, follow_up_on="2026-04-01") == ()
+    assert next_warned(late_evening, follow_up_on="2026-04-02") == ("no-follow-up-visit",)
+
+
+def test_r17_a_first_supply_follows_no_visit() -> None:
+    assert warned() == ()
+
+
+@pytest.mark.parametrize(("kind", "more"), [("ineligible", {}), ("needs_clearance", {"items": ["cardiac"]})])
+def test_a_follow_up_visit_belongs_to_an_approval(kind: str, more: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        decision(kind, follow_up_on="2026-04-01", **more)
+
+
+@pytest.mark.parametrize(("refills", "refused"), [(0, False), (5, False), (6, True), (99, True)])
+@pytest.mark.parametrize("at_most", [5, 9])
+def test_r15_at_most_five_refills_whatever_the_policy(refills: int, refused: bool, at_most: int) -> None:
+    assert outcome(in_force=policy(refills_at_most=at_most), refills=refills) == (["R-15"] if refused else [])
+
+
+@pytest.mark.parametrize(("refills", "refused"), [(2, False), (3, True)])
+def test_r15_fewer_where_the_policy_says_so(refills: int, refused: bool) -> None:
+    assert outcome(in_force=policy(refills_at_most=2), refills=refills) == (["R-15"] if refused else [])
+
+
+def test_r15_a_plan_that_says_nothing_has_no_refills() -> None:
+    assert plan().refills == 0
+    assert decision().plan == decision(plan_changed={"refills": 0}).plan
 
 
 @pytest.mark.parametrize(("dose", "warnings"), [("450", ()), ("450.01", ("sublingual-dose-above-usual",))])
@@ -168,6 +232,56 @@ def test_r18_an_unusual_infusion_is_approved_with_a_warning(per_kilogram: str, w
         "mg_per_kg_high": Decimal(per_kilogram),
     }
     assert warned(**changed) == warnings
+
+
+def on_route(route: str, **changed: Any) -> Policy:
+    """The policy with other values on one route, as a document with overrides gives it."""
+    return POLICY.model_copy(update={"by_route": {route: POLICY.values.model_copy(update=changed)}})
+
+
+SUBLINGUAL: dict[str, Any] = {}
+ESKETAMINE: dict[str, Any] = {"route": "intranasal_esketamine", "dose_mg_low": Decimal(28), "dose_mg_high": Decimal(56)}
+INFUSION: dict[str, Any] = {
+    "route": "intravenous",
+    "dose_mg_low": Decimal(10),
+    "dose_mg_high": Decimal(35),
+    "mg_per_kg_high": Decimal("0.5"),
+}
+INJECTION: dict[str, Any] = {**INFUSION, "route": "intramuscular"}
+
+
+@pytest.mark.parametrize(
+    ("route", "changed", "plan_changed", "before", "after"),
+    [
+        ("sublingual", {"approval_valid_days": 30}, SUBLINGUAL, [], ["R-15"]),
+        ("sublingual", {"refills_at_most": 0}, {"refills": 1}, [], ["R-15"]),
+        ("intranasal_esketamine", {"esketamine_doses_mg": (28, 56, 84)}, ESKETAMINE, ["R-18"], []),
+        ("intramuscular", {"parenteral_block_above_mg_per_kg": 0.4}, INJECTION, [], ["R-18"]),
+    ],
+)
+def test_a_routes_own_limits_hold_for_it_and_no_other(
+    route: str, changed: dict[str, Any], plan_changed: dict[str, Any], before: list[str], after: list[str]
+) -> None:
+    other = "intravenous" if route != "intravenous" else "sublingual"
+    assert outcome(**plan_changed) == before
+    assert outcome(in_force=on_route(route, **changed), **plan_changed) == after
+    assert outcome(in_force=on_route(other, **changed), **plan_changed) == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "plan_changed", "warning"),
+    [
+        ({"first_supply_doses": 1}, SUBLINGUAL, "first-supply-above-policy"),
+        ({"sublingual_warn_above_mg": 199}, SUBLINGUAL, "sublingual-dose-above-usual"),
+        ({"intravenous_warn_above_mg_per_kg": 0.4}, INFUSION, "intravenous-dose-above-usual"),
+        ({"intravenous_warn_below_mg_per_kg": 0.6}, INFUSION, "intravenous-dose-below-usual"),
+    ],
+)
+def test_a_routes_own_warnings(changed: dict[str, Any], plan_changed: dict[str, Any], warning: str) -> None:
+    route = plan_changed.get("route", "sublingual")
+    assert warned(**plan_changed) == ()
+    assert warned(on_route(route, **changed), **plan_changed) == (warning,)
+    assert warned(on_route("intramuscular", **changed), **plan_changed) == ()
 
 
 @given(

@@ -5,17 +5,19 @@ from decimal import Decimal
 
 import pytest
 
-from services.prescriber.app import define
-from services.prescriber.domain.reconcile import fall_due
 from services.prescriber.domain.state import Case
-from shared.events.prescriber import DiversionSuspected, Mismatch, ReviewOverdue
+from services.prescriber.reactions import falling_due
+from shared.events.prescriber import AlertRaised, DiversionSuspected, Mismatch, ReviewOverdue
 from shared.pathway.context import Context
-from tests.unit.prescriber.given import NOW, context, in_review, told
+from tests.unit.prescriber.given import NOW, context, in_review, nobody, told
 from tests.unit.prescriber.moved import alarms, approved, dispense, dispensed, dose, give_back, issue, policy, prescribed, waste
 
 USED: Mismatch = "used-above-dispensed"
 ABOVE: Mismatch = "dispensed-above-prescribed"
 DUE = NOW + timedelta(hours=24)
+
+
+fall_due = falling_due(nobody)
 
 
 def at(hours: float) -> Context:
@@ -25,7 +27,9 @@ def at(hours: float) -> Context:
 def test_the_alarm_names_every_sum() -> None:
     case = told(dispensed(), dose(dispensed(), milligrams="120"))
     case = told(case, waste(case, milligrams="30"))
-    _, alarm = give_back(case, milligrams="60")
+    _, alarm, called = give_back(case, milligrams="60")
+    assert isinstance(called, AlertRaised)
+    assert (called.role, called.why) == ("medical_monitor", "supply-does-not-balance")
     assert alarm == DiversionSuspected(
         why=USED,
         unaccounted=Decimal(10),
@@ -45,10 +49,10 @@ def undispensed() -> Case:
 
 def test_a_dose_waits_for_its_dispensing_and_then_all_is_well() -> None:
     case = undispensed()
-    assert case.deadlines == {"supply_reconciled": DUE}
+    assert case.supply.deadlines == {"supply_reconciled": DUE}
     late = dispense(case, at(23))
     assert alarms(late) == []
-    assert told(case, late).deadlines == {}
+    assert told(case, late).supply.deadlines == {}
 
 
 @pytest.mark.parametrize(("hours", "expected"), [(23.999, []), (24, [(USED, Decimal(100))])])
@@ -58,7 +62,7 @@ def test_a_dose_whose_dispensing_never_comes_alarms_at_the_deadline(hours: float
 
 def test_the_alarm_of_a_deadline_is_said_once() -> None:
     case = told(undispensed(), fall_due(undispensed(), "supply_reconciled", at(24)))
-    assert case.deadlines == {}
+    assert case.supply.deadlines == {}
     assert alarms(fall_due(case, "supply_reconciled", at(25))) == []
     assert [alarm.unaccounted for alarm in case.supply.alarms] == [Decimal(100)]
 
@@ -73,12 +77,12 @@ def test_what_leaves_meanwhile_waits_too() -> None:
 
 def test_a_second_dose_does_not_put_the_deadline_off() -> None:
     case = told(undispensed(), dose(undispensed(), at(20)))
-    assert case.deadlines == {"supply_reconciled": DUE}
+    assert case.supply.deadlines == {"supply_reconciled": DUE}
 
 
 def test_a_dispensing_that_covers_a_part_leaves_the_rest_waiting() -> None:
     case = told(undispensed(), dispense(undispensed(), at(1), milligrams="60", doses=1))
-    assert case.deadlines == {"supply_reconciled": DUE}
+    assert case.supply.deadlines == {"supply_reconciled": DUE}
     assert alarms(fall_due(case, "supply_reconciled", at(24))) == [(USED, Decimal(40))]
 
 
@@ -126,7 +130,7 @@ def test_a_mismatch_that_closed_and_opens_again_is_a_new_one() -> None:
 
 def test_a_dose_on_top_of_a_mismatch_that_was_said_waits_as_any_dose() -> None:
     case = told(said(), dose(said(), at(1)))
-    assert case.deadlines == {"supply_reconciled": NOW + timedelta(hours=25)}
+    assert case.supply.deadlines == {"supply_reconciled": NOW + timedelta(hours=25)}
     assert alarms(fall_due(case, "supply_reconciled", at(25))) == [(USED, Decimal(150))]
 
 
@@ -149,17 +153,12 @@ def test_what_is_left_over_is_no_mismatch() -> None:
 def test_the_silent_organisation_still_falls_due_beside_it() -> None:
     case = told(in_review(), dose(in_review()))
     assert set(case.deadlines) == {"partner_answer", "supply_reconciled"}
-    (overdue,) = fall_due(case, "partner_answer", at(72))
+    overdue, _called = fall_due(case, "partner_answer", at(72))
     assert isinstance(overdue, ReviewOverdue)
     assert fall_due(told(case, [overdue]), "supply_reconciled", at(72)) != []
-
-
-def test_the_service_ticks_it() -> None:
-    (case, _) = define(tuple, allow_loopback=False).kinds
-    assert (case.name, case.tick) == ("case", fall_due)
 
 
 def test_a_policy_that_waits_for_nothing_says_it_at_once() -> None:
     events = dose(prescribed(), context(policy=policy(supply_reconcile_hours=0)))
     assert alarms(events) == [(USED, Decimal(100))]
-    assert told(prescribed(), events).deadlines == {}
+    assert told(prescribed(), events).supply.deadlines == {}

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.prescriber.domain.review import choose, opening, say_overdue
+from services.prescriber.domain.review import choose, opening
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import STOPS, lifting, noting
 from shared.events import intake, integration, session
 from shared.events.base import EventData
-from shared.events.prescriber import IN_HOUSE, ReviewAssigned, ReviewOpened, ReviewOverdue, ReviewWithheld, StopNoted
+from shared.events.prescriber import IN_HOUSE, ReviewAssigned, ReviewOpened, ReviewWithheld, StopNoted
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from tests.unit.prescriber.given import CONSENT, NORTH, NOW, SOUTH, context, in_review, nobody, partners, screened, told
@@ -105,16 +105,6 @@ def test_withdrawal_here_stops_disclosure() -> None:
 def test_lifting_an_unknown_hold_is_refused() -> None:
     with pytest.raises(Refusal, match="No hold"):
         lifting(partners)(in_review(), LiftHold(hold="hold-9", reason="x"), context())
-
-
-def test_a_silent_organisation_is_said_to_be_overdue_once() -> None:
-    case = in_review()
-    due = NOW + timedelta(hours=72)
-    assert case.deadlines == {"partner_answer": due}
-    overdue, _alert = say_overdue(case, "partner_answer", context(now=due))
-    assert overdue == ReviewOverdue(request=1, partner=IN_HOUSE, due_at=due)
-    after = told(case, [overdue])
-    assert (after.status, after.overdue, after.deadlines) == ("in_review", True, {})
 
 
 @given(st.text(max_size=40))

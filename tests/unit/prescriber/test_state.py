@@ -4,20 +4,35 @@ import pytest
 from pydantic import TypeAdapter
 
 from services.prescriber.domain.decide import decide_in_house
+from services.prescriber.domain.reassign import passing_on
+from services.prescriber.domain.recall import recall
+from services.prescriber.domain.revoke import Revoke, revoke
 from services.prescriber.domain.state import Case, Partner, PartnerEntry, evolve_case
 from shared.events import intake
-from shared.events.prescriber import Clearance, ClearanceAnswered, ClearanceRequested, ReviewOverdue, ReviewWithheld, StepRefused
-from tests.unit.prescriber.given import CONSENT, NORTH, NOW, context, decision, finding, in_review, summary, told
+from shared.events.prescriber import (
+    Clearance,
+    ClearanceAnswered,
+    ClearanceRequested,
+    EligibilityExpired,
+    ReviewOverdue,
+    ReviewWithheld,
+    StepRefused,
+)
+from tests.unit.prescriber.given import CONSENT, NORTH, NOW, approved, context, decision, finding, in_review, partners, summary, told
 
 REACHED = [
     Case(),
     told(Case(), [CONSENT, ReviewWithheld(why="safety-hold", summary=summary(finding("cystitis")))]),
     in_review(finding("cystitis")),
     told(in_review(), [ReviewOverdue(request=1, partner="in-house", due_at=NOW)]),
+    told(in_review(who=partners), passing_on(partners)(in_review(who=partners), context())),
     told(in_review(), [ClearanceRequested(request=1, items=("cardiac",), asked_by="x", asked_at=NOW)]),
     told(in_review(), [ClearanceAnswered(answers=(Clearance(item="cardiac", cleared=True, note="n"),), answered_at=NOW)]),
     told(in_review(), decide_in_house(in_review(), decision(), context())),
     told(in_review(), decide_in_house(in_review(), decision("ineligible"), context())),
+    told(in_review(), recall(in_review(), intake.ScreeningReopened(reason="entered-in-error", reopened_at=NOW), context())),
+    told(approved(), [EligibilityExpired(request=1, expires_at=NOW)]),
+    told(approved(), revoke(approved(), Revoke(reason="new-finding", note="ECG"), context())),
     told(in_review(), [intake.SafetyHoldPlaced(hold="h", reason="other", placed_at=NOW)]),
 ]
 

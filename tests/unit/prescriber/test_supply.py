@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from services.prescriber.api import show_supply
-from services.prescriber.domain.reconcile import fall_due
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.supply import Balance, Line
+from services.prescriber.reactions import falling_due
 from shared.events.base import EventData
 from shared.events.prescriber import DiversionSuspected, MedicationDispensed
 from shared.pathway.context import Context
-from tests.unit.prescriber.given import NOW, context, told
+from tests.unit.alerting import without_alerts
+from tests.unit.prescriber.given import NOW, context, nobody, told
 from tests.unit.prescriber.moved import approved, dispense, dispensed, dose, give_back, last, prescribed, waste
 
 STATE = TypeAdapter(Case)
@@ -91,13 +92,13 @@ class World:
     def wait(self, hours: int) -> None:
         """Let time pass; whatever falls due is ticked as the ticker does."""
         self.now += timedelta(hours=hours)
-        for name, due in sorted(self.case.deadlines.items()):
+        for name, due in sorted(self.case.supply.deadlines.items()):
             if due <= self.now:
-                self.take(fall_due(self.case, name, self.context), fact=False)
+                self.take(falling_due(nobody)(self.case, name, self.context), fact=False)
 
     def take(self, events: Sequence[EventData], *, fact: bool = True) -> None:
         """Fold what was decided: the fact itself, and alarms that are true, new, and each said once."""
-        said = list(events[1:] if fact else events)
+        said = without_alerts(events[1:] if fact else events)
         assert all(isinstance(event, DiversionSuspected) for event in said)
         assert not (fact and isinstance(events[0], DiversionSuspected))
         for alarm in said:
@@ -116,7 +117,7 @@ class World:
             wasted=sum(self.wasted, Decimal(0)),
             returned=sum(self.returned, Decimal(0)),
         )
-        deadlines = self.case.deadlines
+        deadlines = self.case.supply.deadlines
         assert all(self.now < due <= self.now + timedelta(hours=24) for due in deadlines.values())
         unsaid = {why for why, gap in self.gaps.items() if self.case.supply.said.get(why) != gap}  # type: ignore[call-overload]
         assert unsaid == ({"used-above-dispensed"} if deadlines else set())
@@ -132,7 +133,7 @@ def test_whatever_moves_each_gap_is_said_once_or_waited_for(some: list[Move]) ->
         assert STATE.validate_json(STATE.dump_json(world.case)) == world.case
     world.wait(24)
     assert world.case.supply.said == world.gaps
-    assert world.case.deadlines == {}
+    assert world.case.supply.deadlines == {}
 
 
 @given(st.lists(facts, max_size=10).flatmap(lambda some: st.tuples(st.just(some), st.permutations(some))))
@@ -163,7 +164,7 @@ def test_nothing_is_suspected_where_every_dose_was_dispensed_in_time(some: list[
 
 
 def test_every_dispensing_survives_with_what_it_deviated_from() -> None:
-    (fill, _) = dispense(BOTH, of=FIRST, milligrams="250", fill_number=2)
+    fill, *_ = dispense(BOTH, of=FIRST, milligrams="250", fill_number=2)
     assert isinstance(fill, MedicationDispensed)
     line = told(BOTH, [fill]).supply.lines[-1]
     assert (line.kind, line.prescription, line.fill_number, line.lot) == ("dispensed", FIRST, 2, "lot-1")

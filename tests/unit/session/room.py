@@ -65,6 +65,14 @@ def decline(*, request: int = 2) -> prescriber.EligibilityDeclined:
     )
 
 
+def expiry(*, request: int = 1) -> prescriber.EligibilityExpired:
+    return prescriber.EligibilityExpired(request=request, expires_at=PLAN.expires_at)
+
+
+def revocation(*, request: int = 1) -> prescriber.EligibilityRevoked:
+    return prescriber.EligibilityRevoked(request=request, reason="new-finding", revoked_by="prescriber-1", revoked_at=T0)
+
+
 def consent(
     *, version: str = "consent-1", given_at: datetime = T0 - timedelta(days=7), scopes: Any = ("treatment",)
 ) -> intake.ConsentGiven:

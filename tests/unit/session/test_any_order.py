@@ -28,7 +28,7 @@ from shared.events.session import (
     VitalsRecorded,
 )
 from shared.pathway.refusal import Refusal
-from tests.unit.session.room import PLAN, Room, approval, consent, decline, plan
+from tests.unit.session.room import PLAN, Room, approval, consent, decline, expiry, plan, revocation
 
 STATE = TypeAdapter(Course)
 EXPIRED_SOON = timedelta(hours=3)
@@ -50,6 +50,7 @@ class Said:
 
     approvals: dict[int, datetime] = field(default_factory=dict)
     declines: set[int] = field(default_factory=set)
+    ended: set[int] = field(default_factory=set)
     given: list[tuple[datetime, str]] = field(default_factory=list)
     withdrawn: list[datetime] = field(default_factory=list)
     placed: set[str] = field(default_factory=set)
@@ -65,7 +66,7 @@ class Said:
         checks = self.checked[session]
         return (
             all(withdrawn_at < given_at for withdrawn_at in self.withdrawn)
-            and any(request > max(self.declines, default=0) and now < expires for request, expires in self.approvals.items())
+            and any(request > max(self.declines | self.ended, default=0) and now < expires for request, expires in self.approvals.items())
             and self.prepared
             and checks.grounds
             and checks.version == version
@@ -137,6 +138,13 @@ class AnyOrder(RuleBasedStateMachine):
             return
         self.said.declines.add(request)
         self.hear(decline(request=request))
+
+    @precondition(lambda self: self.said.approvals)
+    @rule(revoked=st.booleans(), data=st.data())
+    def approval_ended(self, revoked: bool, data: st.DataObject) -> None:
+        request = data.draw(st.sampled_from(sorted(self.said.approvals)))
+        self.said.ended.add(request)
+        self.hear(revocation(request=request) if revoked else expiry(request=request))
 
     @precondition(lambda self: self.heard)
     @rule(data=st.data())

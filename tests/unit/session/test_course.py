@@ -6,7 +6,7 @@ from services.session.domain.state import Course, evolve
 from services.session.domain.stops import STOPS, lift_hold
 from shared.events import intake, integration, prescriber
 from shared.events.base import EventData
-from shared.events.session import CourseClosed, CourseOpened, CourseWithheld, IntegrationNoted, StopNoted
+from shared.events.session import CourseClosed, CourseOpened, CourseWithheld, IntegrationNoted, SessionCompleted, SessionDosed, StopNoted
 from shared.pathway.stop import LiftHold, PlaceHold
 from tests.unit.session.room import (
     PLAN,
@@ -18,10 +18,13 @@ from tests.unit.session.room import (
     consent,
     decline,
     dosed_room,
+    expiry,
     finish_session,
     hold,
     lifting,
     plan,
+    revocation,
+    rules,
     withdrawal,
 )
 
@@ -137,6 +140,52 @@ def test_a_withheld_approval_is_forgotten_with_a_decline() -> None:
     room.hear(approval(request=1))
     room.hear(decline(request=2))
     assert kinds(room.hear(consent())) == [StopNoted]
+
+
+@pytest.mark.parametrize(("end", "why"), [(expiry(), "expired"), (revocation(), "revoked")])
+def test_r14_r15_an_approval_that_ended_closes_the_course_once(end: EventData, why: str) -> None:
+    room = checked_room()
+    assert room.hear(end) == [CourseClosed(why=why, request=1, closed_at=T0)]
+    assert (room.course.plan, room.course.status, room.course.doses_left) == (None, "not_approved", 0)
+    assert rules(room.authorise()) >= {("R-14", "not-approved")}
+    assert room.hear(end) == []
+    assert room.hear(approval()) == []
+
+
+@pytest.mark.parametrize("end", [expiry(), revocation()])
+def test_facts_are_recorded_after_the_approval_ended(end: EventData) -> None:
+    room = dosed_room()
+    room.hear(end)
+    assert room.course.status == "monitoring"
+    assert SessionCompleted in kinds(finish_session(room))
+    given = room.dose(session=None)[0]
+    assert isinstance(given, SessionDosed)
+    assert "not-approved" in given.deviations
+
+
+@pytest.mark.parametrize("end", [expiry(), revocation()])
+def test_the_end_of_an_older_approval_leaves_a_newer_one_in_force(end: EventData) -> None:
+    room = approved_room()
+    room.hear(approval(plan(doses=4), request=2))
+    assert room.hear(end) == []
+    assert room.course.plan == plan(doses=4)
+
+
+@pytest.mark.parametrize("end", [expiry(), revocation()])
+def test_a_withheld_approval_that_ended_opens_nothing(end: EventData) -> None:
+    room = Room()
+    room.hear(approval())
+    assert kinds(room.hear(end)) == [CourseClosed]
+    assert kinds(room.hear(consent())) == [StopNoted]
+
+
+@pytest.mark.parametrize("end", [expiry(request=2), revocation(request=2)])
+def test_the_end_of_the_newest_approval_brings_no_older_one_back(end: EventData) -> None:
+    room = approved_room()
+    room.hear(approval(request=2))
+    room.hear(end)
+    assert room.course.plan is None
+    assert kinds(room.hear(approval(request=3))) == [CourseOpened]
 
 
 def test_the_limits_of_a_running_session_outlive_the_course() -> None:

@@ -1,0 +1,72 @@
+"""Give an open review to another organisation: because the one that was asked stayed silent, or because a coordinator says so."""
+
+from collections.abc import Callable
+
+from services.prescriber.domain.alerts import with_alerts
+from services.prescriber.domain.review import Partners, assign, choose
+from services.prescriber.domain.state import Case, PartnerEntry
+from shared.events.base import EventData, Slug
+from shared.events.prescriber import IN_HOUSE, ReviewOverdue, ReviewReassigned
+from shared.pathway.context import Context
+from shared.pathway.refusal import Refusal
+from shared.pathway.stop import Request
+from shared.service.definition import Decide
+
+SILENT: Slug = "silent"
+
+
+class Reassign(Request):
+    """Why another organisation is to review, as a code, and which; without one it is chosen among those not asked yet."""
+
+    reason: Slug
+    partner: Slug | None = None
+
+
+def passing_on(partners: Partners) -> Callable[[Case, Context], list[EventData]]:
+    """Return what follows when the time to answer has passed: it is said, and another organisation is asked at once.
+
+    It is only said while a stop forbids disclosure, for then nobody could have answered, and nobody new may be asked;
+    and where the network's own prescribers are silent and no partner is left to ask.
+    """
+
+    def pass_on(case: Case, context: Context) -> list[EventData]:
+        if case.partner is None or case.due_at is None:
+            return []
+        overdue = ReviewOverdue(request=case.request, partner=case.partner, due_at=case.due_at)
+        another = _another(case, partners(), context)
+        if another == case.partner or case.stops.why_stopped("disclosure_to_prescriber") is not None:
+            return with_alerts([overdue], context)
+        return with_alerts([overdue, *_reassigned(case, case.partner, another, SILENT, context)], context)
+
+    return pass_on
+
+
+def reassigning(partners: Partners) -> Decide:
+    """Return the decision that gives an open review to another organisation.
+
+    Raises Refusal where no review is open, while a stop forbids disclosure, and for an organisation that is not
+    registered or has the review already.
+    """
+
+    def reassign(case: Case, command: Reassign, context: Context) -> list[EventData]:
+        if case.status != "in_review" or case.partner is None:
+            raise Refusal("no-open-review", "No review of this case is open.")
+        case.stops.require_clear("disclosure_to_prescriber")
+        to = command.partner or _another(case, partners(), context)
+        if to not in {IN_HOUSE, *(partner.slug for partner in partners())}:
+            raise Refusal("no-such-partner", "No organisation of this slug is registered.")
+        if to == case.partner:
+            raise Refusal("already-assigned", "The review is assigned there already; where no partner was named, no other one is left.")
+        return _reassigned(case, case.partner, to, command.reason, context)
+
+    return reassign
+
+
+def _another(case: Case, partners: tuple[PartnerEntry, ...], context: Context) -> Slug:
+    """Choose among the partners that were not asked about this screening yet; in-house if there is none."""
+    return choose(tuple(partner for partner in partners if partner.slug not in {case.partner, *case.lost}), context.seed)
+
+
+def _reassigned(case: Case, loser: Slug, to: Slug, why: Slug, context: Context) -> list[EventData]:
+    assigned = assign(case, to, context)
+    return [ReviewReassigned(request=assigned.request, from_partner=loser, partner=to, why=why), assigned]

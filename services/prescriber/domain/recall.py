@@ -1,0 +1,25 @@
+"""Recall a review when the screening it rests on was reopened."""
+
+from services.prescriber.domain.state import Case
+from shared.events.base import EventData, Slug
+from shared.events.intake import ScreeningReopened
+from shared.events.prescriber import EligibilityRevoked, ReviewRecalled
+from shared.pathway.context import Context
+
+SCREENING_REOPENED: Slug = "screening-reopened"
+
+
+def recall(case: Case, _event: ScreeningReopened, context: Context) -> list[EventData]:
+    """React to a reopened screening: the approval in force is revoked, and nothing more is decided on what was screened.
+
+    A review that was decided is recalled too, so that no other one can be asked for on the same screening.
+    """
+    events: list[EventData] = []
+    if case.plan is not None:
+        events.append(
+            EligibilityRevoked(request=case.plan_request, reason=SCREENING_REOPENED, revoked_by=context.actor.id, revoked_at=context.now)
+        )
+    if case.summary is not None:
+        partner = case.partner if case.status != "withheld" else None
+        events.append(ReviewRecalled(request=case.request, partner=partner, why=SCREENING_REOPENED, recalled_at=context.now))
+    return events
