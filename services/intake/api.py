@@ -11,8 +11,10 @@ from services.intake.domain.refer import ReferBundle, ReferPatient, refer_bundle
 from services.intake.domain.screen import CompleteScreening, complete_screening
 from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StateFacts, state_facts
+from services.intake.domain.state_score import StateScore, state_score
 from shared.access.decide import Permission
 from shared.pathway import instrument_items
+from shared.pathway.stated_instruments import STATED_FORMS
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from shared.service.definition import Command, Origin, View
 
@@ -39,6 +41,7 @@ COMMANDS = (
     Command("/cases/{case}/holds", PlaceHold, STOP.place, Permission.STOP, "Place a safety hold"),
     Command("/cases/{case}/holds/lift", LiftHold, STOP.lift, Permission.LIFT_HOLD, "Lift a safety hold with a reason"),
     Command("/cases/{case}/instruments", AnswerInstrument, answer_instrument, Permission.SCREEN, "Answer an instrument item by item"),
+    Command("/cases/{case}/scores", StateScore, state_score, Permission.SCREEN, "State the score of an instrument without its items"),
     Command(
         "/cases/{case}/screening",
         CompleteScreening,
@@ -73,6 +76,7 @@ def show_case(case: Case) -> dict[str, Any]:
             }
             for each in case.answered
         ],
+        "stated_scores": [score.model_dump(mode="json") for score in case.scores],
         "still_needed": {
             "instruments": [*case.unscored, *(("c-ssrs",) if case.screener_due else ())],
             "answers": list(case.unanswered),
@@ -108,6 +112,10 @@ FORMS: Mapping[str, Any] = {
             "licence": form.licence,
         }
         for name, form in instrument_items.FORMS.items()
+    },
+    "/scores": {
+        name: {"title": form.title, "highest": form.highest, "loinc": form.loinc, "licence": form.licence}
+        for name, form in STATED_FORMS.items()
     },
     "/questionnaire": dict(QUESTIONS),
 }

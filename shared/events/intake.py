@@ -7,7 +7,7 @@ from pydantic import AwareDatetime
 
 from shared.events import base
 from shared.events.base import EventData, Slug
-from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, ScreeningSummary, Sex
+from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, ScreeningSummary, Sex, StatedScore
 
 
 class PatientReferred(EventData):
@@ -58,6 +58,14 @@ class InstrumentAnswered(EventData):
     band: str
     flags: tuple[str, ...] = ()
     answered_at: AwareDatetime
+    simulated: bool = False
+
+
+class ScoreStated(EventData):
+    """The score of an instrument whose items are not recorded was stated; nothing is imputed (R-12, R-13)."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.ScoreStated.v1"
+    score: StatedScore
     simulated: bool = False
 
 
@@ -116,6 +124,7 @@ EVENTS: tuple[type[EventData], ...] = (
     ConsentGiven,
     ConsentWithdrawn,
     InstrumentAnswered,
+    ScoreStated,
     SuicideRiskScreenRequired,
     SafetyHoldPlaced,
     SafetyHoldLifted,

@@ -6,11 +6,11 @@ from datetime import date, datetime
 from typing import Literal
 
 from services.intake.domain.codes import ONLY_IF_NOT_MALE, QUESTIONS
+from services.intake.domain.entries import Answered, Entries, Entry, facts_of, newest_answers, newest_scores, screener_due
 from shared.events import intake
 from shared.events.base import EventData
-from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, Sex
+from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, Sex, StatedScore
 from shared.pathway import stop
-from shared.pathway.instruments import ITEM9_POSITIVE, UNSCORED
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Stops
 
@@ -24,18 +24,6 @@ class Referral:
     indication: Indication
     route: Route | None
     referred_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """An instrument as it was last answered."""
-
-    instrument: Instrument
-    answers: tuple[int | None, ...]
-    total: int | None
-    band: str
-    flags: tuple[str, ...]
-    answered_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +57,8 @@ class Case:
     """One referral from its arrival to the end of its screening."""
 
     referral: Referral | None = None
-    facts: tuple[Fact, ...] = ()
-    """All facts in the order they came; none is ever dropped."""
-    answered: tuple[Answered, ...] = ()
-    """The latest answers to each instrument."""
-    item9_positive_at: datetime | None = None
-    risk_screened_at: datetime | None = None
-    """When the C-SSRS screener was last answered so that it could be scored."""
+    entries: Entries = ()
+    """All that was recorded, in the order it came; none is ever dropped."""
     outcome: Outcome | None = None
     stops: Stops = field(default_factory=Stops)
     refused: RefusedStep | None = None
@@ -102,11 +85,24 @@ class Case:
         return {}
 
     @property
+    def facts(self) -> tuple[Fact, ...]:
+        """All facts that count, in the order in which they were said."""
+        return facts_of(self.entries)
+
+    @property
+    def answered(self) -> tuple[Answered, ...]:
+        """The newest answers to each instrument."""
+        return newest_answers(self.entries)
+
+    @property
+    def scores(self) -> tuple[StatedScore, ...]:
+        """The newest score of each instrument that is stated by its score alone."""
+        return newest_scores(self.entries)
+
+    @property
     def screener_due(self) -> bool:
         """Whether PHQ-9 item 9 was positive and no C-SSRS screener was answered since (R-08)."""
-        if self.item9_positive_at is None:
-            return False
-        return self.risk_screened_at is None or self.risk_screened_at < self.item9_positive_at
+        return screener_due(self.entries)
 
     def require_referral(self) -> Referral:
         """Return the referral; raise Refusal while there is none."""
@@ -142,9 +138,12 @@ def evolve(case: Case, event: EventData) -> Case:
         case intake.PatientReferred():
             return _referred(case, event)
         case intake.FactsStated():
-            return replace(case, facts=case.facts + event.facts, simulated=case.simulated or event.simulated)
+            return _recorded(case, Entry("facts", facts=event.facts), event.simulated)
         case intake.InstrumentAnswered():
-            return _answered(case, event)
+            answered = Answered(event.instrument, event.answers, event.total, event.band, event.flags, event.answered_at)
+            return _recorded(case, Entry("instrument", answered=answered), event.simulated)
+        case intake.ScoreStated():
+            return _recorded(case, Entry("score", score=event.score), event.simulated)
         case intake.ScreeningCompleted():
             outcome = Outcome("completed", event.completed_at, event.summary.findings, event.policy_version)
             return replace(case, outcome=outcome)
@@ -158,22 +157,8 @@ def evolve(case: Case, event: EventData) -> Case:
 
 def _referred(case: Case, event: intake.PatientReferred) -> Case:
     referral = Referral(event.birth_date, event.sex, event.indication, event.route, event.referred_at)
-    return replace(case, referral=referral, facts=case.facts + event.facts, simulated=case.simulated or event.simulated)
+    return _recorded(replace(case, referral=referral), Entry("referral", facts=event.facts), event.simulated)
 
 
-def _answered(case: Case, event: intake.InstrumentAnswered) -> Case:
-    new = Answered(event.instrument, event.answers, event.total, event.band, event.flags, event.answered_at)
-    known = case.answers_to(new.instrument)
-    latest = known is None or new.answered_at >= known.answered_at
-    others = tuple(answered for answered in case.answered if answered.instrument != new.instrument)
-    answered = tuple(sorted((*others, new), key=lambda each: each.instrument)) if latest else case.answered
-    case = replace(case, answered=answered, simulated=case.simulated or event.simulated)
-    if ITEM9_POSITIVE in new.flags:
-        return replace(case, item9_positive_at=_later(case.item9_positive_at, new.answered_at))
-    if new.instrument == "c-ssrs" and new.band != UNSCORED:
-        return replace(case, risk_screened_at=_later(case.risk_screened_at, new.answered_at))
-    return case
-
-
-def _later(known: datetime | None, at: datetime) -> datetime:
-    return at if known is None else max(known, at)
+def _recorded(case: Case, entry: Entry, simulated: bool) -> Case:
+    return replace(case, entries=(*case.entries, entry), simulated=case.simulated or simulated)

@@ -13,7 +13,7 @@ from tests.unit.intake.cases import after, answer, fold, ready, referred, screen
 
 
 def test_routes_are_distinct_and_only_referrals_begin_a_case() -> None:
-    assert len({command.path for command in COMMANDS}) == len(COMMANDS) == 9
+    assert len({command.path for command in COMMANDS}) == len(COMMANDS) == 10
     assert {command.path for command in COMMANDS if command.begins} == {"/cases", "/referrals/fhir"}
     assert all(("{case}" in command.path) is (command.begins is None) for command in COMMANDS)
 
@@ -33,7 +33,7 @@ def test_only_prescribers_and_monitors_may_lift_a_hold() -> None:
 def test_the_definition_publishes_every_event_that_intake_decides() -> None:
     published = {event.TYPE for event in DEFINITION.publishes}
     assert {STOP.withdrawn.TYPE, STOP.placed.TYPE, STOP.lifted.TYPE, STOP.noted.TYPE} <= published
-    assert len(published) == len(DEFINITION.publishes) == 12
+    assert len(published) == len(DEFINITION.publishes) == 13
     assert DEFINITION.kinds[0].initial == Case()
 
 
