@@ -1,10 +1,10 @@
 """Intake: referral, consent, instruments, screening. It owns a case from the referral to the screening.
 
 Commands: refer a patient (typed in, or as a FHIR R4 bundle), state facts, give and withdraw consent, answer an instrument,
-state the score of one whose items are not recorded, place and lift a safety hold, complete the screening.
+state the score of one whose items are not recorded, correct an entry, place and lift a safety hold, complete the screening.
 
-Publishes: PatientReferred, FactsStated, ConsentGiven, ConsentWithdrawn, InstrumentAnswered, ScoreStated, SuicideRiskScreenRequired,
-SafetyHoldPlaced, SafetyHoldLifted, ScreeningCompleted, ScreenedOut, StopNoted, StepRefused.
+Publishes: PatientReferred, FactsStated, ConsentGiven, ConsentWithdrawn, InstrumentAnswered, ScoreStated, EntryCorrected,
+ScreeningReopened, SuicideRiskScreenRequired, SafetyHoldPlaced, SafetyHoldLifted, ScreeningCompleted, ScreenedOut, StopNoted, StepRefused.
 
 Reacts to: ConsentWithdrawn, SafetyHoldPlaced and SafetyHoldLifted of prescriber, session and integration.
 """

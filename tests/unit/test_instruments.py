@@ -187,7 +187,7 @@ def test_r11_pcl5_an_item_counts_for_its_cluster_from_two(cluster: int, answer: 
 
 def test_r11_pcl5_32_points_without_a_cluster_are_not_provisional_and_33_are() -> None:
     # Items 1 to 8: D lacks one item of two, E both, so that the total alone decides.
-    answers: list[int | None] = [4] * 8 + [0] * 12
+    answers = with_total("pcl-5", 32)
     assert score("pcl-5", answers, POLICY).band == "negative"
     answers[8] = 1
     assert score("pcl-5", answers, POLICY).flags == (PROVISIONAL_PTSD,)

@@ -87,5 +87,6 @@ def _refer(
             facts=facts,
             simulated=command.simulated,
             referred_at=context.now,
+            entry=context.new_id("entry"),
         )
     ]

@@ -58,19 +58,21 @@ def chart_of(case: Case, referral: Referral, context: Context) -> Chart:
 
 def _facts(case: Case, context: Context) -> tuple[Fact, ...]:
     """Return the facts, among them the newest stated DAST-10 where it was said: the rules read it like one from a chart (R-12)."""
-    dast10 = next((score for score in case.scores if score.instrument == "dast-10"), None)
     facts: list[Fact] = []
-    for entry in case.entries:
+    for entry in case.counting:
         facts.extend(entry.facts)
-        if entry.score is not None and entry.score == dast10:
-            day = context.day_of(dast10.answered_at)
-            observed = Fact(kind="observation", system="loinc", code=DAST10.loinc, label=DAST10.name, value=Decimal(dast10.total), on=day)
+        if entry.score is not None and entry.score.instrument == "dast-10":
+            day = context.day_of(entry.score.answered_at)
+            observed = Fact(
+                kind="observation", system="loinc", code=DAST10.loinc, label=DAST10.name, value=Decimal(entry.score.total), on=day
+            )
             facts.append(observed)
     return tuple(facts)
 
 
 def _require_open(case: Case, context: Context) -> None:
-    """A screening ends the matter, but for a deferral whose day has come (R-05)."""
+    """A case that should not be goes nowhere. A screening ends the matter, but for a deferral whose day has come (R-05)."""
+    case.require_going_on()
     if case.outcome is None:
         return
     if case.outcome.kind == "completed":

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Literal
 
 from services.intake.domain.codes import ONLY_IF_NOT_MALE, QUESTIONS
-from services.intake.domain.entries import Answered, Entries, Entry, facts_of, newest_answers, newest_scores, screener_due
+from services.intake.domain.entries import Answered, Correction, Entries, Entry, add, counting, mark, read_by_screening, screener_due
 from shared.events import intake
 from shared.events.base import EventData
 from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, Sex, StatedScore
@@ -34,6 +34,8 @@ class Outcome:
     at: datetime
     findings: tuple[Finding, ...]
     policy_version: str
+    rests_on: frozenset[str] = frozenset()
+    """The entries that it was made of."""
 
     @property
     def deferred_until(self) -> date | None:
@@ -65,8 +67,12 @@ class Case:
     simulated: bool = False
 
     @property
-    def status(self) -> Literal["unknown", "referred", "on_hold", "consent_withdrawn", "screened", "screened_out", "deferred"]:
-        """A clear word for work lists; a stop comes before all else."""
+    def status(
+        self,
+    ) -> Literal["unknown", "entered_in_error", "referred", "on_hold", "consent_withdrawn", "screened", "screened_out", "deferred"]:
+        """A clear word for work lists; a stop comes before all else, but for a case that should not be."""
+        if self.entered_in_error:
+            return "entered_in_error"
         if self.stops.holds:
             return "on_hold"
         if self.stops.consent_withdrawn_at is not None and not self.stops.consented:
@@ -85,19 +91,31 @@ class Case:
         return {}
 
     @property
+    def entered_in_error(self) -> bool:
+        """Whether the referral itself was an error, or of another patient: nothing goes on."""
+        return any(entry.kind == "referral" and entry.corrected is not None and entry.corrected.kind != "amended" for entry in self.entries)
+
+    @property
+    def counting(self) -> Entries:
+        """The entries that count."""
+        return counting(self.entries)
+
+    @property
     def facts(self) -> tuple[Fact, ...]:
         """All facts that count, in the order in which they were said."""
-        return facts_of(self.entries)
+        return tuple(fact for entry in self.counting for fact in entry.facts)
 
     @property
     def answered(self) -> tuple[Answered, ...]:
         """The newest answers to each instrument."""
-        return newest_answers(self.entries)
+        found = (entry.answered for entry in self.counting if entry.answered is not None)
+        return tuple(sorted(found, key=lambda answered: answered.instrument))
 
     @property
     def scores(self) -> tuple[StatedScore, ...]:
         """The newest score of each instrument that is stated by its score alone."""
-        return newest_scores(self.entries)
+        found = (entry.score for entry in self.counting if entry.score is not None)
+        return tuple(sorted(found, key=lambda score: score.instrument))
 
     @property
     def screener_due(self) -> bool:
@@ -109,6 +127,11 @@ class Case:
         if self.referral is None:
             raise Refusal("not-referred", "No patient was referred under this case.")
         return self.referral
+
+    def require_going_on(self) -> None:
+        """Raise Refusal for a case that should not be."""
+        if self.entered_in_error:
+            raise Refusal("entered-in-error", "The referral of this case was entered in error; a new referral begins anew.")
 
     def answers_to(self, instrument: Instrument) -> Answered | None:
         """Return the latest answers to the instrument."""
@@ -135,30 +158,50 @@ def evolve(case: Case, event: EventData) -> Case:
     """Fold one event."""
     case = replace(case, stops=stop.fold(case.stops, event))
     match event:
-        case intake.PatientReferred():
-            return _referred(case, event)
-        case intake.FactsStated():
-            return _recorded(case, Entry("facts", facts=event.facts), event.simulated)
-        case intake.InstrumentAnswered():
-            answered = Answered(event.instrument, event.answers, event.total, event.band, event.flags, event.answered_at)
-            return _recorded(case, Entry("instrument", answered=answered), event.simulated)
-        case intake.ScoreStated():
-            return _recorded(case, Entry("score", score=event.score), event.simulated)
+        case intake.PatientReferred() | intake.FactsStated() | intake.InstrumentAnswered() | intake.ScoreStated() | intake.ConsentGiven():
+            return _recorded(case, event)
+        case intake.EntryCorrected():
+            correction = Correction(event.kind, event.reason, event.corrected_at)
+            return replace(case, entries=mark(case.entries, event.entry, correction))
         case intake.ScreeningCompleted():
-            outcome = Outcome("completed", event.completed_at, event.summary.findings, event.policy_version)
-            return replace(case, outcome=outcome)
+            return _screened(case, "completed", event.completed_at, event.summary.findings, event.policy_version)
         case intake.ScreenedOut():
-            return replace(case, outcome=Outcome("screened_out", event.screened_at, event.reasons, event.policy_version))
+            return _screened(case, "screened_out", event.screened_at, event.reasons, event.policy_version)
+        case intake.ScreeningReopened():
+            return replace(case, outcome=None)
         case intake.StepRefused():
             return replace(case, refused=RefusedStep(event.step, event.rule, event.detail))
         case _:
             return case
 
 
-def _referred(case: Case, event: intake.PatientReferred) -> Case:
-    referral = Referral(event.birth_date, event.sex, event.indication, event.route, event.referred_at)
-    return _recorded(replace(case, referral=referral), Entry("referral", facts=event.facts), event.simulated)
+Recorded = intake.PatientReferred | intake.FactsStated | intake.InstrumentAnswered | intake.ScoreStated | intake.ConsentGiven
 
 
-def _recorded(case: Case, entry: Entry, simulated: bool) -> Case:
-    return replace(case, entries=(*case.entries, entry), simulated=case.simulated or simulated)
+def _recorded(case: Case, event: Recorded) -> Case:
+    if isinstance(event, intake.PatientReferred):
+        referral = Referral(event.birth_date, event.sex, event.indication, event.route, event.referred_at)
+        case = replace(case, referral=referral)
+    simulated = case.simulated or (not isinstance(event, intake.ConsentGiven) and event.simulated)
+    return replace(case, entries=add(case.entries, _entry(event)), simulated=simulated)
+
+
+def _entry(event: Recorded) -> Entry:
+    match event:
+        case intake.PatientReferred():
+            return Entry("referral", event.entry, event.referred_at, event.referred_at, facts=event.facts)
+        case intake.FactsStated():
+            return Entry("facts", event.entry, None, event.recorded_at, event.replaces, facts=event.facts)
+        case intake.InstrumentAnswered():
+            answered = Answered(event.instrument, event.answers, event.total, event.band, event.flags, event.answered_at)
+            return Entry("instrument", event.entry, event.answered_at, event.recorded_at, event.replaces, answered=answered)
+        case intake.ScoreStated():
+            return Entry("score", event.entry, event.score.answered_at, event.recorded_at, event.replaces, score=event.score)
+        case intake.ConsentGiven():
+            return Entry("consent", event.entry, event.given_at, event.recorded_at, consent_version=event.version)
+
+
+def _screened(
+    case: Case, kind: Literal["completed", "screened_out"], at: datetime, findings: tuple[Finding, ...], policy_version: str
+) -> Case:
+    return replace(case, outcome=Outcome(kind, at, findings, policy_version, read_by_screening(case.entries)))

@@ -53,13 +53,15 @@ class StateFacts(Request):
     simulated: bool = False
 
 
-def state_facts(case: Case, command: StateFacts, context: Context) -> list[EventData]:
+def state_facts(case: Case, command: StateFacts, context: Context, replaces: str | None = None) -> list[EventData]:
     """Record the facts; one that would have excluded the patient holds a case that is screened already."""
     referral = case.require_referral()
     facts = (*answers_as_facts(command.answers), *facts_as_stated(command.facts, context.now))
     if not facts:
         raise Refusal("malformed", "State at least one answer or fact.")
-    stated = intake.FactsStated(facts=facts, simulated=command.simulated)
+    stated = intake.FactsStated(
+        facts=facts, simulated=command.simulated, entry=context.new_id("entry"), replaces=replaces, recorded_at=context.now
+    )
     if case.outcome is None or case.outcome.kind != "completed":
         return [stated]
     return [stated, *_hold_if_excluding(case, stated, referral, context)]

@@ -23,7 +23,7 @@ class StateScore(Request):
     simulated: bool = False
 
 
-def state_score(case: Case, command: StateScore, context: Context) -> list[EventData]:
+def state_score(case: Case, command: StateScore, context: Context, replaces: str | None = None) -> list[EventData]:
     """Record the score; raise Refusal for one that the instrument cannot have, or an impossible time."""
     case.require_referral()
     require_happened("answered_at", command.answered_at, context.now, rule=STATED_FORMS[command.instrument].rule)
@@ -35,4 +35,8 @@ def state_score(case: Case, command: StateScore, context: Context) -> list[Event
         answered_at=command.answered_at,
     )
     require_possible(score)
-    return [intake.ScoreStated(score=score, simulated=command.simulated)]
+    return [
+        intake.ScoreStated(
+            score=score, simulated=command.simulated, entry=context.new_id("entry"), replaces=replaces, recorded_at=context.now
+        )
+    ]

@@ -30,6 +30,8 @@ def test_what_was_answered_is_recorded_item_by_item() -> None:
         flags=("positive",),
         answered_at=NOW,
         simulated=True,
+        entry=at().new_id("entry"),
+        recorded_at=NOW,
     )
 
 

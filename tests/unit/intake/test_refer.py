@@ -39,6 +39,7 @@ def test_a_referral_begins_a_case_with_what_was_typed() -> None:
         route="sublingual",
         simulated=True,
         referred_at=NOW,
+        entry=at().new_id("entry"),
     )
 
 
