@@ -59,9 +59,9 @@ class Entry:
     def topic(self) -> str | None:
         """What only the newest entry is asked about; None where all count."""
         if self.answered is not None:
-            return f"answers {self.answered.instrument}"
+            return self.answered.instrument
         if self.score is not None:
-            return f"score {self.score.instrument}"
+            return self.score.instrument
         return "consent" if self.kind == "consent" else None
 
 
@@ -83,12 +83,12 @@ def mark(entries: Entries, entry: str, correction: Correction) -> Entries:
 
 def counting(entries: Entries) -> Entries:
     """Return the entries that count, in their order."""
+    standing = [(entry.topic, entry) for entry in _standing(entries)]
     newest: dict[str, Entry] = {}
-    for entry in _standing(entries):
-        topic = entry.topic
+    for topic, entry in standing:
         if topic is not None and _moment(entry) >= _moment(newest.get(topic, entry)):
             newest[topic] = entry
-    return tuple(entry for entry in _standing(entries) if entry.topic is None or newest[entry.topic] is entry)
+    return tuple(entry for topic, entry in standing if topic is None or newest[topic] is entry)
 
 
 def screener_due(entries: Entries) -> bool:
@@ -102,7 +102,7 @@ def screener_due(entries: Entries) -> bool:
 def read_by_screening(entries: Entries) -> frozenset[str]:
     """Return the names of the entries that a screening now rests on: who was referred, what counts, and each PHQ-9 for item 9 (R-08)."""
     referral = (entry for entry in entries if entry.kind == "referral")
-    phq9 = (entry for entry in _standing(entries) if entry.topic == "answers phq-9")
+    phq9 = (entry for entry in _standing(entries) if entry.topic == "phq-9")
     return frozenset(entry.id for entry in (*referral, *counting(entries), *phq9) if entry.id is not None)
 
 
