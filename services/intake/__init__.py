@@ -1,11 +1,12 @@
 """Intake: referral, consent, instruments, screening. It owns a case from the referral to the screening.
 
 Commands: refer a patient (typed in, or as a FHIR R4 bundle), state facts, give and withdraw consent, answer an instrument,
-place and lift a safety hold, acknowledge an alert, complete the screening.
+state the score of one whose items are not recorded, correct an entry, place and lift a safety hold, acknowledge an alert,
+complete the screening.
 
-Publishes: PatientReferred, FactsStated, ConsentGiven, ConsentWithdrawn, InstrumentAnswered, SuicideRiskScreenRequired,
-SafetyHoldPlaced, SafetyHoldLifted, ScreeningCompleted, ScreenedOut, StopNoted, StepRefused, AlertRaised,
-AlertAcknowledged, AlertEscalated.
+Publishes: PatientReferred, FactsStated, ConsentGiven, ConsentWithdrawn, InstrumentAnswered, ScoreStated, EntryCorrected,
+ScreeningReopened, SuicideRiskScreenRequired, SafetyHoldPlaced, SafetyHoldLifted, ScreeningCompleted, ScreenedOut,
+StopNoted, StepRefused, PolicyNoted, AlertRaised, AlertAcknowledged, AlertEscalated.
 
 Reacts to: ConsentWithdrawn, SafetyHoldPlaced and SafetyHoldLifted of prescriber, session and integration.
 """

@@ -1,26 +1,33 @@
 """Routes: which request leads to which decision, and what of a case is shown. No rules."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from services.intake.domain.alerts import ALERT
 from services.intake.domain.answer import AnswerInstrument, answer_instrument
 from services.intake.domain.codes import QUESTIONS
 from services.intake.domain.consent import STOP, GiveConsent, give_consent
+from services.intake.domain.correct import CorrectEntry, correct_entry
+from services.intake.domain.entries import Answered, Entry
 from services.intake.domain.fhir import identify
 from services.intake.domain.refer import ReferBundle, ReferPatient, refer_bundle, refer_patient
 from services.intake.domain.screen import CompleteScreening, complete_screening
 from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StateFacts, state_facts
+from services.intake.domain.state_score import StateScore, state_score
 from services.intake.fhir_export import export
 from shared.access.decide import Permission
 from shared.fhir.record import MEDIA_TYPE, bundle_of
 from shared.pathway import instrument_items
 from shared.pathway.alert import AcknowledgeAlert, show
+from shared.pathway.stated_instruments import STATED_FORMS
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from shared.service.definition import Command, Origin, View
 
 Pseudonymise = Callable[[str], str]
+LATE = timedelta(days=1)
+"""What is recorded later than this after it happened is shown with both times."""
 
 
 def _origin(body: ReferPatient, pseudonymise: Pseudonymise) -> Origin:
@@ -44,6 +51,8 @@ COMMANDS = (
     Command("/cases/{case}/holds/lift", LiftHold, STOP.lift, Permission.LIFT_HOLD, "Lift a safety hold with a reason"),
     Command("/cases/{case}/alerts/acknowledge", AcknowledgeAlert, ALERT.acknowledge, Permission.ACKNOWLEDGE, "Take an alert on"),
     Command("/cases/{case}/instruments", AnswerInstrument, answer_instrument, Permission.SCREEN, "Answer an instrument item by item"),
+    Command("/cases/{case}/scores", StateScore, state_score, Permission.SCREEN, "State the score of an instrument without its items"),
+    Command("/cases/{case}/corrections", CorrectEntry, correct_entry, Permission.SCREEN, "Mark an entry as wrong, or amend it"),
     Command(
         "/cases/{case}/screening",
         CompleteScreening,
@@ -71,13 +80,18 @@ def show_case(case: Case) -> dict[str, Any]:
         "alerts": show(case.alerts),
         "scores": [
             {
-                "instrument": each.instrument,
-                "total": each.total,
-                "band": each.band,
-                "flags": list(each.flags),
-                "answered_at": each.answered_at.isoformat(),
+                **_show_total(each.answered),
+                "answered_at": each.answered.answered_at.isoformat(),
+                **_show_when_late(each),
+                "entry": each.id,
             }
-            for each in case.answered
+            for each in sorted(case.counting, key=lambda entry: entry.topic or "")
+            if each.answered is not None
+        ],
+        "stated_scores": [
+            {**each.score.model_dump(mode="json"), **_show_when_late(each), "entry": each.id}
+            for each in sorted(case.counting, key=lambda entry: entry.topic or "")
+            if each.score is not None
         ],
         "still_needed": {
             "instruments": [*case.unscored, *(("c-ssrs",) if case.screener_due else ())],
@@ -101,8 +115,42 @@ def _show_outcome(case: Case) -> dict[str, Any] | None:
     }
 
 
+def show_entries(case: Case) -> dict[str, Any]:
+    """Show all that was recorded, what of it counts, and when it happened, to those who may have to correct it."""
+    counting = case.counting
+    return {"entries": [{**_show_entry(entry), "counts": entry in counting} for entry in case.entries]}
+
+
+def _show_entry(entry: Entry) -> dict[str, Any]:
+    corrected = entry.corrected
+    return {
+        "entry": entry.id,
+        "kind": entry.kind,
+        "happened_at": None if entry.happened_at is None else entry.happened_at.isoformat(),
+        "recorded_at": None if entry.recorded_at is None else entry.recorded_at.isoformat(),
+        "replaces": entry.replaces,
+        "corrected": None if corrected is None else {"kind": corrected.kind, "reason": corrected.reason, "at": corrected.at.isoformat()},
+        "facts": [fact.model_dump(mode="json") for fact in entry.facts],
+        "answers": None if entry.answered is None else {**_show_total(entry.answered), "answers": list(entry.answered.answers)},
+        "score": None if entry.score is None else entry.score.model_dump(mode="json"),
+        "consent_version": entry.consent_version,
+    }
+
+
+def _show_total(answered: Answered) -> dict[str, Any]:
+    return {"instrument": answered.instrument, "total": answered.total, "band": answered.band, "flags": list(answered.flags)}
+
+
+def _show_when_late(entry: Entry) -> dict[str, str]:
+    """Say when it was recorded, where that is more than a day after it happened."""
+    if entry.happened_at is None or entry.recorded_at is None or entry.recorded_at - entry.happened_at <= LATE:
+        return {}
+    return {"recorded_at": entry.recorded_at.isoformat()}
+
+
 VIEWS = (
     View("/cases/{case}", Permission.READ_CASE, show_case, "Show the case"),
+    View("/cases/{case}/entries", Permission.READ_CASE, show_entries, "Show every entry of the case, corrected ones too"),
     View(
         "/cases/{case}/fhir",
         Permission.READ_CASE,
@@ -124,6 +172,10 @@ FORMS: Mapping[str, Any] = {
             "licence": form.licence,
         }
         for name, form in instrument_items.FORMS.items()
+    },
+    "/scores": {
+        name: {"title": form.title, "highest": form.highest, "loinc": form.loinc, "licence": form.licence}
+        for name, form in STATED_FORMS.items()
     },
     "/questionnaire": dict(QUESTIONS),
 }

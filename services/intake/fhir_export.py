@@ -5,7 +5,8 @@ from datetime import date, timedelta
 from typing import Final
 
 from services.intake.domain.codes import DAST10
-from services.intake.domain.state import Answered, Case, Outcome
+from services.intake.domain.entries import Answered
+from services.intake.domain.state import Case, Outcome
 from shared.events.clinical import Finding, Instrument
 from shared.fhir.codes import (
     CONSENT_DOCUMENT,
@@ -31,8 +32,10 @@ _SURVEY = [concept(SURVEY, "Survey")]
 
 
 def export(case: str, clinic: str, patient: str, state: Case) -> list[Resource]:
-    """Return the resources of the case as it stands."""
+    """Return the resources of the case as it stands; of a case that was entered in error nothing is the patient's."""
     record = Record(case, clinic, patient)
+    if state.entered_in_error:
+        return [record.person(simulated=state.simulated), record.organisation("clinic", clinic)]
     return [
         _patient(record, state),
         record.organisation("clinic", clinic),

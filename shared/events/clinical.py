@@ -15,6 +15,10 @@ Sex = Literal["male", "female", "unknown"]
 Indication = Literal["depression", "anxiety", "ptsd", "other"]
 RiskLevel = Literal["none", "low", "moderate", "high"]
 Instrument = Literal["phq-9", "gad-7", "pcl-5", "audit-c", "c-ssrs"]
+StatedInstrument = Literal["dast-10", "mdq", "madrs", "cadss", "meq-30"]
+"""Instruments of which only the score is recorded (shared.pathway.stated_instruments)."""
+Trouble = Literal["none", "minor", "moderate", "serious"]
+"""How serious a problem the symptoms of the MDQ caused."""
 Weight = Literal["absolute", "needs_clearance", "review", "defer"]
 """How a finding weighs: absolute excludes, defer excludes until a date, clearance must be answered, review is for the prescriber."""
 
@@ -65,6 +69,17 @@ class Score(Value):
     answered_at: AwareDatetime
 
 
+class StatedScore(Value):
+    """The score of an instrument whose items are not recorded. `same_time` and `trouble` are asked by the MDQ alone (R-13)."""
+
+    instrument: StatedInstrument
+    total: int
+    same_time: bool | None = None
+    """Whether several of the symptoms happened during the same period of time."""
+    trouble: Trouble | None = None
+    answered_at: AwareDatetime
+
+
 class BloodPressure(Value):
     """Millimetres of mercury."""
 
@@ -109,6 +124,8 @@ class ScreeningSummary(Value):
     findings: tuple[Finding, ...]
     medications: tuple[str, ...]
     note: Text | None = None
+    stated_scores: tuple[StatedScore, ...] = ()
+    """The newest score of each instrument that is stated by its score alone (R-12, R-13)."""
 
     @property
     def clearances(self) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 from pydantic import AwareDatetime
 
 from shared.events import base
-from shared.events.base import EventData, Slug
-from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, ScreeningSummary, Sex
+from shared.events.base import EventData, Slug, Text
+from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, ScreeningSummary, Sex, StatedScore
 
 
 class PatientReferred(EventData):
@@ -23,6 +23,8 @@ class PatientReferred(EventData):
     facts: tuple[Fact, ...] = ()
     simulated: bool = False
     referred_at: AwareDatetime
+    entry: Slug | None = None
+    """Names this entry, so that it can be corrected; None where it was recorded before entries had names."""
 
 
 class FactsStated(EventData):
@@ -31,6 +33,10 @@ class FactsStated(EventData):
     TYPE: ClassVar[str] = "kapcare.intake.FactsStated.v1"
     facts: tuple[Fact, ...]
     simulated: bool = False
+    entry: Slug | None = None
+    replaces: Slug | None = None
+    """The entry that was amended, and that this one stands for."""
+    recorded_at: AwareDatetime | None = None
 
 
 class ConsentGiven(EventData):
@@ -40,6 +46,8 @@ class ConsentGiven(EventData):
     version: Slug
     scopes: tuple[Literal["treatment", "disclosure_to_prescriber"], ...]
     given_at: AwareDatetime
+    entry: Slug | None = None
+    recorded_at: AwareDatetime | None = None
 
 
 class ConsentWithdrawn(base.ConsentWithdrawn):
@@ -61,6 +69,33 @@ class InstrumentAnswered(EventData):
     simulated: bool = False
     policy_version: str | None = None
     """The policy that it was scored under."""
+    entry: Slug | None = None
+    replaces: Slug | None = None
+    recorded_at: AwareDatetime | None = None
+
+
+class ScoreStated(EventData):
+    """The score of an instrument whose items are not recorded was stated; nothing is imputed (R-12, R-13)."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.ScoreStated.v1"
+    score: StatedScore
+    simulated: bool = False
+    entry: Slug | None = None
+    replaces: Slug | None = None
+    recorded_at: AwareDatetime | None = None
+
+
+CorrectionKind = Literal["entered_in_error", "amended", "wrong_patient"]
+
+
+class EntryCorrected(EventData):
+    """An entry was marked and no longer counts; it is never changed. An amended one is followed by the entry that replaces it."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.EntryCorrected.v1"
+    entry: Slug
+    kind: CorrectionKind
+    reason: Text
+    corrected_at: AwareDatetime
 
 
 class ScreeningReopened(EventData):
@@ -150,6 +185,8 @@ EVENTS: tuple[type[EventData], ...] = (
     ConsentGiven,
     ConsentWithdrawn,
     InstrumentAnswered,
+    ScoreStated,
+    EntryCorrected,
     ScreeningReopened,
     SuicideRiskScreenRequired,
     SafetyHoldPlaced,

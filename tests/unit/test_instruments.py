@@ -98,6 +98,45 @@ def test_r11_gad7_agrees_with_clincalc(total: int) -> None:
     assert (POSITIVE in scored.flags) is working["above_case_threshold"]
 
 
+@given(any_answers("phq-9"))
+def test_r07_any_phq9_agrees_with_clincalc(answers: list[int | None]) -> None:
+    working = oracle("phq9", answers)
+    scored = score("phq-9", answers, POLICY)
+    assert (scored.total, scored.band) == (working["total_score"], working["severity"].replace("-severe", " severe"))
+
+
+@given(any_answers("gad-7"))
+def test_r11_any_gad7_agrees_with_clincalc(answers: list[int | None]) -> None:
+    working = oracle("gad7", answers)
+    scored = score("gad-7", answers, POLICY)
+    assert (scored.total, scored.band) == (working["total_score"], working["severity"])
+    assert (POSITIVE in scored.flags) is working["above_case_threshold"]
+
+
+@pytest.mark.parametrize(("below", "from_here"), [(4, 5), (9, 10), (14, 15)])
+def test_r11_gad7_totals_fall_on_the_right_side_of_each_band(below: int, from_here: int) -> None:
+    names = ("minimal", "mild", "moderate", "severe")
+    low, high = (score("gad-7", with_total("gad-7", total), POLICY).band for total in (below, from_here))
+    assert (low, high) in set(pairwise(names))
+
+
+def test_r12_every_possible_audit_c_agrees_with_clincalc() -> None:
+    every: list[list[int | None]] = [list(answers) for answers in product(range(5), repeat=3)]
+    sexes: tuple[Sex, ...] = ("male", "female")
+    assert len(every) == 125
+    for answers in every:
+        for sex in sexes:
+            working = oracle("auditc", answers, sex=sex)
+            scored = score("audit-c", answers, POLICY, sex)
+            assert (scored.total, POSITIVE in scored.flags) == (working["total_score"], working["screen_positive"])
+
+
+@pytest.mark.parametrize(("sex", "below", "from_here"), [("male", 3, 4), ("female", 2, 3), ("unknown", 2, 3)])
+def test_r12_audit_c_is_positive_from_the_cut_off_of_the_sex(sex: Sex, below: int, from_here: int) -> None:
+    low, high = (score("audit-c", with_total("audit-c", total), POLICY, sex) for total in (below, from_here))
+    assert (low.band, low.flags, high.band, high.flags) == ("negative", (), "positive", (POSITIVE,))
+
+
 @pytest.mark.parametrize("sex", ["male", "female"])
 @pytest.mark.parametrize("total", totals("audit-c"))
 def test_r12_audit_c_agrees_with_clincalc(total: int, sex: Sex) -> None:
@@ -122,6 +161,36 @@ def test_r11_pcl5_total_of_33_is_provisional(total: int, provisional: bool) -> N
 def clusters(b: int, c: int, d: int, e: int, answer: int = 2) -> list[int | None]:
     """PCL-5 answers with so many items of each cluster answered, the last ones."""
     return [answer if place >= size - wanted else 0 for size, wanted in ((5, b), (2, c), (7, d), (6, e)) for place in range(size)]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+@pytest.mark.parametrize(("cluster", "needed"), [(0, 1), (1, 1), (2, 2), (3, 2)], ids="BCDE")
+def test_r11_pcl5_both_sides_of_each_cluster(cluster: int, needed: int, more: int) -> None:
+    # The other clusters are just met: the one in question decides, at one item short, as many as needed, and one more.
+    counts = [1, 1, 2, 2]
+    for count, provisional in ((needed - 1, False), (needed + more, True)):
+        counts[cluster] = count
+        scored = score("pcl-5", clusters(*counts), POLICY)
+        assert scored.total is not None
+        assert scored.total < POLICY.pcl5_provisional
+        assert (PROVISIONAL_PTSD in scored.flags) is provisional
+
+
+@pytest.mark.parametrize(("answer", "provisional"), [(1, False), (2, True), (3, True), (4, True)])
+@pytest.mark.parametrize("cluster", range(4), ids="BCDE")
+def test_r11_pcl5_an_item_counts_for_its_cluster_from_two(cluster: int, answer: int, provisional: bool) -> None:
+    # One item of the cluster, its last, carries the answer in question; 12 to 14 points, so that the total does not decide.
+    answers = clusters(1, 1, 2, 2)
+    answers[(4, 6, 13, 19)[cluster]] = answer
+    assert (PROVISIONAL_PTSD in score("pcl-5", answers, POLICY).flags) is provisional
+
+
+def test_r11_pcl5_32_points_without_a_cluster_are_not_provisional_and_33_are() -> None:
+    # Items 1 to 8: D lacks one item of two, E both, so that the total alone decides.
+    answers = with_total("pcl-5", 32)
+    assert score("pcl-5", answers, POLICY).band == "negative"
+    answers[8] = 1
+    assert score("pcl-5", answers, POLICY).flags == (PROVISIONAL_PTSD,)
 
 
 def test_r11_pcl5_cluster_rule_is_enough_below_33() -> None:

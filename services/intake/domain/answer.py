@@ -10,8 +10,8 @@ from shared.events import intake
 from shared.events.base import EventData
 from shared.events.clinical import Instrument
 from shared.pathway.context import Context
+from shared.pathway.happened import require_happened
 from shared.pathway.instruments import ITEM9_POSITIVE, RULE, risk_of, score
-from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
 
 
@@ -24,11 +24,10 @@ class AnswerInstrument(Request):
     simulated: bool = False
 
 
-def answer_instrument(case: Case, command: AnswerInstrument, context: Context) -> list[EventData]:
+def answer_instrument(case: Case, command: AnswerInstrument, context: Context, replaces: str | None = None) -> list[EventData]:
     """Score and record the answers; demand the C-SSRS screener (R-08), and hold the case at high risk (R-10)."""
     referral = case.require_referral()
-    if command.answered_at > context.now:
-        raise Refusal("time-in-the-future", "answered_at lies in the future.", rule=RULE[command.instrument])
+    require_happened("answered_at", command.answered_at, context.now, rule=RULE[command.instrument])
     scored = score(command.instrument, command.answers, context.policy.values, referral.sex)
     answered = intake.InstrumentAnswered(
         instrument=command.instrument,
@@ -39,6 +38,9 @@ def answer_instrument(case: Case, command: AnswerInstrument, context: Context) -
         answered_at=command.answered_at,
         simulated=command.simulated,
         policy_version=context.policy.version,
+        entry=context.new_id("entry"),
+        replaces=replaces,
+        recorded_at=context.now,
     )
     events: list[EventData] = [answered]
     if ITEM9_POSITIVE in scored.flags and evolve(case, answered).screener_due:

@@ -1,13 +1,13 @@
 """What the rules read: the facts and scores of a case as of one day, and questions asked of them. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 
 from services.intake.domain.codes import CONDITIONS, DIASTOLIC, MEDICATIONS, SOBER_SINCE, SYSTOLIC, Measure
-from shared.events.clinical import Fact, Instrument, Sex
+from shared.events.clinical import Fact, Instrument, Sex, StatedInstrument, StatedScore
 from shared.pathway.instruments import Scored
 from shared.pathway.policy import PolicyValues
 
@@ -31,6 +31,7 @@ class Chart:
     """All that was ever said of the patient, oldest first."""
     scored: Mapping[Instrument, Scored]
     policy: PolicyValues
+    stated: Mapping[StatedInstrument, StatedScore] = field(default_factory=dict)
 
     @property
     def age(self) -> int:

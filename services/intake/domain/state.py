@@ -6,12 +6,12 @@ from datetime import date, datetime
 from typing import Literal
 
 from services.intake.domain.codes import ONLY_IF_NOT_MALE, QUESTIONS
+from services.intake.domain.entries import Answered, Correction, Entries, Entry, add, counting, mark, read_by_screening, screener_due_since
 from shared.events import intake
 from shared.events.base import EventData
-from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, Sex
+from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, Sex, StatedScore
 from shared.pathway import alert, stop
 from shared.pathway.alert import Alerts
-from shared.pathway.instruments import ITEM9_POSITIVE, UNSCORED
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Stops
 from shared.pathway.waiting import Waiting, for_stop
@@ -29,18 +29,6 @@ class Referral:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """An instrument as it was last answered."""
-
-    instrument: Instrument
-    answers: tuple[int | None, ...]
-    total: int | None
-    band: str
-    flags: tuple[str, ...]
-    answered_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """What the last screening came to."""
 
@@ -48,6 +36,8 @@ class Outcome:
     at: datetime
     findings: tuple[Finding, ...]
     policy_version: str
+    rests_on: frozenset[str] = frozenset()
+    """The entries that it was made of."""
 
     @property
     def deferred_until(self) -> date | None:
@@ -71,13 +61,8 @@ class Case:
     """One referral from its arrival to the end of its screening."""
 
     referral: Referral | None = None
-    facts: tuple[Fact, ...] = ()
-    """All facts in the order they came; none is ever dropped."""
-    answered: tuple[Answered, ...] = ()
-    """The latest answers to each instrument."""
-    item9_positive_at: datetime | None = None
-    risk_screened_at: datetime | None = None
-    """When the C-SSRS screener was last answered so that it could be scored."""
+    entries: Entries = ()
+    """All that was recorded, in the order it came; none is ever dropped."""
     outcome: Outcome | None = None
     stops: Stops = field(default_factory=Stops)
     refused: RefusedStep | None = None
@@ -85,8 +70,12 @@ class Case:
     alerts: Alerts = field(default_factory=Alerts)
 
     @property
-    def status(self) -> Literal["unknown", "referred", "on_hold", "consent_withdrawn", "screened", "screened_out", "deferred"]:
-        """A clear word for work lists; a stop comes before all else."""
+    def status(
+        self,
+    ) -> Literal["unknown", "entered_in_error", "referred", "on_hold", "consent_withdrawn", "screened", "screened_out", "deferred"]:
+        """A clear word for work lists; a stop comes before all else, but for a case that should not be."""
+        if self.entered_in_error:
+            return "entered_in_error"
         if self.stops.holds:
             return "on_hold"
         if self.stops.consent_withdrawn_at is not None and not self.stops.consented:
@@ -107,10 +96,10 @@ class Case:
     @property
     def waits_for(self) -> Waiting | None:
         """What the referral waits for; a positive PHQ-9 item 9 comes before all else (R-08). None once it is screened."""
-        if self.referral is None or (self.outcome is not None and self.outcome.deferred_until is None):
+        if self.referral is None or self.entered_in_error or (self.outcome is not None and self.outcome.deferred_until is None):
             return None
         if self.screener_due:
-            return Waiting("suicide_risk_screen", self.item9_positive_at, "therapist")
+            return Waiting("suicide_risk_screen", screener_due_since(self.entries), "therapist")
         stopped = for_stop(self.stops, ("treatment", "disclosure_to_prescriber"))
         if stopped is not None:
             return replace(stopped, since=stopped.since or self.referral.referred_at) if stopped.what == "consent" else stopped
@@ -121,17 +110,47 @@ class Case:
         return Waiting("screening", max(answered.answered_at for answered in self.answered), "therapist")
 
     @property
+    def entered_in_error(self) -> bool:
+        """Whether the referral itself was an error, or of another patient: nothing goes on."""
+        return any(entry.kind == "referral" and entry.corrected is not None and entry.corrected.kind != "amended" for entry in self.entries)
+
+    @property
+    def counting(self) -> Entries:
+        """The entries that count."""
+        return counting(self.entries)
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """All facts that count, in the order in which they were said."""
+        return tuple(fact for entry in self.counting for fact in entry.facts)
+
+    @property
+    def answered(self) -> tuple[Answered, ...]:
+        """The newest answers to each instrument."""
+        found = (entry.answered for entry in self.counting if entry.answered is not None)
+        return tuple(sorted(found, key=lambda answered: answered.instrument))
+
+    @property
+    def scores(self) -> tuple[StatedScore, ...]:
+        """The newest score of each instrument that is stated by its score alone."""
+        found = (entry.score for entry in self.counting if entry.score is not None)
+        return tuple(sorted(found, key=lambda score: score.instrument))
+
+    @property
     def screener_due(self) -> bool:
         """Whether PHQ-9 item 9 was positive and no C-SSRS screener was answered since (R-08)."""
-        if self.item9_positive_at is None:
-            return False
-        return self.risk_screened_at is None or self.risk_screened_at < self.item9_positive_at
+        return screener_due_since(self.entries) is not None
 
     def require_referral(self) -> Referral:
         """Return the referral; raise Refusal while there is none."""
         if self.referral is None:
             raise Refusal("not-referred", "No patient was referred under this case.")
         return self.referral
+
+    def require_going_on(self) -> None:
+        """Raise Refusal for a case that should not be."""
+        if self.entered_in_error:
+            raise Refusal("entered-in-error", "The referral of this case was entered in error; a new referral begins anew.")
 
     def answers_to(self, instrument: Instrument) -> Answered | None:
         """Return the latest answers to the instrument."""
@@ -158,41 +177,50 @@ def evolve(case: Case, event: EventData) -> Case:
     """Fold one event."""
     case = replace(case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event))
     match event:
-        case intake.PatientReferred():
-            return _referred(case, event)
-        case intake.FactsStated():
-            return replace(case, facts=case.facts + event.facts, simulated=case.simulated or event.simulated)
-        case intake.InstrumentAnswered():
-            return _answered(case, event)
+        case intake.PatientReferred() | intake.FactsStated() | intake.InstrumentAnswered() | intake.ScoreStated() | intake.ConsentGiven():
+            return _recorded(case, event)
+        case intake.EntryCorrected():
+            correction = Correction(event.kind, event.reason, event.corrected_at)
+            return replace(case, entries=mark(case.entries, event.entry, correction))
         case intake.ScreeningCompleted():
-            outcome = Outcome("completed", event.completed_at, event.summary.findings, event.policy_version)
-            return replace(case, outcome=outcome)
+            return _screened(case, "completed", event.completed_at, event.summary.findings, event.policy_version)
         case intake.ScreenedOut():
-            return replace(case, outcome=Outcome("screened_out", event.screened_at, event.reasons, event.policy_version))
+            return _screened(case, "screened_out", event.screened_at, event.reasons, event.policy_version)
+        case intake.ScreeningReopened():
+            return replace(case, outcome=None)
         case intake.StepRefused():
             return replace(case, refused=RefusedStep(event.step, event.rule, event.detail))
         case _:
             return case
 
 
-def _referred(case: Case, event: intake.PatientReferred) -> Case:
-    referral = Referral(event.birth_date, event.sex, event.indication, event.route, event.referred_at)
-    return replace(case, referral=referral, facts=case.facts + event.facts, simulated=case.simulated or event.simulated)
+Recorded = intake.PatientReferred | intake.FactsStated | intake.InstrumentAnswered | intake.ScoreStated | intake.ConsentGiven
 
 
-def _answered(case: Case, event: intake.InstrumentAnswered) -> Case:
-    new = Answered(event.instrument, event.answers, event.total, event.band, event.flags, event.answered_at)
-    known = case.answers_to(new.instrument)
-    latest = known is None or new.answered_at >= known.answered_at
-    others = tuple(answered for answered in case.answered if answered.instrument != new.instrument)
-    answered = tuple(sorted((*others, new), key=lambda each: each.instrument)) if latest else case.answered
-    case = replace(case, answered=answered, simulated=case.simulated or event.simulated)
-    if ITEM9_POSITIVE in new.flags:
-        return replace(case, item9_positive_at=_later(case.item9_positive_at, new.answered_at))
-    if new.instrument == "c-ssrs" and new.band != UNSCORED:
-        return replace(case, risk_screened_at=_later(case.risk_screened_at, new.answered_at))
-    return case
+def _recorded(case: Case, event: Recorded) -> Case:
+    if isinstance(event, intake.PatientReferred):
+        referral = Referral(event.birth_date, event.sex, event.indication, event.route, event.referred_at)
+        case = replace(case, referral=referral)
+    simulated = case.simulated or (not isinstance(event, intake.ConsentGiven) and event.simulated)
+    return replace(case, entries=add(case.entries, _entry(event)), simulated=simulated)
 
 
-def _later(known: datetime | None, at: datetime) -> datetime:
-    return at if known is None else max(known, at)
+def _entry(event: Recorded) -> Entry:
+    match event:
+        case intake.PatientReferred():
+            return Entry("referral", event.entry, event.referred_at, event.referred_at, facts=event.facts)
+        case intake.FactsStated():
+            return Entry("facts", event.entry, None, event.recorded_at, event.replaces, facts=event.facts)
+        case intake.InstrumentAnswered():
+            answered = Answered(event.instrument, event.answers, event.total, event.band, event.flags, event.answered_at)
+            return Entry("instrument", event.entry, event.answered_at, event.recorded_at, event.replaces, answered=answered)
+        case intake.ScoreStated():
+            return Entry("score", event.entry, event.score.answered_at, event.recorded_at, event.replaces, score=event.score)
+        case intake.ConsentGiven():
+            return Entry("consent", event.entry, event.given_at, event.recorded_at, consent_version=event.version)
+
+
+def _screened(
+    case: Case, kind: Literal["completed", "screened_out"], at: datetime, findings: tuple[Finding, ...], policy_version: str
+) -> Case:
+    return replace(case, outcome=Outcome(kind, at, findings, policy_version, read_by_screening(case.entries)))

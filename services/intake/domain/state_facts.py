@@ -1,7 +1,7 @@
 """Stating facts: the answers to the contraindication questionnaire, and what a clinician adds."""
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -53,13 +53,15 @@ class StateFacts(Request):
     simulated: bool = False
 
 
-def state_facts(case: Case, command: StateFacts, context: Context) -> list[EventData]:
+def state_facts(case: Case, command: StateFacts, context: Context, replaces: str | None = None) -> list[EventData]:
     """Record the facts; one that would have excluded the patient holds a case that is screened already."""
     referral = case.require_referral()
-    facts = (*answers_as_facts(command.answers), *facts_as_stated(command.facts, context.now))
+    facts = (*answers_as_facts(command.answers), *facts_as_stated(command.facts, context))
     if not facts:
         raise Refusal("malformed", "State at least one answer or fact.")
-    stated = intake.FactsStated(facts=facts, simulated=command.simulated)
+    stated = intake.FactsStated(
+        facts=facts, simulated=command.simulated, entry=context.new_id("entry"), replaces=replaces, recorded_at=context.now
+    )
     if case.outcome is None or case.outcome.kind != "completed":
         return [stated]
     return [stated, *_hold_if_excluding(case, stated, referral, context)]
@@ -73,30 +75,42 @@ def answers_as_facts(answers: Mapping[str, bool]) -> tuple[Fact, ...]:
     return tuple(Fact(kind="statement", system="kapcare", code=item, label=QUESTIONS[item], active=yes) for item, yes in answers.items())
 
 
-def facts_as_stated(stated: Iterable[StatedFact], now: datetime) -> tuple[Fact, ...]:
+def facts_as_stated(stated: Iterable[StatedFact], context: Context) -> tuple[Fact, ...]:
     """Return the facts in the units intake keeps; raise Refusal naming the place of one that cannot be."""
-    return tuple(_fact(each, f"facts[{place}]", now) for place, each in enumerate(stated))
+    return tuple(_fact(each, f"facts[{place}]", context) for place, each in enumerate(stated))
 
 
-def in_kept_unit(measure: Measure, value: Decimal, unit: str | None) -> Decimal | None:
-    """Return the value in the measure's own unit; None if the unit is not read or the value not plausible."""
+def in_kept_unit(measure: Measure, value: Decimal | None, unit: str | None, value_path: str, unit_path: str) -> Decimal:
+    """Return the value in the measure's own unit; raise Refusal naming the path of a unit that is not read, or a value not plausible.
+
+    Nothing is guessed: 1.8 is no height in centimetres, and a weight without its unit is no weight.
+    """
+    rule = "R-12" if measure is DAST10 else "R-06"
     factor = measure.factors.get(unit)
-    if factor is None or not value.is_finite():
-        return None
-    kept = value * factor
-    return kept.quantize(KEPT) if measure.lowest <= kept <= measure.highest else None
+    if factor is None:
+        units = ", ".join(name for name in measure.factors if name is not None)
+        raise Refusal("out-of-range", f"{unit_path}: {measure.name} is read in {units}.", rule=rule)
+    kept = value * factor if value is not None and value.is_finite() else None
+    if kept is None or not measure.lowest <= kept <= measure.highest or (measure.whole and kept != kept.to_integral_value()):
+        whole = " and whole" if measure.whole else ""
+        raise Refusal(
+            "out-of-range", f"{value_path}: {measure.name} is {measure.lowest} to {measure.highest} {measure.unit}{whole}.", rule=rule
+        )
+    return kept.quantize(KEPT)
 
 
-def _fact(stated: StatedFact, path: str, now: datetime) -> Fact:
+def _fact(stated: StatedFact, path: str, context: Context) -> Fact:
     if stated.system not in SYSTEMS[stated.kind]:
         raise Refusal("malformed", f"{path}.system: a {stated.kind} is stated in {' or '.join(SYSTEMS[stated.kind])}.")
     for name, day in (("on", stated.on), ("ended", stated.ended)):
-        if day is not None and day > latest_day(now):
+        if day is not None and day > latest_day(context.now):
             raise Refusal("time-in-the-future", f"{path}.{name} lies in the future.")
+    if stated.on is not None and stated.ended is not None and stated.ended < stated.on:
+        raise Refusal("out-of-range", f"{path}.ended lies before {path}.on.")
     if stated.kind == "statement":
         _require_known_statement(stated, path)
     if stated.kind == "observation":
-        return _observation(stated, path, now)
+        return _observation(stated, path, context)
     return Fact(
         kind=stated.kind,
         code=stated.code,
@@ -115,18 +129,12 @@ def _require_known_statement(stated: StatedFact, path: str) -> None:
         raise Refusal("malformed", f"{path}.on: {SOBER_SINCE} needs the day.", rule="R-05")
 
 
-def _observation(stated: StatedFact, path: str, now: datetime) -> Fact:
+def _observation(stated: StatedFact, path: str, context: Context) -> Fact:
     measure = MEASURES.get(stated.code)
     if measure is None:
         raise Refusal("malformed", f"{path}.code is no observation that screening uses.")
-    kept = None if stated.value is None else in_kept_unit(measure, stated.value, stated.unit)
-    if kept is None:
-        raise Refusal(
-            "out-of-range",
-            f"{path}.value: {measure.name} is {measure.lowest} to {measure.highest} {measure.unit}, or in another unit that is read.",
-            rule="R-12" if measure is DAST10 else "R-06",
-        )
-    day = stated.on or now.date()
+    kept = in_kept_unit(measure, stated.value, stated.unit, f"{path}.value", f"{path}.unit")
+    day = stated.on or context.today
     return Fact(kind="observation", code=stated.code, system="loinc", label=measure.name, value=kept, unit=measure.unit, on=day)
 
 

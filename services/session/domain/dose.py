@@ -12,7 +12,7 @@ from services.session.domain.monitor import second_pressure
 from services.session.domain.state import Course, Session
 from shared.events.base import EventData, Slug, Text
 from shared.events.clinical import Milligrams, Route
-from shared.events.session import Escalated, SessionDosed
+from shared.events.session import Escalated, PreDoseChecked, SessionDosed
 from shared.pathway.context import Context
 from shared.pathway.happened import require_happened
 from shared.pathway.stop import Request
@@ -92,6 +92,8 @@ def _about_session(course: Course, session: Session, command: RecordDose) -> Ite
     checks = session.latest_checks
     if checks is None or not of_the_day(checks, command.given_at):
         yield "no-checks"
+    elif _consent_changed(course, checks, command):
+        yield "consent-version-differs"
     authorisation = session.authorisation
     if authorisation is None or not _stands(course, session, command):
         yield "not-authorised"
@@ -99,11 +101,18 @@ def _about_session(course: Course, session: Session, command: RecordDose) -> Ite
         yield "dose-differs"
 
 
+def _consent_changed(course: Course, checks: PreDoseChecked, command: RecordDose) -> bool:
+    """Whether the patient gave consent to another version before the dose than the one reaffirmed in the room (R-20)."""
+    given_at = course.stops.consent_given_at
+    return given_at is not None and given_at <= command.given_at and checks.consent_version != course.stops.consent_version
+
+
 def _stands(course: Course, session: Session, command: RecordDose) -> bool:
     """Whether the authorisation was given before the dose, on the checks and the plan that stood when it was given."""
-    authorisation, checks = session.authorisation, session.latest_checks
+    authorisation = session.authorisation
     if authorisation is None or authorisation.authorised_at > command.given_at:
         return False
-    newer_checks = checks is not None and authorisation.authorised_at < checks.checked_at <= command.given_at
+    later = session.checks[session.checks_when_authorised :]
+    newer_checks = any(authorisation.authorised_at <= checks.checked_at <= command.given_at for checks in later)
     newer_plan = course.opened_at is not None and authorisation.authorised_at < course.opened_at
     return not newer_checks and not newer_plan

@@ -28,6 +28,8 @@ class Session:
     authorisations: tuple[events.DosingAuthorised, ...] = ()
     unused_authorisation: bool = False
     """Whether the last authorisation still waits for its dose; each covers one."""
+    checks_when_authorised: int = 0
+    """How many checks were known at the last authorisation: it rests on none that came later, be it in the same minute."""
     doses: tuple[events.SessionDosed, ...] = ()
     vitals: tuple[events.VitalsRecorded, ...] = ()
     overdue: tuple[events.VitalOverdue, ...] = ()
@@ -283,7 +285,8 @@ def _in_session(session: Session, event: EventData) -> Session:
         case events.PreDoseChecked():
             return replace(session, checks=(*session.checks, event))
         case events.DosingAuthorised():
-            return replace(session, authorisations=(*session.authorisations, event), unused_authorisation=True)
+            authorised = replace(session, authorisations=(*session.authorisations, event), unused_authorisation=True)
+            return replace(authorised, checks_when_authorised=len(session.checks))
         case events.SessionDosed():
             return replace(session, doses=(*session.doses, event), unused_authorisation=False)
         case events.VitalsRecorded():

@@ -42,7 +42,8 @@ def fold(case: Case, events: list[EventData]) -> Case:
 
 
 def after(case: Case, decide: Callable[[Case, Any, Context], list[EventData]], command: Any, context: Context | None = None) -> Case:
-    return fold(case, decide(case, command, context or at()))
+    """Decide and fold; each request is another cause."""
+    return fold(case, decide(case, command, context or at(seed=f"http:test/{len(case.entries) + 1}")))
 
 
 def referred(

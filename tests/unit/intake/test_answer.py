@@ -32,6 +32,8 @@ def test_what_was_answered_is_recorded_item_by_item() -> None:
         answered_at=NOW,
         simulated=True,
         policy_version=POLICY.version,
+        entry=at().new_id("entry"),
+        recorded_at=NOW,
     )
 
 
@@ -110,6 +112,16 @@ def test_answers_from_the_future_are_refused(ahead: timedelta, refused: bool) ->
     assert (answer_refused.value.slug, answer_refused.value.rule) == ("time-in-the-future", "R-07")
 
 
+@pytest.mark.parametrize(("when", "refused"), [(datetime(2000, 1, 1, tzinfo=UTC), False), (datetime(1999, 12, 31, tzinfo=UTC), True)])
+def test_a_mistyped_year_is_refused(when: datetime, refused: bool) -> None:
+    if not refused:
+        assert events_of("gad-7", [0] * 7, when=when)
+        return
+    with pytest.raises(Refusal) as refusal:
+        events_of("gad-7", [0] * 7, when=when)
+    assert (refusal.value.slug, refusal.value.rule) == ("out-of-range", "R-11")
+
+
 def test_answers_need_a_referral() -> None:
     with pytest.raises(Refusal) as refused:
         events_of("phq-9", [0] * 9, Case())
@@ -136,6 +148,7 @@ def test_the_body_is_read_from_json() -> None:
         ('"phq-9"', '"PHQ-9"'),
         ('{"instrument"', '{"total": 3, "instrument"'),
         ("2026-06-15", "2026-02-30"),
+        ("2026-06-15", "10000-06-15"),
     ],
 )
 def test_a_body_that_does_not_hold_is_refused(good: str, bad: str) -> None:

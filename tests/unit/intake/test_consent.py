@@ -26,7 +26,9 @@ def giving(hours_ago: float) -> GiveConsent:
 
 def test_r20_consent_is_recorded_as_given() -> None:
     (event,) = give_consent(referred(), giving(1), at())
-    assert event == intake.ConsentGiven(version="2026-1", scopes=BOTH, given_at=NOW - timedelta(hours=1))
+    assert event == intake.ConsentGiven(
+        version="2026-1", scopes=BOTH, given_at=NOW - timedelta(hours=1), entry=at().new_id("entry"), recorded_at=NOW
+    )
 
 
 def test_r20_consent_from_the_future_is_refused() -> None:
@@ -99,4 +101,4 @@ STOPS: st.SearchStrategy[EventData] = st.one_of(
 @given(st.lists(STOPS, max_size=6).flatmap(lambda events: st.tuples(st.just(events), st.permutations(events))))
 def test_stops_said_in_any_order_come_to_the_same(orders: tuple[list[EventData], list[EventData]]) -> None:
     said, shuffled = orders
-    assert fold(Case(), said) == fold(Case(), shuffled)
+    assert fold(Case(), said).stops == fold(Case(), shuffled).stops

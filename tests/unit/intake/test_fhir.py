@@ -281,6 +281,60 @@ def test_only_the_latest_value_must_be_plausible_but_it_must(value: Any, unit: s
         assert [fact.value for fact in facts_of(as_a_child, quantity("29463-7", 70, "kg"))] == [Decimal(70)]
 
 
+@pytest.mark.parametrize(
+    ("code", "value", "unit", "kept"),
+    [
+        ("29463-7", 70, "kg", "70"),
+        ("29463-7", 70500, "g", "70.5"),
+        ("29463-7", 154.3, "[lb_av]", "69.9893"),
+        ("29463-7", 20, "kg", "20"),
+        ("29463-7", 500, "kg", "500"),
+        ("8302-2", 1.8, "m", "180"),
+        ("8302-2", 180, "cm", "180"),
+    ],
+)
+def test_a_value_is_converted_only_where_its_unit_says_so(code: str, value: float, unit: str, kept: str) -> None:
+    assert [fact.value for fact in facts_of(quantity(code, value, unit))] == [Decimal(kept)]
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "unit", "path"),
+    [
+        ("29463-7", 70, "stone", "valueQuantity.code"),
+        ("29463-7", 70, "lb", "valueQuantity.code"),
+        ("29463-7", 70, "KG", "valueQuantity.code"),
+        ("8302-2", 180, "mm", "valueQuantity.code"),
+        ("29463-7", 70, "g", "valueQuantity"),
+        ("29463-7", 5e-324, "kg", "valueQuantity"),
+        ("29463-7", -70, "kg", "valueQuantity"),
+        ("29463-7", 19.9999, "kg", "valueQuantity"),
+        ("29463-7", 500.0001, "kg", "valueQuantity"),
+        ("29463-7", 1e308, "kg", "valueQuantity"),
+        ("8302-2", 1.8, "cm", "valueQuantity"),
+        ("8302-2", 180, "m", "valueQuantity"),
+        ("82667-7", 2.5, "{score}", "valueQuantity"),
+        ("82667-7", 11, "{score}", "valueQuantity"),
+    ],
+)
+def test_what_no_body_has_and_units_not_read_are_refused_at_their_path(code: str, value: float, unit: str, path: str) -> None:
+    refusal = refused(bundle_of(quantity(code, value, unit)))
+    assert (refusal.slug, refusal.rule) == ("out-of-range", "R-12" if code == "82667-7" else "R-06")
+    assert refusal.detail.startswith(f"entry[1].resource.{path}: ")
+
+
+def test_a_weight_without_a_unit_is_no_weight() -> None:
+    bare = without("valueQuantity/code", without("valueQuantity/unit", quantity("29463-7", 70, "kg")))
+    assert refused(bundle_of(bare)).detail.startswith("entry[1].resource.valueQuantity.code: ")
+    whole = {**without("valueQuantity", bare), "valueInteger": 70}
+    assert refused(bundle_of(whole)).detail.startswith("entry[1].resource.valueInteger: ")
+
+
+@pytest.mark.parametrize("day", ["2026-02-30", "2025-02-29", "10000-01-01", "0000-01-01", "2026-13-01", "-2026-01-01"])
+def test_impossible_days_are_refused_at_their_path(day: str) -> None:
+    assert refused(bundle_of(quantity("29463-7", 70, "kg", day))).detail.startswith("entry[1].resource.effectiveDateTime ")
+    assert refused(bundle_of(birthDate=day)).detail.startswith("entry[0].resource.birthDate ")
+
+
 def test_a_fact_of_another_patient_is_refused() -> None:
     mine = ("urn:uuid:p-1", "Patient/p-1", "https://fhir.example.org/Patient/p-1")
     for reference in mine:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.domain.consent import STOP
+from services.intake.domain.correct import CorrectEntry, correct_entry
 from services.intake.domain.fhir import identify, read_bundle
 from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StatedFact
@@ -158,6 +159,15 @@ def test_the_screening_says_its_outcome_and_each_finding() -> None:
     assert len(risk(bundle, "screening")["basis"]) == len(NOTHING)
 
 
+def test_of_a_case_of_the_wrong_patient_nothing_goes_out() -> None:
+    case = ready()
+    referral = next(entry for entry in case.entries if entry.kind == "referral")
+    wrong = after(case, correct_entry, CorrectEntry(entry=str(referral.id), kind="wrong_patient", reason="Another person's record."))
+    assert {entry["resource"]["resourceType"] for entry in exported(wrong)["entry"]} == {"Patient", "Organization"}
+    (person,) = of_kind(exported(wrong), "Patient")
+    assert "birthDate" not in person
+
+
 def test_a_clear_screening_has_no_findings() -> None:
     (outcome,) = risk(exported(fold(ready(), [screen(ready())])), "screening")["prediction"]
     assert coded(outcome["outcome"])[1] == "screening.completed"
@@ -165,7 +175,12 @@ def test_a_clear_screening_has_no_findings() -> None:
 
 def test_a_screening_does_not_rest_on_what_was_answered_after_it() -> None:
     case = fold(ready(), [screen(ready())])
-    later = replace(case, answered=tuple(replace(each, answered_at=NOW + timedelta(days=1)) for each in case.answered))
+    next_day = NOW + timedelta(days=1)
+    entries = tuple(
+        entry if entry.answered is None else replace(entry, happened_at=next_day, answered=replace(entry.answered, answered_at=next_day))
+        for entry in case.entries
+    )
+    later = replace(case, entries=entries)
     assert "basis" not in risk(exported(later), "screening")
 
 

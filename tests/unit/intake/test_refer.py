@@ -39,6 +39,7 @@ def test_a_referral_begins_a_case_with_what_was_typed() -> None:
         route="sublingual",
         simulated=True,
         referred_at=NOW,
+        entry=at().new_id("entry"),
     )
 
 
@@ -95,10 +96,21 @@ def test_r01_a_date_of_birth_lies_in_the_past_and_within_a_lifetime(born: str, s
     assert (refused.value.slug, refused.value.rule) == (slug, "R-01")
 
 
+@pytest.mark.parametrize(("born", "slug"), [("2026-06-17", "time-in-the-future"), ("1900-06-15", "out-of-range")])
+def test_r01_a_bundle_s_date_of_birth_is_held_to_the_same(born: str, slug: str) -> None:
+    command = ReferBundle(clinic="north", indication="ptsd", bundle=bundle_of(birthDate=born))
+    with pytest.raises(Refusal) as refused:
+        refer_bundle(Case(), command, at())
+    assert (refused.value.slug, refused.value.rule) == (slug, "R-01")
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"birth_date": "2026-02-30"},
+        {"birth_date": "1900-02-29"},
+        {"birth_date": "1990-01-01T10:00:00Z"},
+        {"birth_date": 0},
         {"birth_date": "10000-01-01"},
         {"birth_date": None},
         {"sex": "Female"},

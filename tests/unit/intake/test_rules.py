@@ -246,6 +246,22 @@ def test_r34_only_medications_taken_now_are_for_review() -> None:
     assert found(medication("197361")) == []
 
 
+@pytest.mark.parametrize(
+    ("code", "item"),
+    [
+        ("596", "benzodiazepine"),
+        ("6960", "benzodiazepine"),
+        ("10689", "opioid"),
+        ("6901", "psychostimulant"),
+        ("8123", "monoamine_oxidase_inhibitor"),
+    ],
+)
+def test_r34_a_finding_names_the_class_and_the_code_and_advises_nothing(code: str, item: str) -> None:
+    # Never advise stopping one: a finding has no words of its own, so there is no place for advice.
+    assert findings(chart(medication(code))) == (Finding(item=item, weight="review", rule="R-34", because=(code,)),)
+    assert set(Finding.model_fields) == {"item", "weight", "rule", "because", "until"}
+
+
 def test_of_two_readings_on_one_day_the_later_word_counts() -> None:
     high, normal = (measured("8480-6", "170"), measured("8462-4", "80")), (measured("8480-6", "120"), measured("8462-4", "80"))
     assert found(*high, *normal) == []

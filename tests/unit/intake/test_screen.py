@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from services.intake.domain.codes import CONDITIONS, QUESTIONS
 from services.intake.domain.consent import STOP
@@ -178,6 +179,55 @@ def test_r10_high_risk_refuses_even_when_the_hold_was_lifted() -> None:
     assert isinstance(lower, intake.ScreeningCompleted)
     assert lower.summary.risk == "moderate"
     assert [finding.item for finding in lower.summary.findings] == ["suicide_risk_moderate"]
+
+
+LEVELS: dict[str, list[int]] = {
+    "none": [0, 0, 0, 0, 0, 0],
+    "low": [1, 1, 0, 0, 0, 0],
+    "moderate": [1, 1, 1, 0, 0, 1],
+    "high": [1, 1, 1, 1, 0, 0],
+}
+
+
+def test_r10_none_goes_on_without_a_finding() -> None:
+    _goes_on("none", [])
+
+
+def test_r10_low_goes_on_without_a_finding() -> None:
+    _goes_on("low", [])
+
+
+def test_r10_moderate_goes_on_for_the_prescriber_to_review() -> None:
+    _goes_on("moderate", [("suicide_risk_moderate", "review", "R-10")])
+
+
+def _goes_on(level: str, expected: list[tuple[str, str, str]]) -> None:
+    case = answer(ready(), "c-ssrs", LEVELS[level])
+    assert not case.stops.holds
+    event = screen(case)
+    assert isinstance(event, intake.ScreeningCompleted)
+    assert event.summary.risk == level
+    assert [(finding.item, finding.weight, finding.rule) for finding in event.summary.findings] == expected
+
+
+@pytest.mark.parametrize("lower", ["none", "low", "moderate"])
+def test_r10_high_stops_until_a_clinician_closes_it_with_a_reason_and_a_later_screener_is_lower(lower: str) -> None:
+    case = answer(ready(), "c-ssrs", LEVELS["high"])
+    (hold,) = case.stops.holds
+    answered_lower = answer(case, "c-ssrs", LEVELS[lower], hours_ago=0.5)
+    assert refusal_of(answered_lower)[1]["stop"] == "safety-hold"  # lower, but not closed
+    (closing,) = STOP.lift(case, LiftHold(hold=hold, reason="seen, safety plan made"), at())
+    assert closing == intake.SafetyHoldLifted(hold=hold, reason="seen, safety plan made", lifted_at=NOW)
+    assert refusal_of(fold(case, [closing])) == ("R-10", {"c-ssrs": "high"})  # closed, but not lower
+    assert refusal_of(answer(fold(case, [closing]), "c-ssrs", LEVELS["high"], hours_ago=0.5))[1]["stop"] == "safety-hold"
+    earlier = answer(fold(case, [closing]), "c-ssrs", LEVELS[lower], hours_ago=2)
+    assert refusal_of(earlier) == ("R-10", {"c-ssrs": "high"})  # lower, but before the high one
+    assert isinstance(screen(fold(answered_lower, [closing])), intake.ScreeningCompleted)
+
+
+def test_r10_a_closing_needs_a_reason() -> None:
+    with pytest.raises(ValidationError):
+        LiftHold(hold="hold-1", reason="")
 
 
 def test_r08_a_demanded_screener_refuses_until_it_is_answered_in_full() -> None:

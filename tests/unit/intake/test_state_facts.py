@@ -13,7 +13,7 @@ from shared.events import intake
 from shared.events.base import EventData
 from shared.events.clinical import Fact
 from shared.pathway.refusal import Refusal
-from tests.unit.intake.cases import NOW, at, fold, ready, referred, screen, state
+from tests.unit.intake.cases import NOW, POLICY, at, fold, ready, referred, screen, state
 
 
 def facts_of(*facts: dict[str, Any], now: datetime = NOW, **answers: bool) -> tuple[Fact, ...]:
@@ -79,17 +79,53 @@ def test_values_are_kept_in_one_unit(code: str, value: str, unit: str | None, ke
         ("8462-4", "201", "mmHg"),
         ("82667-7", "11", "{score}"),
         ("82667-7", "-1", "{score}"),
+        ("82667-7", "2.5", "{score}"),
+        ("8302-2", "1.8", "cm"),
+        ("8302-2", "180", "m"),
+        ("8302-2", "79.9999", "cm"),
+        ("8302-2", "260.0001", "cm"),
+        ("29463-7", "70", "KG"),
+        ("29463-7", "154", "lb"),
+        ("29463-7", "19.9999", "kg"),
+        ("29463-7", "500.0001", "kg"),
     ],
 )
 def test_absurd_values_and_units_are_refused_with_a_rule(code: str, value: str | None, unit: str | None) -> None:
     refusal = refused(observation(code, value, unit))
     assert (refusal.slug, refusal.rule) == ("out-of-range", "R-12" if code == "82667-7" else "R-06")
-    assert "facts[0].value" in refusal.detail
+    assert refusal.detail.startswith("facts[0].unit" if unit in ("stone", "KG", "lb", None) and "82667" not in code else "facts[0].value")
 
 
-@pytest.mark.parametrize(("value", "unit"), [("20", "kg"), ("500", "kg")])
-def test_the_bounds_themselves_are_accepted(value: str, unit: str) -> None:
-    assert facts_of(observation("29463-7", value, unit))[0].value == Decimal(value)
+@pytest.mark.parametrize(
+    ("code", "value", "unit"),
+    [("29463-7", "20", "kg"), ("29463-7", "500", "kg"), ("8302-2", "80", "cm"), ("8302-2", "260", "cm"), ("82667-7", "10", None)],
+)
+def test_the_bounds_themselves_are_accepted_as_they_are(code: str, value: str, unit: str) -> None:
+    assert facts_of(observation(code, value, unit))[0].value == Decimal(value)
+
+
+@pytest.mark.parametrize(("ended", "accepted"), [(date(2020, 1, 1), True), (date(2019, 12, 31), False)])
+def test_nothing_ends_before_it_began(ended: date, accepted: bool) -> None:
+    fact = {"kind": "condition", "system": "snomed", "code": "5602001", "active": False, "on": date(2020, 1, 1), "ended": ended}
+    if accepted:
+        assert facts_of(fact)[0].ended == ended
+    else:
+        assert refused(fact).detail == "facts[0].ended lies before facts[0].on."
+
+
+@pytest.mark.parametrize(
+    ("now", "day"),
+    [(datetime(2026, 6, 15, 6, 59, tzinfo=UTC), date(2026, 6, 14)), (datetime(2026, 6, 15, 7, tzinfo=UTC), date(2026, 6, 15))],
+)
+def test_an_undated_observation_is_of_the_day_it_is_at_the_clinic(now: datetime, day: date) -> None:
+    # Los Angeles is 7 hours behind UTC in June.
+    (event,) = state_facts(
+        referred(),
+        StateFacts(answers={}, facts=(StatedFact(**observation("29463-7", "70", "kg")),)),
+        at(now, policy=POLICY.model_copy(update={"time_zone": "America/Los_Angeles"})),
+    )
+    assert isinstance(event, intake.FactsStated)
+    assert event.facts[0].on == day
 
 
 @pytest.mark.parametrize(
@@ -189,6 +225,11 @@ def test_the_body_is_read_from_json() -> None:
         ("false", '"no"'),
         ('"70.5"', '"NaN"'),
         ('"70.5"', "1e400"),
+        ('"70.5"', '"5e-324"'),
+        ('"70.5"', '"Infinity"'),
+        ('"70.5"', '"70.00001"'),
+        ("2026-06-01", "10000-01-01"),
+        ("2026-06-01", "0000-01-01"),
         ('"70.5"', '"50 kg"'),
         ("2026-06-01", "2026-02-30"),
         ('"observation"', '"Observation"'),

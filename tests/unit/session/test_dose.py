@@ -107,6 +107,25 @@ def test_checks_made_again_after_the_authorisation_ask_for_a_new_one() -> None:
     assert deviations(room.dose()) == {"not-authorised"}
 
 
+def test_checks_made_in_the_very_minute_of_the_authorisation_but_after_it_ask_for_a_new_one() -> None:
+    room = authorised_room()
+    room.check(escort_named=False)
+    assert "not-authorised" in deviations(room.dose())
+
+
+def test_r20_consent_to_another_version_after_the_checks_does_not_cover_the_dose() -> None:
+    room = authorised_room()
+    room.hear(consent(version="consent-2", given_at=T0))
+    assert deviations(room.dose()) == {"consent-version-differs"}
+
+
+def test_r20_consent_to_another_version_given_after_the_dose_changes_nothing_about_it() -> None:
+    room = authorised_room()
+    room.later(minutes=10)
+    room.hear(consent(version="consent-2", given_at=T0 + timedelta(minutes=10)))
+    assert deviations(room.dose(given_at=T0 + timedelta(minutes=5))) == set()
+
+
 def test_an_authorisation_under_an_earlier_plan_does_not_cover() -> None:
     room = authorised_room()
     room.later(minutes=5)

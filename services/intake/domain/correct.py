@@ -1,0 +1,86 @@
+"""Correcting an entry: it is marked, and an amended one is replaced. What the screening rested on opens it again.
+
+A hold that a corrected entry led to stays until a clinician lifts it (R-10).
+"""
+
+from functools import reduce
+
+from services.intake.domain.answer import AnswerInstrument, answer_instrument
+from services.intake.domain.entries import Entry
+from services.intake.domain.state import Case, evolve
+from services.intake.domain.state_facts import StateFacts, state_facts
+from services.intake.domain.state_score import StateScore, state_score
+from shared.events import intake
+from shared.events.base import EventData, Slug, Text
+from shared.events.intake import CorrectionKind
+from shared.pathway.context import Context
+from shared.pathway.refusal import Refusal
+from shared.pathway.stop import Request
+
+
+class CorrectEntry(Request):
+    """`amended` needs exactly one replacement, of the entry's own kind and instrument; the other kinds have none."""
+
+    entry: Slug
+    kind: CorrectionKind
+    reason: Text
+    facts: StateFacts | None = None
+    answers: AnswerInstrument | None = None
+    score: StateScore | None = None
+
+
+def correct_entry(case: Case, command: CorrectEntry, context: Context) -> list[EventData]:
+    """Mark the entry and record what replaces it; raise Refusal for an unknown entry, or one that was corrected before."""
+    entry = _require_correctable(case, command)
+    _require_fitting(entry, command)
+    corrected = intake.EntryCorrected(entry=command.entry, kind=command.kind, reason=command.reason, corrected_at=context.now)
+    rested = case.outcome is not None and command.entry in case.outcome.rests_on
+    reopened = [intake.ScreeningReopened(reason=command.kind, reopened_at=context.now)] if rested else []
+    after = reduce(evolve, (corrected, *reopened), case)
+    return [corrected, *_replacing(after, command, context), *_ending_consent(case, entry), *reopened]
+
+
+def _require_correctable(case: Case, command: CorrectEntry) -> Entry:
+    entry = next((each for each in case.entries if each.id == command.entry), None)
+    if entry is None:
+        raise Refusal("no-such-entry", "The case has no entry of this name.")
+    # Amending a referral replaces its facts; that it is of another patient can still come to light.
+    facts_alone = entry.kind == "referral" and not case.entered_in_error and command.kind != "amended"
+    if entry.corrected is not None and not facts_alone:
+        raise Refusal("already-corrected", "This entry was corrected before; correct the one that replaced it.")
+    return entry
+
+
+def _require_fitting(entry: Entry, command: CorrectEntry) -> None:
+    """Refuse a replacement too many, too few, or of something else."""
+    given = {name for name in ("facts", "answers", "score") if getattr(command, name) is not None}
+    if command.kind != "amended":
+        if given:
+            raise Refusal("malformed", "Only an amended entry is replaced.")
+        return
+    if entry.kind == "consent":
+        raise Refusal("malformed", "A consent is not amended: mark it as entered in error, and record consent anew.", rule="R-20")
+    if given != {{"instrument": "answers", "score": "score"}.get(entry.kind, "facts")}:
+        raise Refusal("malformed", "An amended entry needs exactly one replacement, of its own kind.")
+    before, now = entry.answered or entry.score, command.answers or command.score
+    if before is not None and now is not None and before.instrument != now.instrument:
+        raise Refusal("malformed", "The replacement must be of the same instrument.")
+
+
+def _replacing(case: Case, command: CorrectEntry, context: Context) -> list[EventData]:
+    """Return the replacement and what follows from it, as if it were recorded now."""
+    if command.facts is not None:
+        return state_facts(case, command.facts, context, replaces=command.entry)
+    if command.answers is not None:
+        return answer_instrument(case, command.answers, context, replaces=command.entry)
+    if command.score is not None:
+        return state_score(case, command.score, context, replaces=command.entry)
+    return []
+
+
+def _ending_consent(case: Case, entry: Entry) -> list[EventData]:
+    """Every service stops as at a withdrawal: a consent in force that was never given is announced as over since it began (R-20)."""
+    given_at = case.stops.consent_given_at
+    if entry.kind != "consent" or given_at is None or given_at != entry.happened_at or not case.stops.consented:
+        return []
+    return [intake.ConsentWithdrawn(withdrawn_at=given_at, said_to="intake")]
