@@ -7,7 +7,9 @@ on where another one ended, and a key made of case and step makes a repeated cal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from deploy.demo.calls import Caller
 from deploy.demo.judgement import decide
@@ -19,6 +21,7 @@ VISITS: Final = timedelta(hours=1)
 BEDSIDE: Final = timedelta(minutes=1)
 CONSENT_VERSION: Final = "kap-consent-2026-1"
 IN_HOUSE: Final = "in-house"
+CLINIC_TIME: Final = ZoneInfo("America/New_York")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +34,6 @@ class Step:
     body: Mapping[str, Any]
     name: str
     """What it is, unique among the steps of a case."""
-
-
-@dataclass(frozen=True, slots=True)
-class Telephone:
-    """Ask the partner organisation where its answer is."""
-
-    request: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +51,7 @@ class Ended:
     state: str
 
 
-Next = Step | Telephone | Appointment | Ended | None
+Next = Step | Appointment | Ended | None
 """None: somebody else has to act first."""
 
 
@@ -151,7 +147,7 @@ def clinician(situation: Situation) -> Next:
 
 
 def clearing_clinic(situation: Situation) -> Next:
-    """Obtain the answers that a prescriber wants, and ask after answers that do not come."""
+    """Obtain the answers that a prescriber wants, and decide what comes in-house: a silent partner loses its review."""
     view, person = situation.view("prescriber"), situation.person
     match view.get("status"):
         case "awaiting_clearance":
@@ -167,12 +163,45 @@ def clearing_clinic(situation: Situation) -> Next:
         case "in_review" if view["partner"] == IN_HOUSE:
             decision = decide({**view, "request": view["request"]}, situation.clock())
             return situation.step("prescriber", "prescriber", "decision", decision, f"decide {view['request']}")
-        case "in_review" if view["overdue"] and not view["holds"]:
-            return Telephone(view["request"])
         case "declined":
             return Ended("declined")
         case _:
             return None
+
+
+def pharmacy(situation: Situation) -> Next:
+    """Prescribe what was approved and dispense it at once; destroy before a witness what the course left over."""
+    view = situation.view("prescriber")
+    if view.get("plan") is None or view["holds"] or not view["consented"]:
+        return None
+    plan, supply, today = view["plan"], view["supply"], situation.now.astimezone(CLINIC_TIME).date().isoformat()
+    prescribed = [each for each in supply["prescriptions"] if each["request"] == view["plan_request"]]
+    if not prescribed:
+        amount = {"route": plan["route"], "milligrams_per_dose": plan["dose_mg_high"], "doses": plan["doses"], "refills": 0}
+        return situation.step(
+            "prescriber", "prescriber", "prescriptions", {**amount, "issued_on": today}, f"prescribe {view['plan_request']}"
+        )
+    issued = prescribed[-1]
+    if Decimal(issued["dispensed"]) == 0:
+        fill = {"prescription": issued["prescription"], "fill_number": 1, "milligrams": issued["milligrams"], "doses": issued["doses"]}
+        body = {**fill, "lot": f"lot-{today}", "dispensed_on": today, "dispenser": "Network pharmacy"}
+        return situation.step("coordinator", "prescriber", "dispensings", body, f"dispense {issued['prescription']}")
+    left_over = Decimal(supply["balance"]["on_hand"])
+    if situation.view("session").get("status") == "completed" and left_over > 0:
+        body = {"milligrams": str(left_over), "witnessed_by": "nurse-2", "reason": "Left over.", "wasted_at": situation.clock()}
+        return situation.step("medical_monitor", "prescriber", "wastage", body, f"destroy {left_over} mg")
+    return None
+
+
+def on_call(situation: Situation) -> Next:
+    """Take on whatever alert stands open, in whichever service, in the role that it calls."""
+    for service, view in sorted(situation.views.items()):
+        for alert in view.get("alerts", ()):
+            if alert["acknowledged_at"] is None:
+                role = alert["role"] if alert["role"] != "admin" else "medical_monitor"
+                body = {"alert": alert["id"], "note": "Seen."}
+                return situation.step(role, service, "alerts/acknowledge", body, f"acknowledge {alert['id']}")
+    return None
 
 
 def _last_adverse_event(view: Mapping[str, Any]) -> datetime | None:

@@ -25,11 +25,11 @@ def decide(review: Mapping[str, Any], asked_at: str) -> dict[str, Any]:
     open_items = [item for item in review["clearances"] if item not in answers]
     if open_items:
         return {**decision, "decision": "needs_clearance", "reasons": ["clearance-before-decision"], "items": open_items}
-    return {**decision, "decision": "eligible", "reasons": _reasons_for(summary), "plan": _plan(summary, asked_at)}
+    return {**decision, "decision": "eligible", **_approval(summary, asked_at)}
 
 
 def is_mislaid(review: Mapping[str, Any]) -> bool:
-    """Now and then a first request is left lying until the clinic asks; the same one each time."""
+    """Now and then a first request is left lying, and the network gives it to another; the same one each time."""
     if review["request"] > 1:
         return False
     scores = sorted((score["instrument"], score["total"]) for score in review["summary"]["scores"])
@@ -52,6 +52,10 @@ def _reasons_against(summary: Mapping[str, Any], answers: Mapping[str, bool]) ->
     if len([finding for finding in summary["findings"] if finding["weight"] == "needs_clearance"]) >= TOO_MANY_CLEARANCES:
         reasons.append("too-many-conditions")
     return reasons
+
+
+def _approval(summary: Mapping[str, Any], asked_at: str) -> dict[str, Any]:
+    return {"reasons": _reasons_for(summary), "plan": _plan(summary, asked_at), "evaluation": {"mode": "in_person"}}
 
 
 def _reasons_for(summary: Mapping[str, Any]) -> list[str]:

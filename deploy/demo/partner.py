@@ -30,7 +30,7 @@ STOPPED: Final = frozenset({"safety-hold", "consent-missing", "consent-withdrawn
 TABLES: Final = """
 create table if not exists reviews (
   webhook_id text primary key, case_id text not null, request integer not null, sent_at text not null,
-  state text not null check (state in ('taken', 'aside', 'asked', 'decided', 'closed')),
+  state text not null check (state in ('taken', 'aside', 'decided', 'closed')),
   attempt integer not null default 1, decision blob, outcome text
 );
 create table if not exists refusals (at real not null, reason text not null);
@@ -64,17 +64,13 @@ class Desk:
         self._rows.execute("update reviews set state = 'closed', outcome = ? where webhook_id = ?", (outcome, webhook_id))
 
     def put_aside(self, webhook_id: str) -> None:
-        """Leave a review until someone asks; a decision on it is then another message."""
+        """Leave a review until the network asks again; a decision on it is then another message."""
         sql = "update reviews set state = 'aside', decision = null, attempt = attempt + 1 where webhook_id = ?"
         self._rows.execute(sql, (webhook_id,))
 
-    def ask(self, case: str) -> None:
-        """Someone asked about a case: what was put aside is taken up again."""
-        self._rows.execute("update reviews set state = 'asked' where state = 'aside' and case_id = ?", (case,))
-
     def in_hand(self) -> list[sqlite3.Row]:
         """Return what is to be worked on."""
-        return self._rows.execute("select * from reviews where state in ('taken', 'asked', 'decided')").fetchall()
+        return self._rows.execute("select * from reviews where state in ('taken', 'decided')").fetchall()
 
     def status(self) -> dict[str, Any]:
         """Return what an observer may know: no clinical value."""
@@ -92,7 +88,7 @@ class Desk:
 
 
 class Office:
-    """Takes webhooks, works on them one after the other, and answers the telephone."""
+    """Takes webhooks and works on them one after the other."""
 
     def __init__(self, folder: Path) -> None:
         identity = json.loads((folder / "identity.json").read_text())
@@ -109,9 +105,7 @@ class Office:
     async def run(self) -> None:
         """Serve and work, for ever."""
         app = web.Application()
-        app.add_routes(
-            [web.post("/webhooks", self.take), web.post("/telephone/{case}", self.telephone), web.get("/status", self.show_status)]
-        )
+        app.add_routes([web.post("/webhooks", self.take), web.get("/status", self.show_status)])
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", self.port).start()
@@ -134,12 +128,6 @@ class Office:
         if message["type"] == "kapcare.review.assigned":
             self._desk.take(request.headers["webhook-id"], message)
             self._woken.set()
-        return web.Response(status=204)
-
-    async def telephone(self, request: web.Request) -> web.Response:
-        """The clinic asks where the answer is."""
-        self._desk.ask(request.match_info["case"])
-        self._woken.set()
         return web.Response(status=204)
 
     async def show_status(self, _request: web.Request) -> web.Response:
@@ -172,7 +160,7 @@ class Office:
             problem = _problem_of(review)
         if response.status >= 500 or problem == "inbox-waits":
             raise aiohttp.ClientError
-        if (response.status == 409 and problem in STOPPED) or (not problem and row["state"] == "taken" and is_mislaid(review)):
+        if (response.status == 409 and problem in STOPPED) or (not problem and is_mislaid(review)):
             self._desk.put_aside(row["webhook_id"])
             return None
         if problem or review["request"] != row["request"]:

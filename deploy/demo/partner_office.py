@@ -83,14 +83,6 @@ class PartnerOffice:
                     raise StackError(f"the partner organisation did not answer within {AWAY_PATIENCE:.0f} s") from None
                 await asyncio.sleep(0.1)
 
-    async def telephone(self, case: str) -> None:
-        """Ask where the answer to a case is; an office that is away is called again later."""
-        try:
-            async with self._session.post(f"{self._url}/telephone/{case}"):
-                pass
-        except (aiohttp.ClientError, TimeoutError):
-            await asyncio.sleep(0.1)
-
     @property
     def _url(self) -> str:
         return f"http://127.0.0.1:{self._identity['port']}"

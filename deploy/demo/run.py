@@ -13,10 +13,11 @@ from deploy.demo.actors import (
     Next,
     Situation,
     Step,
-    Telephone,
     clearing_clinic,
     clinician,
     coordinator,
+    on_call,
+    pharmacy,
     referral,
 )
 from deploy.demo.calls import OPERATOR, Caller, Calls
@@ -26,11 +27,25 @@ from deploy.demo.partner_office import PartnerOffice
 from deploy.demo.records import CLINICS
 from deploy.demo.simulator import Person
 from deploy.local.failure import StackError
+from shared.pathway.policy import read_document
 
-ACTORS: Final = (withdrawing_patient, clinician, coordinator, clearing_clinic, preparing_therapist, monitor, integration_therapist)
+ACTORS: Final = (
+    on_call,
+    withdrawing_patient,
+    clinician,
+    coordinator,
+    clearing_clinic,
+    pharmacy,
+    preparing_therapist,
+    monitor,
+    integration_therapist,
+)
 """In the order in which they are asked."""
 SERVICES: Final = ("intake", "prescriber", "session", "integration")
 PARTNER_PAUSE_SECONDS: Final = 0.05
+POLICY_PAUSE_SECONDS: Final = 0.1
+POLICY_VERSION: Final = "network-demo-1"
+DIRECTOR: Final = Caller("demo-director", "medical_director")
 OBSERVER: Final = Caller("demo-observer", "coordinator", CLINICS)
 
 
@@ -70,6 +85,7 @@ class Demo:
     async def run(self) -> None:
         """Carry everyone to the end; raises StackError where something does not go on."""
         await self._register_partner()
+        await self._adopt_policy()
         self._show()
         while True:
             settled = await self._clock.settled()
@@ -100,6 +116,20 @@ class Demo:
         if answer.refusal and answer.refusal != "partner-exists":
             raise StackError(f"the partner cannot be registered: {answer.words}")
 
+    async def _adopt_policy(self) -> None:
+        """Have a medical director adopt the network's policy, and wait until every service holds it."""
+        document = read_document().model_copy(update={"version": POLICY_VERSION})
+        body = {"document": document.model_dump(mode="json"), "adopted_by": "Dr Ada Example"}
+        answer = await self._calls.post(DIRECTOR, "prescriber", "/policy/adoption", body, "adopt-policy")
+        if answer.refusal and answer.refusal != "version-used":
+            raise StackError(f"the policy cannot be adopted: {answer.words}")
+        while not all([await self._decides_by(service, POLICY_VERSION) for service in SERVICES]):  # noqa: ASYNC110 - it is other processes that are waited for
+            await asyncio.sleep(POLICY_PAUSE_SECONDS)
+
+    async def _decides_by(self, service: str, version: str) -> bool:
+        held = (await self._calls.get(DIRECTOR, service, "/policy")).content
+        return bool(held["in_force"]["version"] == version)
+
     async def _partner_is_done(self) -> bool:
         """Whether the partner knows of every review it was assigned, and has answered or put aside each."""
         status = await self._office.status()
@@ -122,9 +152,6 @@ class Demo:
             patient.next = _next_of(situation)
             if isinstance(patient.next, Step):
                 await self._do(patient, patient.next)
-            elif isinstance(patient.next, Telephone):
-                await self._office.telephone(str(situation.case))
-                return True
             else:
                 return acted
             acted = True
@@ -180,7 +207,7 @@ def _next_of(situation: Situation) -> Next:
         return referral(situation)
     wanted = [said for actor in ACTORS if (said := actor(situation)) is not None]
     for said in wanted:
-        if isinstance(said, Step | Telephone):
+        if isinstance(said, Step):
             return said
     ended = next((said for said in wanted if isinstance(said, Ended)), None)
     return ended or min((said for said in wanted if isinstance(said, Appointment)), key=lambda said: said.at, default=None)

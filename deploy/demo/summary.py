@@ -12,8 +12,12 @@ from rich.table import Table
 from deploy.demo.calls import AUDITOR, OPERATOR, Calls
 from deploy.demo.run import Patient
 from deploy.local.running import SERVICES
+from shared.pathway.policy import read_document
 
 PAGE: Final = "500"
+DECIDING: Final = ("intake", "prescriber")
+STRICTER: Final = {"gad7_positive": 5, "hold_systolic_above": 120, "first_supply_doses": 1}
+"""A policy that a medical director might propose: what would it have changed?"""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,19 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
+class Replayed:
+    """Every decision made again: under its own policy none may change; under a stricter one, so many would have."""
+
+    made: int
+    changed: int
+    changed_if_stricter: int
+
+    def to_json(self) -> dict[str, int]:
+        """Return plain values."""
+        return {"made": self.made, "changed": self.changed, "changed_if_stricter": self.changed_if_stricter}
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that is said at the end."""
 
@@ -54,6 +71,7 @@ class Report:
     screened_out_for: Mapping[str, int]
     cleared: int
     doses: int
+    decisions: Replayed
     seconds: float
     case_ids: Sequence[str] = field(default=(), repr=False)
 
@@ -67,6 +85,8 @@ class Report:
             return f"the ledger has {self.gaps} gaps"
         if not self.ledger_verified:
             return "the ledger does not verify"
+        if self.decisions.changed:
+            return f"{self.decisions.changed} of {self.decisions.made} decisions come out differently under their own policy"
         if self.webhooks["refused"] or self.webhooks["verified"] < self.webhooks["due"]:
             return "of {due} webhooks due the partner verified {verified} and refused {refused}".format(**self.webhooks)
         return None
@@ -81,6 +101,7 @@ class Report:
             "ledger": {"size": self.ledger_size, "gaps": self.gaps, "verified": self.ledger_verified},
             "webhooks": dict(self.webhooks),
             "doses": self.doses,
+            "decisions": self.decisions.to_json(),
             "phq9": self.phq9.to_json(),
             "seconds": round(self.seconds, 1),
         }
@@ -101,13 +122,18 @@ async def report(calls: Calls, patients: Sequence[Patient], partner: Mapping[str
         ledger_size=ledger["size"],
         gaps=_count_gaps(ledger["gaps"]),
         ledger_verified=bool(ledger["verified"]),
-        webhooks={"due": events.get("ReviewAssigned", 0), "verified": partner["verified"], "refused": partner["refused"]},
+        webhooks={
+            "due": events.get("ReviewAssigned", 0) - events.get("ReviewReassigned", 0),
+            "verified": partner["verified"],
+            "refused": partner["refused"],
+        },
         phq9=_phq9(patients),
         screened_out_for=Counter(
             finding["item"] for screening in found if screening["outcome"] == "screened_out" for finding in screening["findings"]
         ),
         cleared=events.get("ClearanceAnswered", 0),
         doses=events.get("SessionDosed", 0),
+        decisions=await _replayed(calls),
         seconds=seconds,
         case_ids=[str(patient.situation.case) for patient in patients],
     )
@@ -123,7 +149,10 @@ def print_report(shown: Report, console: Console) -> None:
     ends.add_row("asked for clearance, answered", str(shown.cleared))
     ends.add_row("approved", str(shown.events.get("EligibilityApproved", 0)))
     ends.add_row("doses given", str(shown.doses))
-    ends.add_row("safety holds placed", str(shown.events.get("SafetyHoldPlaced", 0)))
+    ends.add_row("safety holds placed, most for suicide risk", str(shown.events.get("SafetyHoldPlaced", 0)))
+    ends.add_row("reviews taken from a silent partner", str(shown.events.get("ReviewReassigned", 0)))
+    ends.add_row("alerts raised", str(shown.events.get("AlertRaised", 0)))
+    ends.add_row("alarms of a supply that does not balance", str(shown.events.get("DiversionSuspected", 0)))
     for item, count in sorted(shown.screened_out_for.items(), key=lambda item: -item[1]):
         ends.add_row(f"screened out or deferred for {item.replace('_', ' ')}", str(count))
     for name, count in sorted(shown.events.items(), key=lambda item: -item[1]):
@@ -134,6 +163,9 @@ def print_report(shown: Report, console: Console) -> None:
     gaps = "no gaps" if not shown.gaps else f"{shown.gaps} GAPS"
     verified = "verified" if shown.ledger_verified else "NOT VERIFIED"
     console.print(f"Ledger: {shown.ledger_size} entries, {gaps}, {verified}. Parked: {shown.parked}.")
+    again = f"{shown.decisions.made} decisions made again under their own policy: "
+    again += "all the same" if not shown.decisions.changed else f"{shown.decisions.changed} DIFFERENT"
+    console.print(f"{again}; under a stricter one {shown.decisions.changed_if_stricter} would have differed.")
     console.print(f"Partner: {shown.webhooks['verified']} signed webhooks verified, {shown.webhooks['refused']} refused.")
     console.print(f"{shown.seconds:.0f} seconds. Answers and vital signs were simulated; the records are Synthea's.")
 
@@ -145,6 +177,21 @@ def _outcome_line(phq9: Outcomes) -> str:
     counts = (("response", phq9.responses), ("remission", phq9.remissions), ("worse", phq9.deteriorations))
     rates = ", ".join(f"{name} {count} of {phq9.followed}" for name, count in counts)
     return f"PHQ-9: {phq9.followed} of {phq9.dosed} dosed patients followed; mean change {mean:+.1f}; {rates}."
+
+
+async def _replayed(calls: Calls) -> Replayed:
+    document = read_document().model_dump(mode="json")
+    document["version"] = "stricter"
+    for name, value in STRICTER.items():
+        document["values"][name]["value"] = value
+    made = changed = changed_if_stricter = 0
+    for service in DECIDING:
+        own = (await calls.post(AUDITOR, service, "/policy/replay", {}, "replay")).content
+        strict = (await calls.post(AUDITOR, service, "/policy/replay", {"document": document}, "replay-stricter")).content
+        made += own["decisions"]
+        changed += len(own["different"])
+        changed_if_stricter += len(strict["different"])
+    return Replayed(made, changed, changed_if_stricter)
 
 
 async def _events(calls: Calls) -> Counter[str]:

@@ -16,7 +16,7 @@ from services.prescriber.domain.review import Partners
 from services.prescriber.domain.revoke import Revoke, revoke
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import STOPS, lifting
-from services.prescriber.domain.supply import Balance
+from services.prescriber.domain.supply import Balance, Supply
 from services.prescriber.fhir_export import export
 from shared.access.decide import Permission
 from shared.fhir.record import MEDIA_TYPE, bundle_of
@@ -168,6 +168,8 @@ def show_case(case: Case) -> dict[str, Any]:
         "to_clear": case.to_clear,
         "answers": case.answers,
         "plan": case.plan,
+        "plan_request": case.plan_request,
+        "supply": {"balance": show_balance(case.supply.balance), "prescriptions": _show_prescriptions(case.supply)},
         "consented": case.stops.consented,
         "holds": sorted(case.stops.holds),
         "alerts": show(case.alerts),
@@ -193,19 +195,23 @@ def show_supply(case: Case) -> dict[str, Any]:
     supply = case.supply
     return {
         "balance": show_balance(supply.balance),
-        "prescriptions": [
-            {
-                **issued.model_dump(),
-                "milligrams": issued.milligrams,
-                "dispensed": supply.dispensed(issued.prescription),
-                "last_day": last_day(issued),
-            }
-            for issued in supply.prescriptions
-        ],
+        "prescriptions": _show_prescriptions(supply),
         "lines": [{**asdict(line), **show_balance(after)} for line, after in zip(supply.lines, supply.balances, strict=True)],
         "alarms": supply.alarms,
         "reconcile_by": supply.reconcile_by,
     }
+
+
+def _show_prescriptions(supply: Supply) -> list[dict[str, Any]]:
+    return [
+        {
+            **issued.model_dump(),
+            "milligrams": issued.milligrams,
+            "dispensed": supply.dispensed(issued.prescription),
+            "last_day": last_day(issued),
+        }
+        for issued in supply.prescriptions
+    ]
 
 
 def show_balance(balance: Balance) -> dict[str, Any]:
