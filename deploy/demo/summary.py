@@ -110,7 +110,7 @@ class Report:
 async def report(calls: Calls, patients: Sequence[Patient], partner: Mapping[str, Any], seconds: float) -> Report:
     """Gather the report from what the services, the ledger and the partner say."""
     parked = await asyncio.gather(*(calls.get(OPERATOR, service, "/operations/parked") for service in SERVICES))
-    events = await _events(calls)
+    events, due = await _events(calls)
     ledger = (await calls.get(AUDITOR, "audit", "/ledger/verification")).content
     views = [patient.situation.view("intake") for patient in patients]
     found = [view["screening"] for view in views if view and view["screening"]]
@@ -123,7 +123,7 @@ async def report(calls: Calls, patients: Sequence[Patient], partner: Mapping[str
         gaps=_count_gaps(ledger["gaps"]),
         ledger_verified=bool(ledger["verified"]),
         webhooks={
-            "due": events.get("ReviewAssigned", 0) - events.get("ReviewReassigned", 0),
+            "due": due,
             "verified": partner["verified"],
             "refused": partner["refused"],
         },
@@ -194,14 +194,22 @@ async def _replayed(calls: Calls) -> Replayed:
     return Replayed(made, changed, changed_if_stricter)
 
 
-async def _events(calls: Calls) -> Counter[str]:
+async def _events(calls: Calls) -> tuple[Counter[str], int]:
+    """Return the events by type, and how many webhooks were due: what a silent partner lost stays with the network's own prescribers."""
     counted: Counter[str] = Counter()
+    webhooks = 0
+    in_house: set[str] = set()
     query = {"limit": PAGE}
     while True:
         page = (await calls.get(AUDITOR, "audit", "/ledger/events", query)).content
-        counted.update(event["type"].split(".")[2] for event in page["events"])
+        for event in page["events"]:
+            name = event["type"].split(".")[2]
+            counted[name] += 1
+            if name == "ReviewReassigned":
+                in_house.add(event["case"])
+            webhooks += name == "ReviewAssigned" and event["case"] not in in_house
         if page["next"] is None:
-            return counted
+            return counted, webhooks
         query = {"limit": PAGE, "cursor": str(page["next"])}
 
 
