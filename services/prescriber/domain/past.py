@@ -1,47 +1,79 @@
-"""The prescriber service's decisions in the history of a case: approvals. Pure.
+"""The prescriber service's decisions in the history of a case: approvals, and approvals that rules refused. Pure.
 
 A finding of not eligible and a wish for clearance are a person's judgement, which no policy decides again.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from datetime import date
+from functools import partial, reduce
+from itertools import groupby
 
 from services.prescriber.domain.clearance import Answer
 from services.prescriber.domain.decide import Decision, StatedPlan, decide
+from services.prescriber.domain.evaluation import StatedEvaluation
 from services.prescriber.domain.state import Case, evolve_case
 from shared.events.base import EventData, Slug
 from shared.events.clinical import TreatmentPlan
 from shared.events.codec import Recorded
-from shared.events.prescriber import EligibilityApproved, StepRefused
+from shared.events.prescriber import Clearance, EligibilityApproved, Evaluation, StepRefused
 from shared.pathway.context import Context
 from shared.pathway.past import Past, Result
 
 
 def past_decisions(history: Sequence[Recorded]) -> Iterator[Past]:
-    """Yield the decisions of a case, oldest first."""
+    """Yield the decisions of a case, oldest first. All that one commit refused is one decision."""
     case = Case()
-    for recorded in history:
-        event = recorded.data
-        if isinstance(event, EligibilityApproved):
-            yield Past(
-                step="approve",
-                envelope=recorded.envelope,
-                policy_version=event.policy_version,
-                facts=_facts(case, event.plan),
-                result=_words([event]),
-                decide=partial(_again, case, _command(event), event.partner),
-            )
-        case = evolve_case(case, event)
+    for _, group in groupby(history, key=lambda recorded: recorded.envelope.id.rpartition(".")[0]):
+        committed = list(group)
+        events = [recorded.data for recorded in committed]
+        for recorded in committed:
+            asked = _asked(recorded.data, case)
+            if asked is not None and case.partner is not None:
+                yield Past(
+                    step="approve",
+                    envelope=recorded.envelope,
+                    policy_version=_policy_of(recorded.data),
+                    facts=_facts(case, asked),
+                    result=_words(events),
+                    decide=partial(_again, case, asked, case.partner),
+                )
+                break
+        case = reduce(evolve_case, events, case)
 
 
-def _command(event: EligibilityApproved) -> Decision:
+def _asked(event: EventData, case: Case) -> Decision | None:
+    """Return what the prescriber had asked for; None where the event is no decision on an approval."""
+    match event:
+        case EligibilityApproved():
+            return _decision(event.request, event.reasons, event.plan, event.clearances, event.evaluation, event.follow_up_on)
+        case StepRefused(plan=TreatmentPlan() as plan):
+            return _decision(case.request, ("asked",), plan, event.clearances, event.evaluation, event.follow_up_on)
+        case _:
+            return None
+
+
+def _decision(
+    request: int,
+    reasons: tuple[Slug, ...],
+    plan: TreatmentPlan,
+    clearances: Sequence[Clearance],
+    evaluation: Evaluation | None,
+    follow_up_on: date | None,
+) -> Decision:
     return Decision(
-        request=event.request,
+        request=request,
         decision="eligible",
-        reasons=event.reasons,
-        plan=StatedPlan.model_validate(event.plan.model_dump()),
-        clearances=tuple(Answer(item=answer.item, cleared=answer.cleared, note=answer.note) for answer in event.clearances),
+        reasons=reasons,
+        plan=StatedPlan.model_validate(plan.model_dump()),
+        clearances=tuple(Answer(item=answer.item, cleared=answer.cleared, note=answer.note) for answer in clearances),
+        evaluation=None if evaluation is None else StatedEvaluation(mode=evaluation.mode, in_person_on=evaluation.in_person_on),
+        follow_up_on=follow_up_on,
     )
+
+
+def _policy_of(event: EventData) -> str:
+    assert isinstance(event, EligibilityApproved | StepRefused), "only these are decisions on an approval"  # noqa: S101
+    return event.policy_version
 
 
 def _again(case: Case, command: Decision, by: Slug, context: Context) -> Result:
@@ -49,18 +81,30 @@ def _again(case: Case, command: Decision, by: Slug, context: Context) -> Result:
 
 
 def _words(events: Sequence[EventData]) -> Result:
-    match events[0]:
-        case EligibilityApproved() as approved:
-            return ("approved", *(f"warning {warning}" for warning in sorted(approved.warnings)))
-        case _:
-            refused = [event for event in events if isinstance(event, StepRefused)]
-            return ("refused", *sorted(f"{refusal.rule} {refusal.detail}" for refusal in refused))
+    for event in events:
+        if isinstance(event, EligibilityApproved):
+            return ("approved", *(f"warning {warning}" for warning in sorted(event.warnings)))
+    refused = [event for event in events if isinstance(event, StepRefused)]
+    return ("refused", *sorted(f"{refusal.rule} {refusal.detail}" for refusal in refused))
 
 
-def _facts(case: Case, plan: TreatmentPlan) -> tuple[tuple[str, str], ...]:
-    stated = [(f"plan {name}", str(value)) for name, value in plan.model_dump(mode="json").items() if value is not None]
-    if case.summary is None:
-        return tuple(stated)
-    known = [("age", str(case.summary.age)), ("weight", f"{case.summary.weight_kg} kg"), ("risk", str(case.summary.risk))]
-    to_clear = [("needs clearance", item) for item in case.clearances]
-    return (*known, *to_clear, *stated)
+def _answers(case: Case, asked: Decision) -> Iterator[tuple[Slug, bool]]:
+    """Yield the answer to each item that counted: a later one replaces an earlier one."""
+    answered = {answer.item: answer.cleared for answer in case.answers}
+    yield from (answered | {answer.item: answer.cleared for answer in asked.clearances}).items()
+
+
+def _facts(case: Case, asked: Decision) -> tuple[tuple[str, str], ...]:
+    known: list[tuple[str, str]] = []
+    if case.summary is not None:
+        known = [("age", str(case.summary.age)), ("weight", f"{case.summary.weight_kg} kg"), ("risk", str(case.summary.risk))]
+    known += [("consent or hold", case.stops.why_stopped() or "nothing stops")]
+    known += [("needs clearance", item) for item in case.clearances]
+    known += [(f"clearance {item}", "cleared" if cleared else "not cleared") for item, cleared in _answers(case, asked)]
+    stated = asked.model_dump(mode="json", include={"plan", "evaluation", "follow_up_on"}, exclude_none=True)
+    plan: dict[str, object] = stated.pop("plan")
+    return (
+        *known,
+        *((f"plan {name}", str(value)) for name, value in plan.items()),
+        *((name, str(value)) for name, value in stated.items()),
+    )
