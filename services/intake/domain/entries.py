@@ -71,6 +71,8 @@ _UNKNOWN = datetime.min.replace(tzinfo=UTC)
 
 def add(entries: Entries, entry: Entry) -> Entries:
     """Return the entries with one more: after the one it replaces, or else at the end."""
+    if entry.replaces is None:
+        return (*entries, entry)
     replaced = (place for place, each in enumerate(entries) if each.id is not None and each.id == entry.replaces)
     place = next(replaced, len(entries) - 1) + 1
     return (*entries[:place], entry, *entries[place:])

@@ -12,6 +12,7 @@ from shared.events.base import EventData
 from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, Sex, StatedScore
 from shared.pathway import alert, stop
 from shared.pathway.alert import Alerts
+from shared.pathway.folding import with_parts
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Stops
 from shared.pathway.waiting import Waiting, for_stop
@@ -175,7 +176,7 @@ class Case:
 
 def evolve(case: Case, event: EventData) -> Case:
     """Fold one event."""
-    case = replace(case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event))
+    case = with_parts(case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event))
     match event:
         case intake.PatientReferred() | intake.FactsStated() | intake.InstrumentAnswered() | intake.ScoreStated() | intake.ConsentGiven():
             return _recorded(case, event)

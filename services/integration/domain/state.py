@@ -10,6 +10,7 @@ from shared.events.base import EventData
 from shared.events.clinical import Instrument, Score
 from shared.pathway import alert, stop
 from shared.pathway.alert import Alerts
+from shared.pathway.folding import with_parts
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Stops
 from shared.pathway.waiting import Waiting
@@ -127,7 +128,7 @@ class Integration:
 
 def evolve(state: Integration, event: EventData) -> Integration:
     """Fold one event; an unknown one changes nothing."""
-    state = replace(state, stops=stop.fold(state.stops, event), alerts=alert.fold(state.alerts, event))
+    state = with_parts(state, stops=stop.fold(state.stops, event), alerts=alert.fold(state.alerts, event))
     match event:
         case events.BaselineNoted():
             return replace(state, baseline=event.scores)

@@ -28,6 +28,7 @@ from shared.events.prescriber import (
 )
 from shared.pathway import alert, stop
 from shared.pathway.alert import Alerts
+from shared.pathway.folding import with_parts
 from shared.pathway.stop import Stops
 from shared.pathway.waiting import Waiting, for_stop
 
@@ -114,7 +115,9 @@ class Case:
 
 def evolve_case(case: Case, event: EventData) -> Case:
     """Return the case after an event."""
-    case = replace(case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event), supply=supply.fold(case.supply, event))
+    case = with_parts(
+        case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event), supply=supply.fold(case.supply, event)
+    )
     match event:
         case ReviewWithheld():
             return replace(_screened(case, event.summary), status="withheld")

@@ -11,6 +11,7 @@ from shared.events.base import EventData
 from shared.events.clinical import BloodPressure, MonitoringLimits, TreatmentPlan
 from shared.pathway import alert, stop
 from shared.pathway.alert import Alerts
+from shared.pathway.folding import with_parts
 from shared.pathway.policy import PolicyValues
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Stops
@@ -233,7 +234,7 @@ class Course:
 
 def evolve(course: Course, event: EventData) -> Course:
     """Fold one event; an unknown one changes nothing."""
-    course = replace(course, stops=stop.fold(course.stops, event), alerts=alert.fold(course.alerts, event))
+    course = with_parts(course, stops=stop.fold(course.stops, event), alerts=alert.fold(course.alerts, event))
     match event:
         case events.CourseOpened() | events.CourseWithheld() | events.CourseClosed() | events.CourseCompleted():
             return _of_approval(course, event)
