@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from deploy.demo.actors import (
+    CLINIC_TIME,
     EPOCH,
     Appointment,
     Ended,
@@ -118,7 +119,9 @@ class Demo:
 
     async def _adopt_policy(self) -> None:
         """Have a medical director adopt the network's policy, and wait until every service holds it."""
-        document = read_document().model_copy(update={"version": POLICY_VERSION})
+        document = read_document().model_copy(
+            update={"version": POLICY_VERSION, "time_zones": dict.fromkeys(("network", *CLINICS), CLINIC_TIME.key)}
+        )
         body = {"document": document.model_dump(mode="json"), "adopted_by": "Dr Ada Example"}
         answer = await self._calls.post(DIRECTOR, "prescriber", "/policy/adoption", body, "adopt-policy")
         if answer.refusal and answer.refusal != "version-used":

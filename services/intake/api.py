@@ -16,6 +16,7 @@ from services.intake.domain.screen import CompleteScreening, complete_screening
 from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StateFacts, state_facts
 from services.intake.domain.state_score import StateScore, state_score
+from services.intake.domain.transfer import TransferCase, transfer_case
 from services.intake.fhir_export import export
 from shared.access.decide import Permission
 from shared.fhir.record import MEDIA_TYPE, bundle_of
@@ -52,6 +53,7 @@ COMMANDS = (
     Command("/cases/{case}/alerts/acknowledge", AcknowledgeAlert, ALERT.acknowledge, Permission.ACKNOWLEDGE, "Take an alert on"),
     Command("/cases/{case}/instruments", AnswerInstrument, answer_instrument, Permission.SCREEN, "Answer an instrument item by item"),
     Command("/cases/{case}/scores", StateScore, state_score, Permission.SCREEN, "State the score of an instrument without its items"),
+    Command("/cases/{case}/transfer", TransferCase, transfer_case, Permission.TRANSFER, "Give the case to another clinic"),
     Command("/cases/{case}/corrections", CorrectEntry, correct_entry, Permission.SCREEN, "Mark an entry as wrong, or amend it"),
     Command(
         "/cases/{case}/screening",

@@ -3,8 +3,9 @@
 from services.integration.domain.schedule import note_baseline, note_course_over, schedule_integration
 from services.integration.domain.stops import STOPS
 from shared.events import intake, prescriber, session
-from shared.events.integration import PolicyNoted
+from shared.events.integration import PolicyNoted, TransferNoted
 from shared.pathway.adoption import noting
+from shared.pathway.transfer import noting as noting_transfer
 from shared.service.definition import Reactions
 
 REACTIONS: Reactions = {
@@ -12,6 +13,7 @@ REACTIONS: Reactions = {
     intake.ScreeningCompleted: note_baseline,
     session.SessionDosed: schedule_integration,
     session.CourseCompleted: note_course_over,
+    intake.CaseTransferred: noting_transfer(TransferNoted),
     intake.ConsentGiven: STOPS.note,
     intake.ConsentWithdrawn: STOPS.note,
     intake.SafetyHoldPlaced: STOPS.note,

@@ -12,7 +12,9 @@ from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import noting
 from shared.events import intake, integration, session
 from shared.events.base import EventData
+from shared.events.prescriber import TransferNoted
 from shared.pathway.context import Context
+from shared.pathway.transfer import noting as noting_transfer
 from shared.service.definition import Reactions
 
 
@@ -23,6 +25,7 @@ def table(partners: Partners) -> Reactions:
     return {
         intake.ScreeningCompleted: open_review,
         intake.ScreeningReopened: recall,
+        intake.CaseTransferred: noting_transfer(TransferNoted),
         intake.ConsentGiven: note,
         intake.ConsentWithdrawn: note,
         intake.SafetyHoldPlaced: note,

@@ -3,6 +3,7 @@
 from services.session.domain.open_course import take_approval, take_decline, take_expiry, take_revocation
 from services.session.domain.state import Course
 from services.session.domain.stops import note_stop
+from services.session.domain.transfer import take_transfer
 from shared.events import intake, integration, prescriber
 from shared.events.base import EventData
 from shared.events.session import IntegrationNoted, PolicyNoted
@@ -23,6 +24,7 @@ REACTIONS: Reactions = {
     prescriber.EligibilityExpired: take_expiry,
     prescriber.EligibilityRevoked: take_revocation,
     integration.IntegrationHeld: note_integration,
+    intake.CaseTransferred: take_transfer,
     intake.ConsentGiven: note_stop,
     intake.ConsentWithdrawn: note_stop,
     intake.SafetyHoldPlaced: note_stop,

@@ -13,6 +13,7 @@ class Permission(StrEnum):
 
     REFER = "refer"
     SCREEN = "screen"
+    TRANSFER = "transfer"
     CONSENT = "consent"
     STOP = "stop"
     LIFT_HOLD = "lift_hold"
@@ -38,6 +39,7 @@ class Permission(StrEnum):
 ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.REFER: frozenset({"coordinator", "therapist"}),
     Permission.SCREEN: frozenset({"coordinator", "therapist", "medical_monitor"}),
+    Permission.TRANSFER: frozenset({"coordinator"}),
     Permission.CONSENT: frozenset({"coordinator", "therapist"}),
     Permission.STOP: frozenset({"coordinator", "therapist", "prescriber", "medical_monitor"}),
     Permission.LIFT_HOLD: frozenset({"prescriber", "medical_monitor"}),

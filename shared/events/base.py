@@ -144,3 +144,19 @@ class AlertEscalated(EventData):
     due_at: AwareDatetime
     escalated_at: AwareDatetime
     last: bool = False
+
+
+class CaseTransferred(EventData):
+    """The case went to another clinic of the network; its events belong there from this one on."""
+
+    from_clinic: Slug
+    to_clinic: Slug
+    reason: Text
+    transferred_at: AwareDatetime
+
+
+class TransferNoted(EventData):
+    """This service took note that the case went to another clinic; its events belong there from this one on."""
+
+    to_clinic: Slug
+    transferred_at: AwareDatetime

@@ -179,6 +179,12 @@ class AlertEscalated(base.AlertEscalated):
     TYPE: ClassVar[str] = "kapcare.intake.AlertEscalated.v1"
 
 
+class CaseTransferred(base.CaseTransferred):
+    """The case went to another clinic of the network; every service follows."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.CaseTransferred.v1"
+
+
 EVENTS: tuple[type[EventData], ...] = (
     PatientReferred,
     FactsStated,
@@ -199,4 +205,5 @@ EVENTS: tuple[type[EventData], ...] = (
     AlertRaised,
     AlertAcknowledged,
     AlertEscalated,
+    CaseTransferred,
 )

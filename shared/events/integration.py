@@ -168,6 +168,12 @@ class AlertEscalated(base.AlertEscalated):
     TYPE: ClassVar[str] = "kapcare.integration.AlertEscalated.v1"
 
 
+class TransferNoted(base.TransferNoted):
+    """The integration of the case went to another clinic."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.TransferNoted.v1"
+
+
 EVENTS: tuple[type[EventData], ...] = (
     BaselineNoted,
     IntegrationScheduled,
@@ -188,4 +194,5 @@ EVENTS: tuple[type[EventData], ...] = (
     AlertRaised,
     AlertAcknowledged,
     AlertEscalated,
+    TransferNoted,
 )

@@ -370,6 +370,12 @@ class DiversionSuspected(EventData):
     noticed_at: AwareDatetime
 
 
+class TransferNoted(base.TransferNoted):
+    """The medical review and the medication of the case went to another clinic."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.TransferNoted.v1"
+
+
 EVENTS: tuple[type[EventData], ...] = (
     PartnerRegistered,
     ReviewOpened,
@@ -401,4 +407,5 @@ EVENTS: tuple[type[EventData], ...] = (
     MedicationWasted,
     MedicationReturned,
     DiversionSuspected,
+    TransferNoted,
 )

@@ -261,6 +261,20 @@ class AlertEscalated(base.AlertEscalated):
     TYPE: ClassVar[str] = "kapcare.session.AlertEscalated.v1"
 
 
+class TransferAwaited(EventData):
+    """The case is to go to another clinic, and stays where it is until the patient under a dose was discharged."""
+
+    TYPE: ClassVar[str] = "kapcare.session.TransferAwaited.v1"
+    to_clinic: Slug
+    transferred_at: AwareDatetime
+
+
+class TransferNoted(base.TransferNoted):
+    """The course of the case went to another clinic."""
+
+    TYPE: ClassVar[str] = "kapcare.session.TransferNoted.v1"
+
+
 EVENTS: tuple[type[EventData], ...] = (
     CourseOpened,
     CourseWithheld,
@@ -287,4 +301,6 @@ EVENTS: tuple[type[EventData], ...] = (
     AlertRaised,
     AlertAcknowledged,
     AlertEscalated,
+    TransferAwaited,
+    TransferNoted,
 )

@@ -17,7 +17,7 @@ from shared.log.store import AlreadyDone, Appended, CommitStore, VersionTaken
 from shared.log.streams import Loaded, Streams
 from shared.pathway.context import Actor, Context
 from shared.pathway.policy import Book
-from shared.pathway.refusal import Refusal
+from shared.pathway.transfer import clinic_after
 from shared.service.definition import Origin
 from shared.telemetry.traces import current_traceparent
 from shared.vault.port import CaseKey, KeyMissing, Vault
@@ -63,7 +63,7 @@ class Decisions:
     def context(self, cause: Cause, actor: Actor, clinic: str, envelope: Envelope | None = None) -> Context:
         """Return what a decision on a clinic's case may know, at care time now."""
         now = self._clock.now()
-        return Context(now=now, actor=actor, policy=self._policies().policy(now, clinic), seed=cause.key, envelope=envelope)
+        return Context(now=now, actor=actor, policy=self._policies().policy(now, clinic), seed=cause.key, envelope=envelope, clinic=clinic)
 
     async def run(
         self,
@@ -120,13 +120,13 @@ class Decisions:
                 events = decide(loaded.state, self.context(cause, actor, clinic))
                 if not events:
                     raise NothingDecided
-            except Exception as error:
+            except Exception:
                 if remembered is not None:
                     continue
-                if isinstance(error, Refusal | StaleVersion | NothingDecided):
-                    earlier = await self.earlier(cause)
-                    if earlier is not None:
-                        return earlier
+                # Also who may not see the case any more gets the answer again that the same request had.
+                earlier = await self.earlier(cause)
+                if earlier is not None:
+                    return earlier
                 raise
             key = await self._key(loaded, origin)
             commit, recorded = self.make(loaded, events, cause, actor, key, origin=origin)
@@ -156,6 +156,7 @@ class Decisions:
         commit_id = uuid.uuid4().hex
         now = self._clock.now()
         clinic, patient = (loaded.clinic, loaded.patient) if loaded.version or origin is None else (origin.clinic, origin.patient)
+        clinic = next((to for event in reversed(events) if (to := clinic_after(event)) is not None), clinic)
         trace = current_traceparent()
         sealed: list[Sealed] = []
         recorded: list[Recorded] = []

@@ -28,6 +28,8 @@ class Context:
     seed: str
     envelope: Envelope | None = None
     """The envelope of the event reacted to; None for commands and ticks."""
+    clinic: str = ""
+    """The clinic that the case belongs to."""
 
     @property
     def today(self) -> date:

@@ -173,6 +173,7 @@ class Document(_Part):
             owner=self.owner,
             time_zone=self.time_zones.get(clinic or "network", self.time_zones["network"]),
             values=self.resolve(clinic, None),
+            clinics=frozenset(self.time_zones) - {"network"},
             by_route={
                 override.route: self.resolve(clinic, override.route)
                 for row in self.values.values()
@@ -193,6 +194,8 @@ class Policy(BaseModel):
     values: PolicyValues
     """For decisions that are not about a route."""
     by_route: Mapping[Route, PolicyValues] = {}
+    clinics: frozenset[str] = frozenset()
+    """The clinics that the document names, by their time zones."""
 
     def on(self, route: Route | None) -> PolicyValues:
         """Return the values for a route."""

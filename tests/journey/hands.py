@@ -38,11 +38,13 @@ class Hands:
         for service in self.stack.running.services:
             await self.until("admin", service, "/operations/progress", lambda seen: datetime.fromisoformat(seen["care_time"]) >= moment)
 
-    async def until(self, role: str, service: str, path: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    async def until(
+        self, role: str, service: str, path: str, holds: Callable[[dict[str, Any]], bool], clinic: str = "riverside"
+    ) -> dict[str, Any]:
         """Ask until the answer is as awaited."""
         end = time.monotonic() + 20
         while time.monotonic() < end:
-            status, seen = await self.get(role, service, path)
+            status, seen = await self.get(role, service, path, clinic)
             if status == 200 and holds(seen):
                 return seen
             await asyncio.sleep(0.05)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shared.access.decide import NETWORK_WIDE, ROLES, Permission, Principal, Resource, Verdict, decide
 
 MAY = {
-    "coordinator": "refer screen consent stop read_case clear prepare account_for_supply integrate acknowledge read_alerts",
+    "coordinator": "refer screen transfer consent stop read_case clear prepare account_for_supply integrate acknowledge read_alerts",
     "therapist": "refer screen consent stop read_case clear prepare record_care account_for_supply integrate acknowledge read_alerts",
     "prescriber": "stop lift_hold read_case decide_eligibility authorise_dose record_care account_for_supply acknowledge read_alerts",
     "medical_monitor": "screen stop lift_hold read_case clear authorise_dose record_care account_for_supply acknowledge read_alerts",

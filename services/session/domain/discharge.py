@@ -11,6 +11,7 @@ from services.session.domain.alerts import with_alerts
 from services.session.domain.objection import Objection, refused
 from services.session.domain.open_course import then_open
 from services.session.domain.state import Course, Session, evolve
+from services.session.domain.transfer import then_transfer
 from shared.events.base import EventData, Slug, Text
 from shared.events.session import CourseCompleted, Escalated, SessionCompleted
 from shared.pathway.context import Context
@@ -94,7 +95,8 @@ def _complete(
     if command.left_against_advice:
         events.append(Escalated(session=session.number, emergency=False, rule="R-23", because=deviations, at=context.now))
     opened = then_open(course, events, context)
-    return with_alerts(opened if len(opened) > len(events) else then_complete(course, events, context), context)
+    ended = opened if len(opened) > len(events) else then_complete(course, events, context)
+    return with_alerts(then_transfer(course, ended), context)
 
 
 def _gate(course: Course, session: Session, command: DischargePatient, policy: PolicyValues) -> Iterator[Objection]:

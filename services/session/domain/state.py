@@ -119,6 +119,8 @@ class Course:
     adverse_events: tuple[events.AdverseEventRecorded, ...] = ()
     integration_held_at: datetime | None = None
     completed: bool = False
+    awaited_transfer: events.TransferAwaited | None = None
+    """Where the case goes once the patient was discharged."""
     alerts: Alerts = field(default_factory=Alerts)
 
     @property
@@ -240,6 +242,8 @@ def evolve(course: Course, event: EventData) -> Course:
             return _of_approval(course, event)
         case events.PreparationCompleted():
             return replace(course, preparation=event)
+        case events.TransferAwaited() | events.TransferNoted():
+            return replace(course, awaited_transfer=event if isinstance(event, events.TransferAwaited) else None)
         case events.AdverseEventRecorded():
             return replace(course, adverse_events=(*course.adverse_events, event))
         case events.Escalated():

@@ -64,6 +64,7 @@ async def test_each_role_may_do_what_its_permissions_say_and_nothing_else(client
     """Read off the care domain: who refers, screens, prescribes, doses, integrates, operates, audits."""
     may = {
         "coordinator": {
+            "transfer",
             "refer",
             "screen",
             "consent",
