@@ -151,13 +151,12 @@ class Demo:
         assert self.now is not None, "care time is read before anyone acts"
         situation.now = self.now
         acted = False
-        while patient.end is None:
-            patient.next = _next_of(situation)
-            if isinstance(patient.next, Step):
-                await self._do(patient, patient.next)
-            else:
-                return acted
+        # Also of a patient whose way is over: an alert that comes late is taken on all the same.
+        while isinstance(following := _next_of(situation), Step):
+            patient.next = following
+            await self._do(patient, following)
             acted = True
+        patient.next = following
         return acted
 
     async def _do(self, patient: Patient, step: Step) -> None:

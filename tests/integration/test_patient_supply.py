@@ -106,7 +106,7 @@ async def test_a_case_shows_its_ledger_line_by_line(network: Network) -> None:
     earlier = (system_now() - timedelta(seconds=1)).isoformat()
     assert (await network.post(f"/cases/{case}/wastage", wastage("30", wasted_at=earlier)))[0] == 200
     status, answer = await network.post(f"/cases/{case}/returns", returning("60", returned_at=earlier))
-    assert [event["type"].split(".")[2] for event in answer["events"]] == ["MedicationReturned", "DiversionSuspected"]
+    assert [event["type"].split(".")[2] for event in answer["events"]] == ["MedicationReturned", "DiversionSuspected", "AlertRaised"]
     status, ledger = await network.get(f"/cases/{case}/supply")
     assert status == 200
     assert [(line["kind"], int(Decimal(line["on_hand"]))) for line in ledger["lines"]] == [
@@ -190,4 +190,4 @@ async def test_the_patient_is_found_by_an_index(network: Network) -> None:
         "explain", {"find": "cases", "filter": {"last.patient": someone(), "last.kind": "case"}, "sort": {"_id": 1}}
     )
     assert "COLLSCAN" not in str(explained["queryPlanner"]["winningPlan"])
-    assert "'indexName': 'patient'" in str(explained["queryPlanner"]["winningPlan"])
+    assert "'indexName': 'of_patient'" in str(explained["queryPlanner"]["winningPlan"])
