@@ -9,7 +9,7 @@ from services.intake.domain.answer import AnswerInstrument, answer_instrument
 from services.intake.domain.codes import QUESTIONS
 from services.intake.domain.consent import STOP, GiveConsent, give_consent
 from services.intake.domain.correct import CorrectEntry, correct_entry
-from services.intake.domain.entries import Answered, Entry
+from services.intake.domain.entries import Entry
 from services.intake.domain.fhir import identify
 from services.intake.domain.refer import ReferBundle, ReferPatient, refer_bundle, refer_patient
 from services.intake.domain.screen import CompleteScreening, complete_screening
@@ -19,6 +19,7 @@ from services.intake.domain.state_score import StateScore, state_score
 from services.intake.domain.transfer import TransferCase, transfer_case
 from services.intake.fhir_export import export
 from shared.access.decide import Permission
+from shared.events.intake import InstrumentAnswered
 from shared.fhir.record import MEDIA_TYPE, bundle_of
 from shared.pathway import instrument_items
 from shared.pathway.alert import AcknowledgeAlert, show
@@ -139,7 +140,7 @@ def _show_entry(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _show_total(answered: Answered) -> dict[str, Any]:
+def _show_total(answered: InstrumentAnswered) -> dict[str, Any]:
     return {"instrument": answered.instrument, "total": answered.total, "band": answered.band, "flags": list(answered.flags)}
 
 

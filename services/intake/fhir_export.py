@@ -5,9 +5,9 @@ from datetime import date, timedelta
 from typing import Final
 
 from services.intake.domain.codes import DAST10
-from services.intake.domain.entries import Answered
 from services.intake.domain.state import Case, Outcome
 from shared.events.clinical import Finding, Instrument
+from shared.events.intake import InstrumentAnswered
 from shared.fhir.codes import (
     CONSENT_DOCUMENT,
     CONSENT_SCOPE,
@@ -76,7 +76,7 @@ def _consents(record: Record, stops: Stops) -> Iterator[Resource]:
         )
 
 
-def _instrument(record: Record, answered: Answered) -> Iterator[Resource]:
+def _instrument(record: Record, answered: InstrumentAnswered) -> Iterator[Resource]:
     """The answers as given, each as an observation, and the total or level; what is missing is never imputed (R-07)."""
     name, codes = answered.instrument, INSTRUMENTS[answered.instrument]
     scored = answered.band != UNSCORED
@@ -96,7 +96,7 @@ def _instrument(record: Record, answered: Answered) -> Iterator[Resource]:
     )
 
 
-def _response(record: Record, answered: Answered) -> Resource:
+def _response(record: Record, answered: InstrumentAnswered) -> Resource:
     name, form = answered.instrument, FORMS[answered.instrument]
     return record.resource(
         "QuestionnaireResponse",
@@ -117,7 +117,7 @@ def _response(record: Record, answered: Answered) -> Resource:
     )
 
 
-def _items(answered: Answered) -> Iterator[tuple[str, tuple[Code, str, Element]]]:
+def _items(answered: InstrumentAnswered) -> Iterator[tuple[str, tuple[Code, str, Element]]]:
     """Key, then code, words and value of each item that was answered."""
     name = answered.instrument
     for number, (code, answer) in enumerate(zip(INSTRUMENTS[name].items, answered.answers, strict=True), 1):
@@ -129,13 +129,13 @@ def _items(answered: Answered) -> Iterator[tuple[str, tuple[Code, str, Element]]
             yield f"{number}-recent", (RECENT_BEHAVIOUR, f"{words}, past 3 months", {"valueBoolean": answer == 2})
 
 
-def _result(answered: Answered) -> Element:
+def _result(answered: InstrumentAnswered) -> Element:
     if answered.total is None:
         return {"valueCodeableConcept": _level(answered)}
     return {"valueQuantity": quantity(answered.total, "{score}"), "interpretation": [{"text": answered.band}]}
 
 
-def _observation(record: Record, key: str, answered: Answered, code: Element, **elements: object) -> Resource:
+def _observation(record: Record, key: str, answered: InstrumentAnswered, code: Element, **elements: object) -> Resource:
     return record.resource(
         "Observation",
         key,
@@ -216,6 +216,6 @@ def _finding(finding: Finding) -> Element:
     )
 
 
-def _level(answered: Answered) -> Element:
+def _level(answered: InstrumentAnswered) -> Element:
     """The band of an instrument that has no total; in our code, for texts contradict each other on LOINC's answers (LL465-6)."""
     return concept(local(f"{answered.instrument}.{answered.band}"), f"{FORMS[answered.instrument].title}: {answered.band}")

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from shared.events import base
 from shared.events.base import AlertRole, EventData, Slug, Text
 from shared.pathway.context import Context
+from shared.pathway.folding import speaking_of
 from shared.pathway.policy import PolicyValues
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
@@ -81,8 +82,13 @@ def show(alerts: Alerts) -> Any:
     return _SHOWN.dump_python(alerts.raised, mode="json")
 
 
+_speaks = speaking_of(base.AlertRaised, base.AlertAcknowledged, base.AlertEscalated)
+
+
 def fold(alerts: Alerts, event: EventData) -> Alerts:
     """Fold an event that speaks of an alert; any other leaves alerts as they are."""
+    if not _speaks(type(event)):
+        return alerts
     match event:
         case base.AlertRaised():
             raised = Alert(

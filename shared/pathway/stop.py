@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from shared.events import base, intake
 from shared.events.base import EventData, HoldReason, Slug, Text
 from shared.pathway.context import Context
+from shared.pathway.folding import speaking_of
 from shared.pathway.refusal import Refusal
 
 
@@ -68,8 +69,13 @@ _SAID = {
 }
 
 
+_speaks = speaking_of(intake.ConsentGiven, base.ConsentWithdrawn, base.SafetyHoldPlaced, base.SafetyHoldLifted, base.StopNoted)
+
+
 def fold(stops: Stops, event: EventData) -> Stops:
     """Fold an event that speaks of consent or holds; any other leaves stops as they are."""
+    if not _speaks(type(event)):
+        return stops
     match event:
         case intake.ConsentGiven():
             return _given(stops, event.given_at, event.version, frozenset(event.scopes))

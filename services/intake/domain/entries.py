@@ -10,23 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from shared.events.clinical import Fact, Instrument, StatedScore
-from shared.events.intake import CorrectionKind
+from shared.events.clinical import Fact, StatedScore
+from shared.events.intake import CorrectionKind, InstrumentAnswered
 from shared.pathway.instruments import ITEM9_POSITIVE, UNSCORED
 
 EntryKind = Literal["referral", "facts", "instrument", "score", "consent"]
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """An instrument as it was answered."""
-
-    instrument: Instrument
-    answers: tuple[int | None, ...]
-    total: int | None
-    band: str
-    flags: tuple[str, ...]
-    answered_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +39,8 @@ class Entry:
     replaces: str | None = None
     corrected: Correction | None = None
     facts: tuple[Fact, ...] = ()
-    answered: Answered | None = None
+    answered: InstrumentAnswered | None = None
+    """In the words of its own event."""
     score: StatedScore | None = None
     consent_version: str | None = None
 

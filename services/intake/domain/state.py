@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import cached_property
 from typing import Literal
 
 from services.intake.domain.codes import ONLY_IF_NOT_MALE, QUESTIONS
-from services.intake.domain.entries import Answered, Correction, Entries, Entry, add, counting, mark, read_by_screening, screener_due_since
+from services.intake.domain.entries import Correction, Entries, Entry, add, counting, mark, read_by_screening, screener_due_since
 from shared.events import intake
 from shared.events.base import EventData
 from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, Sex, StatedScore
@@ -57,7 +58,7 @@ class RefusedStep:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Case:
     """One referral from its arrival to the end of its screening."""
 
@@ -115,18 +116,18 @@ class Case:
         """Whether the referral itself was an error, or of another patient: nothing goes on."""
         return any(entry.kind == "referral" and entry.corrected is not None and entry.corrected.kind != "amended" for entry in self.entries)
 
-    @property
+    @cached_property
     def counting(self) -> Entries:
         """The entries that count."""
         return counting(self.entries)
 
-    @property
+    @cached_property
     def facts(self) -> tuple[Fact, ...]:
         """All facts that count, in the order in which they were said."""
         return tuple(fact for entry in self.counting for fact in entry.facts)
 
-    @property
-    def answered(self) -> tuple[Answered, ...]:
+    @cached_property
+    def answered(self) -> tuple[intake.InstrumentAnswered, ...]:
         """The newest answers to each instrument."""
         found = (entry.answered for entry in self.counting if entry.answered is not None)
         return tuple(sorted(found, key=lambda answered: answered.instrument))
@@ -153,7 +154,7 @@ class Case:
         if self.entered_in_error:
             raise Refusal("entered-in-error", "The referral of this case was entered in error; a new referral begins anew.")
 
-    def answers_to(self, instrument: Instrument) -> Answered | None:
+    def answers_to(self, instrument: Instrument) -> intake.InstrumentAnswered | None:
         """Return the latest answers to the instrument."""
         return next((answered for answered in self.answered if answered.instrument == instrument), None)
 
@@ -178,7 +179,7 @@ def evolve(case: Case, event: EventData) -> Case:
     """Fold one event."""
     case = with_parts(case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event))
     match event:
-        case intake.PatientReferred() | intake.FactsStated() | intake.InstrumentAnswered() | intake.ScoreStated() | intake.ConsentGiven():
+        case intake.InstrumentAnswered() | intake.FactsStated() | intake.ScoreStated() | intake.PatientReferred() | intake.ConsentGiven():
             return _recorded(case, event)
         case intake.EntryCorrected():
             correction = Correction(event.kind, event.reason, event.corrected_at)
@@ -199,24 +200,27 @@ Recorded = intake.PatientReferred | intake.FactsStated | intake.InstrumentAnswer
 
 
 def _recorded(case: Case, event: Recorded) -> Case:
-    if isinstance(event, intake.PatientReferred):
-        referral = Referral(event.birth_date, event.sex, event.indication, event.route, event.referred_at)
-        case = replace(case, referral=referral)
-    simulated = case.simulated or (not isinstance(event, intake.ConsentGiven) and event.simulated)
-    return replace(case, entries=add(case.entries, _entry(event)), simulated=simulated)
+    entries = add(case.entries, _entry(event))
+    match event:
+        case intake.InstrumentAnswered() | intake.FactsStated() | intake.ScoreStated():
+            return replace(case, entries=entries, simulated=case.simulated or event.simulated)
+        case intake.PatientReferred():
+            referral = Referral(event.birth_date, event.sex, event.indication, event.route, event.referred_at)
+            return replace(case, referral=referral, entries=entries, simulated=case.simulated or event.simulated)
+        case intake.ConsentGiven():
+            return replace(case, entries=entries)
 
 
 def _entry(event: Recorded) -> Entry:
     match event:
-        case intake.PatientReferred():
-            return Entry("referral", event.entry, event.referred_at, event.referred_at, facts=event.facts)
+        case intake.InstrumentAnswered():
+            return Entry("instrument", event.entry, event.answered_at, event.recorded_at, event.replaces, answered=event)
         case intake.FactsStated():
             return Entry("facts", event.entry, None, event.recorded_at, event.replaces, facts=event.facts)
-        case intake.InstrumentAnswered():
-            answered = Answered(event.instrument, event.answers, event.total, event.band, event.flags, event.answered_at)
-            return Entry("instrument", event.entry, event.answered_at, event.recorded_at, event.replaces, answered=answered)
         case intake.ScoreStated():
             return Entry("score", event.entry, event.score.answered_at, event.recorded_at, event.replaces, score=event.score)
+        case intake.PatientReferred():
+            return Entry("referral", event.entry, event.referred_at, event.referred_at, facts=event.facts)
         case intake.ConsentGiven():
             return Entry("consent", event.entry, event.given_at, event.recorded_at, consent_version=event.version)
 

@@ -177,7 +177,9 @@ def test_a_screening_does_not_rest_on_what_was_answered_after_it() -> None:
     case = fold(ready(), [screen(ready())])
     next_day = NOW + timedelta(days=1)
     entries = tuple(
-        entry if entry.answered is None else replace(entry, happened_at=next_day, answered=replace(entry.answered, answered_at=next_day))
+        entry
+        if entry.answered is None
+        else replace(entry, happened_at=next_day, answered=entry.answered.model_copy(update={"answered_at": next_day}))
         for entry in case.entries
     )
     later = replace(case, entries=entries)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from services.intake.domain.consent import STOP
-from services.intake.domain.entries import Answered
 from services.intake.domain.state import Case, evolve
 from shared.events import intake, prescriber
 from shared.events.clinical import Instrument
+from shared.events.intake import InstrumentAnswered as Answered
 from shared.pathway.instrument_items import FORMS
 from shared.pathway.instruments import Answers, score
 from shared.pathway.stop import PlaceHold
