@@ -12,7 +12,6 @@ from services.intake.domain.consent import STOP
 from services.intake.domain.state import Case, evolve
 from shared.events import intake, prescriber
 from shared.events.clinical import Instrument
-from shared.events.intake import InstrumentAnswered as Answered
 from shared.pathway.instrument_items import FORMS
 from shared.pathway.instruments import Answers, score
 from shared.pathway.stop import PlaceHold
@@ -73,7 +72,7 @@ def test_answers_recorded_in_any_order_come_to_the_same(
 def test_of_two_answers_at_the_same_time_the_later_word_counts() -> None:
     case = fold(Case(), [answered("gad-7", [0] * 7, 1), answered("gad-7", [1] * 7, 1)])
     (kept,) = case.answered
-    assert isinstance(kept, Answered)
+    assert isinstance(kept, intake.InstrumentAnswered)
     assert kept.total == 7
 
 
