@@ -23,6 +23,8 @@ Weight = Literal["absolute", "needs_clearance", "review", "defer"]
 """How a finding weighs: absolute excludes, defer excludes until a date, clearance must be answered, review is for the prescriber."""
 
 Milligrams = Annotated[Decimal, Field(gt=0, max_digits=7, decimal_places=2)]
+MilligramsInAll = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
+"""A sum."""
 Kilograms = Annotated[Decimal, Field(gt=0, max_digits=5, decimal_places=2)]
 MilligramsPerKilogram = Annotated[Decimal, Field(gt=0, max_digits=5, decimal_places=2)]
 
@@ -131,3 +133,11 @@ class ScreeningSummary(Value):
     def clearances(self) -> tuple[str, ...]:
         """Items that must each be answered before an approval (R-06, R-14)."""
         return tuple(finding.item for finding in self.findings if finding.weight == "needs_clearance")
+
+
+class Evaluation(Value):
+    """How the prescriber evaluated the patient (R-16; 21 CFR 1307.41)."""
+
+    mode: Literal["telemedicine", "in_person"]
+    in_person_on: date | None = None
+    """The day of an evaluation in person, also an earlier one than this decision's."""

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field, SecretStr, field_serializer
 
 from shared.events import base
 from shared.events.base import EventData, Slug, Text
-from shared.events.clinical import Milligrams, Route, ScreeningSummary, TreatmentPlan, Value
+from shared.events.clinical import Evaluation, Milligrams, MilligramsInAll, Route, ScreeningSummary, TreatmentPlan, Value
 
 IN_HOUSE: Slug = "in-house"
 """The assignee of reviews that the network's own prescribers decide."""
@@ -78,10 +78,7 @@ class ReviewReassigned(EventData):
 
 
 class ReviewRecalled(EventData):
-    """The screening under review was reopened: its review, open, withheld or decided, counts no longer.
-
-    A new one is opened when the screening was completed again.
-    """
+    """The screening under review was reopened: its review, open, withheld or decided, counts no longer until it is completed again."""
 
     TYPE: ClassVar[str] = "kapcare.prescriber.ReviewRecalled.v1"
     request: int
@@ -147,14 +144,6 @@ class LateDecisionReceived(EventData):
     reasons: tuple[Slug, ...]
     decided_by: str
     received_at: AwareDatetime
-
-
-class Evaluation(Value):
-    """How the prescriber evaluated the patient (R-16; 21 CFR 1307.41)."""
-
-    mode: Literal["telemedicine", "in_person"]
-    in_person_on: date | None = None
-    """The day of an evaluation in person, also an earlier one than this decision's."""
 
 
 class EligibilityApproved(EventData):
@@ -352,7 +341,6 @@ class MedicationReturned(EventData):
     deviations: tuple[Slug, ...] = ()
 
 
-MilligramsInAll = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
 Mismatch = Literal["dispensed-without-prescription", "dispensed-above-prescribed", "used-above-dispensed"]
 
 

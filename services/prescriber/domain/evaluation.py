@@ -2,8 +2,8 @@
 
 from pydantic import ConfigDict
 
-from shared.events.clinical import Route
-from shared.events.prescriber import Evaluation, StepRefused
+from shared.events.clinical import Evaluation, Route
+from shared.events.prescriber import StepRefused
 from shared.pathway.context import Context
 
 

@@ -13,9 +13,9 @@ from services.prescriber.domain.decide import Decision, StatedPlan, decide
 from services.prescriber.domain.evaluation import StatedEvaluation
 from services.prescriber.domain.state import Case, evolve_case
 from shared.events.base import EventData, Slug
-from shared.events.clinical import TreatmentPlan
+from shared.events.clinical import Evaluation, TreatmentPlan
 from shared.events.codec import Recorded
-from shared.events.prescriber import Clearance, EligibilityApproved, Evaluation, StepRefused
+from shared.events.prescriber import Clearance, EligibilityApproved, StepRefused
 from shared.pathway.context import Context
 from shared.pathway.past import Past, Result
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.prescriber.domain.decide import decide_in_house
-from shared.events.prescriber import EligibilityApproved, Evaluation, StepRefused
+from shared.events.clinical import Evaluation
+from shared.events.prescriber import EligibilityApproved, StepRefused
 from shared.pathway.policy import Policy, read_document
 from tests.unit.prescriber.given import POLICY, context, decision, in_review, rules
 
