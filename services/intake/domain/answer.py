@@ -46,11 +46,12 @@ def answer_instrument(case: Case, command: AnswerInstrument, context: Context, r
     if ITEM9_POSITIVE in scored.flags and evolve(case, answered).screener_due:
         events.append(intake.SuicideRiskScreenRequired(because="phq-9 item 9"))
     if command.instrument == "c-ssrs" and risk_of(scored) == "high":
-        events.append(_hold(context))
+        events.append(hold_for_risk(context))
     return with_alerts(events, context)
 
 
-def _hold(context: Context) -> intake.SafetyHoldPlaced:
+def hold_for_risk(context: Context) -> intake.SafetyHoldPlaced:
+    """Return the hold that a high risk places (R-10)."""
     return intake.SafetyHoldPlaced(
         hold=context.new_id("hold"),
         reason="suicide_risk",

@@ -1,11 +1,15 @@
 """Correcting an entry: it is marked, and an amended one is replaced. What the screening rested on opens it again.
 
-A hold that a corrected entry led to stays until a clinician lifts it (R-10).
+A hold that a corrected entry led to stays until a clinician lifts it (R-10). What the entry had settled is open again: a
+positive PHQ-9 item 9 without its screener (R-08) and, while a screening stands, a high risk without a later, lower one (R-10)
+call a person as they did at first.
 """
 
+from dataclasses import replace
 from functools import reduce
 
-from services.intake.domain.answer import AnswerInstrument, answer_instrument
+from services.intake.domain.alerts import with_alerts
+from services.intake.domain.answer import AnswerInstrument, answer_instrument, hold_for_risk
 from services.intake.domain.entries import Entry
 from services.intake.domain.state import Case, evolve
 from services.intake.domain.state_facts import StateFacts, state_facts
@@ -37,7 +41,8 @@ def correct_entry(case: Case, command: CorrectEntry, context: Context) -> list[E
     rested = case.outcome is not None and command.entry in case.outcome.rests_on
     reopened = [intake.ScreeningReopened(reason=command.kind, reopened_at=context.now)] if rested else []
     after = reduce(evolve, (corrected, *reopened), case)
-    return [corrected, *_replacing(after, command, context), *_ending_consent(case, entry), *reopened]
+    events = [corrected, *_replacing(after, command, context), *_ending_consent(case, entry), *reopened]
+    return [*events, *_open_again(case, events, context)]
 
 
 def _require_correctable(case: Case, command: CorrectEntry) -> Entry:
@@ -84,3 +89,27 @@ def _ending_consent(case: Case, entry: Entry) -> list[EventData]:
     if entry.kind != "consent" or given_at is None or given_at != entry.happened_at or not case.stops.consented:
         return []
     return [intake.ConsentWithdrawn(withdrawn_at=given_at, said_to="intake")]
+
+
+def _open_again(case: Case, events: list[EventData], context: Context) -> list[EventData]:
+    """Return what the corrected entry had settled and nothing settles now, unless the replacement has said so."""
+    after = reduce(evolve, events, case)
+    # Ids of its own: the replacement may have raised an alert, or placed a hold, of the same decision.
+    context = replace(context, seed=f"{context.seed}|open-again")
+    found: list[EventData] = []
+    if after.screener_due and not case.screener_due and not _has(events, intake.SuicideRiskScreenRequired):
+        found.append(intake.SuicideRiskScreenRequired(because="phq-9 item 9"))
+    # Where no screening stands, the next one is refused at a high risk; a screening that stands would let the case go on.
+    goes_on = after.outcome is not None and after.outcome.kind == "completed"
+    if goes_on and _at_high_risk(after) and not _at_high_risk(case) and not _has(events, intake.SafetyHoldPlaced):
+        found.append(hold_for_risk(context))
+    return with_alerts(found, context)
+
+
+def _has(events: list[EventData], kind: type[EventData]) -> bool:
+    return any(isinstance(event, kind) for event in events)
+
+
+def _at_high_risk(case: Case) -> bool:
+    screener = case.answers_to("c-ssrs")
+    return screener is not None and screener.band == "high"

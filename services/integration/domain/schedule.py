@@ -26,7 +26,7 @@ def schedule_integration(state: Integration, event: SessionDosed, context: Conte
     """
     if any(planned.dosing_session == event.session for planned in state.planned):
         return []
-    policy = context.policy.values
+    policy = context.policy.on(event.route)
     first = (f"after-dose-{event.session}", event.given_at + timedelta(hours=policy.integration_within_hours))
     later = [(f"follow-up-{event.session}-day-{days}", event.given_at + timedelta(days=days)) for days in policy.integration_follow_up_days]
     grace = timedelta(days=policy.integration_grace_days)

@@ -11,6 +11,7 @@ from shared.events.clinical import Instrument, Score
 from shared.pathway import alert, stop
 from shared.pathway.alert import Alerts
 from shared.pathway.folding import with_parts
+from shared.pathway.instruments import is_scored, score_c_ssrs
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Stops
 from shared.pathway.waiting import Waiting
@@ -50,8 +51,8 @@ class Integration:
     completed: bool = False
     goals: tuple[Goal, ...] = ()
     outcomes: tuple[events.OutcomeMeasured, ...] = ()
-    screener_due: bool = False
-    """PHQ-9 item 9 was positive and no C-SSRS screener was answered since (R-08)."""
+    screener_due_since: datetime | None = None
+    """When PHQ-9 item 9 was positive, if no C-SSRS screener was answered so that it could be scored since (R-08)."""
     alerts: Alerts = field(default_factory=Alerts)
 
     @property
@@ -76,7 +77,7 @@ class Integration:
     def waits_for(self) -> Waiting | None:
         """What integration waits for; no stop holds up care after a dose. None before the first dose and once all is done."""
         if self.screener_due:
-            return Waiting("suicide_risk_screen", max((outcome.measured_at for outcome in self.outcomes), default=None), "therapist")
+            return Waiting("suicide_risk_screen", self.screener_due_since, "therapist")
         if self.completed or not self.planned:
             return None
         if any(each.held is None for each in self.planned):
@@ -84,6 +85,11 @@ class Integration:
         if not self.outcome_measured:
             return Waiting("outcome", max(each.held.held_at for each in self.planned if each.held is not None), "therapist")
         return None
+
+    @property
+    def screener_due(self) -> bool:
+        """Whether the C-SSRS screener must be answered (R-08)."""
+        return self.screener_due_since is not None
 
     @property
     def waits_until(self) -> datetime | None:
@@ -141,16 +147,26 @@ def evolve(state: Integration, event: EventData) -> Integration:
         case events.GoalProgressed():
             return replace(state, goals=tuple(_of_goal(goal, event) for goal in state.goals))
         case events.OutcomeMeasured():
-            answered_screener = event.instrument == "c-ssrs"
-            return replace(state, outcomes=(*state.outcomes, event), screener_due=state.screener_due and not answered_screener)
+            return _measured(state, event)
         case events.SuicideRiskScreenRequired():
-            return replace(state, screener_due=True)
+            positive = [outcome.measured_at for outcome in state.outcomes if outcome.instrument == "phq-9"][-1:]
+            known = [at for at in (state.screener_due_since,) if at is not None]
+            return replace(state, screener_due_since=max([*known, *positive], default=None))
         case events.CourseCompletionNoted():
             return replace(state, course_over=True)
         case events.IntegrationCompleted():
             return replace(state, completed=True)
         case _:
             return state
+
+
+def _measured(state: Integration, event: events.OutcomeMeasured) -> Integration:
+    """A screener settles what was positive before it; one that lacks an item, or was answered earlier, does not (R-08)."""
+    state = replace(state, outcomes=(*state.outcomes, event))
+    since = state.screener_due_since
+    if event.instrument != "c-ssrs" or since is None or event.measured_at < since or not is_scored("c-ssrs", score_c_ssrs(event.answers)):
+        return state
+    return replace(state, screener_due_since=None)
 
 
 def _scheduled(state: Integration, event: events.IntegrationScheduled) -> Integration:

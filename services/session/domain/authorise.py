@@ -47,7 +47,7 @@ def authorise_dose(course: Course, command: AuthoriseDose, context: Context) -> 
             dose_mg=command.dose_mg,
             mg_per_kg=milligrams_per_kilogram(command.dose_mg, checks),
             intent=plan.intent,
-            warnings=(*_dose_warnings(plan, checks, total, context.policy.values), *_integration_warning(course, session)),
+            warnings=(*_dose_warnings(plan, checks, total, context.policy.on(plan.route)), *_integration_warning(course, session)),
             authorised_at=context.now,
             policy_version=context.policy.version,
         )
@@ -81,7 +81,7 @@ def _course_objections(course: Course, session: Session, command: AuthoriseDose,
         yield Objection("R-15", "plan-expired", "The plan has expired.", {"expires_at": plan.expires_at.isoformat()})
     elif not command.booster and course.doses_left == 0:
         yield Objection("R-17", "doses-used-up", "Every dose of the plan was given.", {"doses": str(plan.doses)})
-    gap = too_long_since_last_dose(course, context.now, context.policy.values)
+    gap = too_long_since_last_dose(course, context.now, context.policy.on(course.route_of(session)))
     if gap is not None:
         yield gap
     if course.preparation is None or not course.preparation.psychoeducation:
@@ -123,7 +123,7 @@ def _pressure_objections(session: Session, plan: TreatmentPlan) -> Iterator[Obje
 
 def _dose_objections(plan: TreatmentPlan, checks: PreDoseChecked, total: Decimal, context: Context) -> Iterator[Objection]:
     """R-18: a recent weight, the plan's band in mg and mg/kg, the anaesthetic range (SM1), esketamine's own doses (SP5)."""
-    policy = context.policy.values
+    policy = context.policy.on(plan.route)
     facts = {"total_mg": str(total), "weight_kg": str(checks.weight_kg), "route": plan.route}
     if context.now - checks.weighed_at > timedelta(days=policy.weight_valid_days):
         weighed = {"weighed_at": checks.weighed_at.isoformat()}

@@ -34,7 +34,7 @@ class RecordChecks(Request):
 
 def record_checks(course: Course, command: RecordChecks, context: Context) -> list[EventData]:
     """Record the checks; a pressure that R-22 escalates is escalated here too. Raises Refusal for impossible times."""
-    course.require(command.session)
+    policy = context.policy.on(course.route_of(course.require(command.session)))
     require_happened("checked_at", command.checked_at, context.now)
     require_happened("weighed_at", command.weighed_at, context.now)
     if command.weighed_at > command.checked_at:
@@ -52,7 +52,7 @@ def record_checks(course: Course, command: RecordChecks, context: Context) -> li
         blood_pressure=pressure,
         checked_at=command.checked_at,
     )
-    return with_alerts([checked, *pressure_escalation(command.session, pressure, command.checked_at, context)], context)
+    return with_alerts([checked, *pressure_escalation(command.session, pressure, command.checked_at, policy)], context)
 
 
 def of_the_day(checks: PreDoseChecked, moment: datetime) -> bool:

@@ -58,7 +58,7 @@ def discharge_patient(course: Course, command: DischargePatient, context: Contex
         raise Refusal("not-dosed", "No dose was recorded in this session; cancel it instead.")
     if last_dose_at is not None and command.discharged_at < last_dose_at:
         raise Refusal("out-of-range", "discharged_at lies before the last dose.")
-    objections = [*_gate(course, session, command, context.policy.values)]
+    objections = [*_gate(course, session, command, context.policy.on(course.route_of(session)))]
     overridden = command.override_reason is not None and "prescriber" in context.actor.roles
     if objections and not overridden and not command.left_against_advice:
         return refused("discharge", objections, context)

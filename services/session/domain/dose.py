@@ -35,7 +35,8 @@ def record_dose(course: Course, command: RecordDose, context: Context) -> list[E
     session = _session_of(course, command)
     checks = session.latest_checks
     plan = None if course.approval is None else course.approval.plan
-    after_minutes = course.limits(context.policy.values).second_pressure_after_minutes
+    policy = context.policy.on(command.route)
+    after_minutes = course.limits(policy).second_pressure_after_minutes
     deviations = tuple(dict.fromkeys((*_about_course(course, command), *_about_session(course, session, command))))
     dosed = SessionDosed(
         session=session.number,
@@ -47,7 +48,7 @@ def record_dose(course: Course, command: RecordDose, context: Context) -> list[E
         deviations=deviations,
         given_at=command.given_at,
         given_by=command.given_by or context.actor.id,
-        second_pressure=second_pressure(command.given_at, after_minutes, context.policy.values),
+        second_pressure=second_pressure(command.given_at, after_minutes, policy),
     )
     events: list[EventData] = [dosed]
     if deviations:

@@ -36,7 +36,7 @@ def record_vitals(course: Course, command: RecordVitals, context: Context) -> li
 
     Raises Refusal for an unknown session, an impossible time, or an entry without any value.
     """
-    course.require(command.session)
+    session = course.require(command.session)
     require_happened("taken_at", command.taken_at, context.now)
     recorded = VitalsRecorded(
         session=command.session,
@@ -49,15 +49,13 @@ def record_vitals(course: Course, command: RecordVitals, context: Context) -> li
     )
     if not recorded.model_dump(exclude={"session", "taken_at"}, exclude_none=True):
         raise Refusal("malformed", "At least one value is needed.")
-    return with_alerts([recorded, *_escalations(recorded, context)], context)
+    return with_alerts([recorded, *_escalations(recorded, context.policy.on(course.route_of(session)))], context)
 
 
-def pressure_escalation(session: int, pressure: BloodPressure, at: datetime, context: Context) -> list[EventData]:
+def pressure_escalation(session: int, pressure: BloodPressure, at: datetime, policy: PolicyValues) -> list[EventData]:
     """Return what a pressure alone escalates (R-22)."""
     return (
-        [Escalated(session=session, emergency=False, rule="R-22", because=("blood-pressure",), at=at)]
-        if _severe(pressure, context.policy.values)
-        else []
+        [Escalated(session=session, emergency=False, rule="R-22", because=("blood-pressure",), at=at)] if _severe(pressure, policy) else []
     )
 
 
@@ -95,9 +93,8 @@ def _first_missing(course: Course, now: datetime) -> list[EventData]:
     return []
 
 
-def _escalations(vitals: VitalsRecorded, context: Context) -> list[EventData]:
+def _escalations(vitals: VitalsRecorded, policy: PolicyValues) -> list[EventData]:
     """R-22: severe pressure, low saturation or slow breathing calls a clinician; R-35: no response is an emergency."""
-    policy = context.policy.values
     because: list[Slug] = []
     if vitals.blood_pressure is not None and _severe(vitals.blood_pressure, policy):
         because.append("blood-pressure")

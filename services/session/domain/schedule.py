@@ -47,7 +47,7 @@ def schedule_session(course: Course, command: ScheduleSession, context: Context)
         raise Refusal("doses-used-up", "Every dose of the plan was given; a new approval is needed.", rule="R-17")
     if course.open_sessions:
         raise Refusal("session-open", "Another session is open; it is discharged or cancelled first.")
-    gap = too_long_since_last_dose(course, command.starts_at, context.policy.values)
+    gap = too_long_since_last_dose(course, command.starts_at, context.policy.on(plan.route))
     if gap is not None:
         return refused("schedule-session", [gap], context)
     return [SessionScheduled(session=course.next_number, starts_at=command.starts_at, setting=command.setting)]

@@ -8,7 +8,7 @@ from typing import Literal
 
 from shared.events import session as events
 from shared.events.base import EventData
-from shared.events.clinical import BloodPressure, MonitoringLimits, TreatmentPlan
+from shared.events.clinical import BloodPressure, MonitoringLimits, Route, TreatmentPlan
 from shared.pathway import alert, stop
 from shared.pathway.alert import Alerts
 from shared.pathway.folding import with_parts
@@ -216,6 +216,12 @@ class Course:
             (session.last_dose_at for session in self.sessions if session.last_dose_at is not None and session.number != before_session),
             default=None,
         )
+
+    def route_of(self, session: Session | None) -> Route | None:
+        """Return the route whose policy counts in a session: that of the last dose given in it, or else that of the plan in force."""
+        if session is not None and session.doses:
+            return session.doses[-1].route
+        return None if self.plan is None else self.plan.route
 
     def find(self, number: int | None) -> Session | None:
         """Return the session of this number, if there is one."""

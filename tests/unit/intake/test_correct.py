@@ -431,3 +431,30 @@ def test_any_order_of_answers_corrections_and_amendments_counts_as_a_recount_doe
 
 def _name(events: list[EventData]) -> str | None:
     return next((event.entry for event in events if isinstance(event, intake.InstrumentAnswered)), None)
+
+
+def test_r08_a_screener_entered_in_error_calls_a_person_again() -> None:
+    case = answer(answer(ready(), "phq-9", ITEM9, hours_ago=0.9), "c-ssrs", [0] * 6, hours_ago=0.5)
+    events = events_of(case, place_of(case, "c-ssrs"))
+    assert [type(event) for event in events] == [intake.EntryCorrected, intake.SuicideRiskScreenRequired, intake.AlertRaised]
+    case = fold(case, events)
+    assert case.screener_due
+    assert len({alert.id for alert in case.alerts.raised}) == len(case.alerts.raised) == 2
+    # It is said once: another entry that changes nothing about it says nothing.
+    assert [type(event) for event in events_of(case, place_of(case, "gad-7"))] == [intake.EntryCorrected]
+
+
+def test_r10_a_high_risk_that_counts_again_holds_again() -> None:
+    case = answer(screened(), "c-ssrs", HIGH, hours_ago=0.9)
+    (hold,) = case.stops.holds
+    case = after(answer(case, "c-ssrs", [0] * 6, hours_ago=0.5), STOP.lift, LiftHold(hold=hold, reason="seen by a psychiatrist"))
+    events = events_of(case, max(place for place, entry in enumerate(case.entries) if entry.topic == "c-ssrs"))
+    assert [type(event) for event in events] == [intake.EntryCorrected, intake.SafetyHoldPlaced, intake.AlertRaised]
+    assert fold(case, events).stops.holds
+
+
+def test_r08_an_amended_screener_too_early_for_the_item_has_alerts_with_names_of_their_own() -> None:
+    case = answer(answer(ready(), "phq-9", ITEM9, hours_ago=0.9), "c-ssrs", [0] * 6, hours_ago=0.5)
+    events = events_of(case, place_of(case, "c-ssrs"), "amended", answers=answers_of("c-ssrs", HIGH, hours_ago=3))
+    raised = [event.alert for event in events if isinstance(event, intake.AlertRaised)]
+    assert len(set(raised)) == len(raised) == 2

@@ -141,6 +141,21 @@ def test_r08_the_screener_is_due_until_it_is_answered() -> None:
     assert not story.state.screener_due
 
 
+def test_r08_a_screener_that_lacks_an_item_or_came_before_settles_nothing() -> None:
+    story = Story()
+    story.now += timedelta(hours=3)
+    story.measure("phq-9", phq9(1, 1), T0 + timedelta(hours=1))
+    story.measure("c-ssrs", (None, *C_SSRS_NONE[1:]))
+    assert story.state.screener_due
+    story.measure("c-ssrs", C_SSRS_NONE, T0)
+    assert story.state.screener_due
+    story.measure("phq-9", phq9(1, 0))
+    assert story.state.waits_for is not None
+    assert story.state.waits_for.since == T0 + timedelta(hours=1)
+    story.measure("c-ssrs", C_SSRS_NONE, T0 + timedelta(hours=1))
+    assert not story.state.screener_due
+
+
 @pytest.mark.parametrize(
     ("answers", "held"), [(C_SSRS_HIGH, True), ((0, 0, 0, 0, 0, 2), True), ((1, 1, 1, 0, 0, 1), False), (C_SSRS_NONE, False)]
 )

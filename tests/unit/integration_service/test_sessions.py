@@ -46,6 +46,13 @@ def overdue(story: Story) -> list[str]:
 # Planning
 
 
+def test_r28_the_window_is_that_of_the_route() -> None:
+    story = Story(policy().model_copy(update={"by_route": {"sublingual": policy(integration_within_hours=24).values}}))
+    (scheduled,) = story.hear(dosed())
+    assert isinstance(scheduled, IntegrationScheduled)
+    assert scheduled.planned[0].due_by == T0 + timedelta(hours=24)
+
+
 def test_r28_a_dose_plans_a_session_within_seventy_two_hours_and_a_follow_up() -> None:
     story = Story()
     story.hear(CONSENT)

@@ -18,7 +18,7 @@ from services.session.domain.stated_pressure import StatedPressure
 from services.session.reactions import REACTIONS
 from shared.events import intake, prescriber
 from shared.events.base import Envelope, EventData, StepRefused
-from shared.events.clinical import BloodPressure, MonitoringLimits, TreatmentPlan
+from shared.events.clinical import BloodPressure, MonitoringLimits, Route, TreatmentPlan
 from shared.pathway.context import Actor, Context
 from shared.pathway.policy import Policy, read_policy
 
@@ -45,6 +45,11 @@ def plan(**changes: Any) -> TreatmentPlan:
 
 def policy(**changes: Any) -> Policy:
     return POLICY.model_copy(update={"values": POLICY.values.model_copy(update=changes)})
+
+
+def policy_on(route: Route, **changes: Any) -> Policy:
+    """The policy with other values for one route."""
+    return POLICY.model_copy(update={"by_route": {route: POLICY.values.model_copy(update=changes)}})
 
 
 def approval(approved: TreatmentPlan = PLAN, *, request: int = 1, decided_at: datetime = T0) -> prescriber.EligibilityApproved:

@@ -11,7 +11,7 @@ import pytest
 
 from shared.events import integration
 from shared.events.base import EventData
-from shared.events.clinical import TreatmentPlan
+from shared.events.clinical import Route, TreatmentPlan
 from shared.events.session import DosingAuthorised
 from shared.pathway.policy import Policy
 from shared.pathway.refusal import Refusal
@@ -30,6 +30,7 @@ from tests.unit.session.room import (
     hold,
     plan,
     policy,
+    policy_on,
     rules,
     run_session,
     with_limits,
@@ -392,3 +393,18 @@ def test_an_approval_after_the_plan_was_used_up_allows_again() -> None:
     room.schedule()
     room.check(3)
     authorised(room.authorise(session=3))
+
+
+@pytest.mark.parametrize(("route", "warned"), [("sublingual", True), ("intramuscular", False)])
+def test_r18_a_policy_of_the_route_counts_for_its_doses_only(route: Route, warned: bool) -> None:
+    room = checked_room()
+    room.policy = policy_on(route, sublingual_warn_above_mg=150)
+    (authorised,) = room.authorise("200")
+    assert isinstance(authorised, DosingAuthorised)
+    assert ("sublingual-above-usual" in authorised.warnings) == warned
+
+
+def test_r18_the_age_of_a_weight_is_that_of_the_route() -> None:
+    room = checked_room(weighed_at=T0 - timedelta(days=10))
+    room.policy = policy_on("sublingual", weight_valid_days=7)
+    assert rules(room.authorise("200")) == {("R-18", "weight-too-old")}

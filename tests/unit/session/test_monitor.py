@@ -13,7 +13,19 @@ from shared.events.base import EventData
 from shared.events.session import AdverseEventRecorded, Escalated, PreDoseChecked, SafetyHoldPlaced, VitalOverdue, VitalsRecorded
 from shared.pathway.refusal import Refusal
 from tests.unit.alerting import without_alerts
-from tests.unit.session.room import T0, Room, approved_room, checked_room, dosed_room, finish_session, hold, policy, with_limits, withdrawal
+from tests.unit.session.room import (
+    T0,
+    Room,
+    approved_room,
+    checked_room,
+    dosed_room,
+    finish_session,
+    hold,
+    policy,
+    policy_on,
+    with_limits,
+    withdrawal,
+)
 
 DUE = T0 + timedelta(minutes=40)
 
@@ -269,3 +281,16 @@ def test_vitals_taken_before_the_discharge_can_be_recorded_after_it() -> None:
     room = dosed_room()
     finish_session(room)
     assert isinstance(room.vitals(taken_at=T0 + timedelta(minutes=60))[0], VitalsRecorded)
+
+
+def test_r21_r22_the_policy_of_the_route_counts_in_the_room() -> None:
+    room = checked_room()
+    room.authorise()
+    room.policy = policy_on("sublingual", second_pressure_tolerance_minutes=5, oxygen_saturation_below=95, escalate_systolic_above=170)
+    room.dose()
+    assert room.pressures_due == [DUE + timedelta(minutes=5)]
+    room.later(minutes=20)
+    because = [event.because for event in room.vitals(pressure=(175, 80), oxygen_saturation=94) if isinstance(event, Escalated)]
+    assert because == [("blood-pressure", "oxygen-saturation")]
+    room.policy = policy_on("intravenous", oxygen_saturation_below=95)
+    assert not [event for event in room.vitals(oxygen_saturation=94) if isinstance(event, Escalated)]
