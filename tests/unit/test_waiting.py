@@ -6,6 +6,7 @@ Expectations come from the care pathway: whose act comes next, and what it needs
 from datetime import timedelta
 from typing import Any
 
+from services.intake.domain.correct import CorrectEntry, correct_entry
 from services.intake.domain.state import Case as Intake
 from services.integration.domain.measure import MeasureOutcome, measure_outcome
 from services.prescriber.domain.clearance import AnswerClearances, answering
@@ -17,6 +18,7 @@ from services.prescriber.domain.stops import STOPS as PRESCRIBER_STOPS
 from services.session.domain.state import Course
 from shared.events import intake
 from shared.events.prescriber import IN_HOUSE
+from shared.http.worklist import ENDED
 from shared.pathway.stop import PlaceHold
 from shared.pathway.waiting import Waiting
 from tests.unit.intake import cases
@@ -185,3 +187,13 @@ def test_r08_a_screener_that_an_outcome_demands_comes_first() -> None:
     story.hear(dosed())
     story.on_day(1).do(measure_outcome, MeasureOutcome(instrument="phq-9", answers=phq9(6, 1), measured_at=story.now))
     assert story.state.waits_for == Waiting("suicide_risk_screen", story.now, "therapist")
+
+
+def test_a_case_that_was_entered_in_error_is_over_and_waits_for_nothing() -> None:
+    case = cases.referred()
+    name = case.entries[0].id
+    assert name is not None
+    command = CorrectEntry(entry=name, kind="wrong_patient", reason="two patients of one name")
+    case = cases.fold(case, correct_entry(case, command, cases.at()))
+    assert step(case) is None
+    assert case.status in ENDED
