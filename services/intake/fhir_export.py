@@ -154,9 +154,11 @@ def _drug_use(record: Record, state: Case) -> Iterator[Resource]:
     """The latest DAST-10 total: as a fact or a stated score, for its items are not asked here (R-12)."""
     known: list[tuple[date, str | None, Decimal]] = []
     for entry in state.counting:
-        for fact in entry.facts:
-            if fact.kind == "observation" and fact.code == DAST10.loinc and fact.value is not None:
-                known.append((fact.on or date.min, None if fact.on is None else fact.on.isoformat(), fact.value))
+        known.extend(
+            (fact.on or date.min, None if fact.on is None else fact.on.isoformat(), fact.value)
+            for fact in entry.facts
+            if fact.kind == "observation" and fact.code == DAST10.loinc and fact.value is not None
+        )
         if entry.score is not None and entry.score.instrument == "dast-10":
             known.append((entry.score.answered_at.date(), moment(entry.score.answered_at), Decimal(entry.score.total)))
     latest = max(reversed(known), key=lambda each: each[0], default=None)
