@@ -15,6 +15,7 @@ from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case as Review
 from services.prescriber.domain.state import evolve_case
 from services.prescriber.domain.stops import STOPS as PRESCRIBER_STOPS
+from services.session.domain.schedule import CancelSession, cancel_session
 from services.session.domain.state import Course
 from shared.events import intake
 from shared.events.prescriber import IN_HOUSE
@@ -24,7 +25,20 @@ from shared.pathway.waiting import Waiting
 from tests.unit.intake import cases
 from tests.unit.integration_service.story import Story, course_over, dosed, phq9
 from tests.unit.prescriber import given
-from tests.unit.session.room import T0, Room, approval, approved_room, dosed_room, finish_session, hold, lifting, plan, withdrawal
+from tests.unit.session.room import (
+    T0,
+    Room,
+    approval,
+    approved_room,
+    checked_room,
+    dosed_room,
+    finish_session,
+    hold,
+    lifting,
+    plan,
+    revocation,
+    withdrawal,
+)
 
 HOLD = Waiting("hold", None, "medical_monitor")
 
@@ -197,3 +211,11 @@ def test_a_case_that_was_entered_in_error_is_over_and_waits_for_nothing() -> Non
     case = cases.fold(case, correct_entry(case, command, cases.at()))
     assert step(case) is None
     assert case.status in ENDED
+
+
+def test_a_session_in_the_diary_without_an_approval_waits_to_be_cancelled() -> None:
+    room = checked_room()
+    room.hear(revocation())
+    assert room.course.waits_for == Waiting("cancellation", None, "coordinator")
+    room.do(cancel_session, CancelSession(session=1, reason="approval-revoked"))
+    assert step(room.course) is None
