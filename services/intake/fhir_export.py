@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Final
 
 from services.intake.domain.codes import DAST10
@@ -150,10 +151,19 @@ def _observation(record: Record, key: str, answered: InstrumentAnswered, code: E
 
 
 def _drug_use(record: Record, state: Case) -> Iterator[Resource]:
-    """The latest DAST-10 total: it comes as a fact, for its items are not asked here (R-12)."""
-    stated = [fact for fact in state.facts if fact.kind == "observation" and fact.code == DAST10.loinc and fact.value is not None]
-    latest = max(reversed(stated), key=lambda fact: fact.on or date.min, default=None)
-    if latest is not None and latest.value is not None:
+    """The latest DAST-10 total: as a fact or a stated score, for its items are not asked here (R-12)."""
+    known: list[tuple[date, str | None, Decimal]] = []
+    for entry in state.counting:
+        known.extend(
+            (fact.on or date.min, None if fact.on is None else fact.on.isoformat(), fact.value)
+            for fact in entry.facts
+            if fact.kind == "observation" and fact.code == DAST10.loinc and fact.value is not None
+        )
+        if entry.score is not None and entry.score.instrument == "dast-10":
+            known.append((entry.score.answered_at.date(), moment(entry.score.answered_at), Decimal(entry.score.total)))
+    latest = max(reversed(known), key=lambda each: each[0], default=None)
+    if latest is not None:
+        _, effective, total = latest
         yield record.resource(
             "Observation",
             "dast-10/total",
@@ -161,8 +171,8 @@ def _drug_use(record: Record, state: Case) -> Iterator[Resource]:
             category=_SURVEY,
             code=concept(loinc(DAST10.loinc), DAST10.name),
             subject=record.subject,
-            effectiveDateTime=None if latest.on is None else latest.on.isoformat(),
-            valueQuantity=quantity(latest.value, DAST10.unit),
+            effectiveDateTime=effective,
+            valueQuantity=quantity(total, DAST10.unit),
         )
 
 

@@ -63,7 +63,7 @@ def _asked_of(record: Record, state: Case) -> Iterator[Resource]:
 
 
 def _referral(record: Record, state: Case) -> Iterator[Resource]:
-    if state.summary is None or state.status not in REQUESTED:
+    if state.status not in REQUESTED:
         return
     status, _ = _unless_stopped(state, REQUESTED[state.status])
     yield record.resource(

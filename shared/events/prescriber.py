@@ -238,6 +238,8 @@ class PolicyAdopted(base.PolicyText):
     """A medical director adopted a policy document for the network; every service decides by it from then on."""
 
     TYPE: ClassVar[str] = "kapcare.prescriber.PolicyAdopted.v1"
+    in_force: str | None = None
+    """The version in force until then: of the first adoption, the shipped one's, which no document may have either."""
 
 
 class AlertRaised(base.AlertRaised):

@@ -26,6 +26,8 @@ class Adoptions:
     """The adopted documents, oldest first."""
 
     documents: tuple[Document, ...] = ()
+    versions: frozenset[str] = frozenset()
+    """Every version that a document was known by, those of the adopted ones among them."""
 
     @property
     def status(self) -> str:
@@ -42,7 +44,10 @@ def evolve(adoptions: Adoptions, event: EventData) -> Adoptions:
     """Fold one event."""
     match event:
         case prescriber.PolicyAdopted() | base.PolicyNoted():
-            return Adoptions((*adoptions.documents, Document.model_validate_json(event.document)))
+            document = Document.model_validate_json(event.document)
+            in_force = event.in_force if isinstance(event, prescriber.PolicyAdopted) else None
+            known = {document.version, *((in_force,) if in_force is not None else ())}
+            return Adoptions((*adoptions.documents, document), adoptions.versions | known)
         case _:
             return adoptions
 
@@ -57,13 +62,17 @@ class AdoptPolicy(Request):
 def adopt(adoptions: Adoptions, command: AdoptPolicy, context: Context) -> list[EventData]:
     """Adopt a document: whole, of a new version, and not over before it begins to count."""
     document = command.document
-    if document.version == context.policy.version or any(document.version == known.version for known in adoptions.documents):
+    if document.version in {context.policy.version, *adoptions.versions}:
         raise Refusal("version-used", "A document of this version is known; a changed document needs another version.")
     if document.valid_to is not None and document.valid_to <= context.now:
         raise Refusal("not-valid-any-more", "valid_to lies in the past.")
     text = document.model_dump_json()
     digest = sha256(text.encode()).hexdigest()
-    return [prescriber.PolicyAdopted(document=text, sha256=digest, adopted_by=command.adopted_by, adopted_at=context.now)]
+    return [
+        prescriber.PolicyAdopted(
+            document=text, sha256=digest, adopted_by=command.adopted_by, adopted_at=context.now, in_force=context.policy.version
+        )
+    ]
 
 
 def noting(noted: type[base.PolicyNoted]) -> Reaction:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -21,10 +21,23 @@ from shared.events.clinical import Route
 SHIPPED = Path(__file__).with_name("network_default.json")
 
 
+HIGHEST: Final = 100_000
+"""Of any value, in its own unit: as minutes 69 days, as weeks 1,917 years."""
+
+
 class PolicyValues(BaseModel):
     """The values in force; names carry their units."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _can_be_reckoned_with(cls, value: Any) -> Any:
+        """No number is negative, or so high that a time cannot be reckoned from it: a fact must not fail on a mistyped policy."""
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float) and not 0 <= number <= HIGHEST:
+                raise ValueError(f"every number lies between 0 and {HIGHEST}")
+        return value
 
     minimum_age_years: int
     pregnancy: Literal["absolute", "review"]
@@ -40,7 +53,7 @@ class PolicyValues(BaseModel):
     mdq_review: int
     telemedicine_from: date
     telemedicine_through: date
-    partner_answer_hours: int
+    partner_answer_hours: Annotated[int, Field(ge=1)]
     approval_valid_days: int
     refills_at_most: int
     first_supply_doses: int

@@ -181,3 +181,33 @@ def test_another_service_notes_an_adoption_once_word_for_word() -> None:
     held = evolve(Adoptions(), noted)
     assert held.documents == (document(),)
     assert note(held, event, context()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("partner_answer_hours", 0),
+        ("minimum_stay_minutes", -1),
+        ("second_pressure_after_minutes", 10**13),
+        ("alert_escalate_minutes", 100_001),
+        ("integration_follow_up_days", [14, -1]),
+        ("response_drop_fraction", -0.5),
+    ],
+)
+def test_a_number_that_no_time_can_be_reckoned_from_is_refused(name: str, value: Any) -> None:
+    """A deadline that is due at once, or beyond the calendar, would keep a fact out or stop a stream."""
+    content = json.loads(SHIPPED.read_text())
+    content["values"][name]["value"] = value
+    with pytest.raises(ValidationError):
+        Document.model_validate_json(json.dumps(content))
+
+
+def test_a_document_may_not_take_the_version_of_the_shipped_one_when_another_is_in_force() -> None:
+    first = adopt(Adoptions(), AdoptPolicy(document=document(), adopted_by="Dr Ada"), context())
+    adoptions = evolve(Adoptions(), first[0])
+    book = Book(read_document(), adoptions.documents)
+    now = Context(now=NOW, actor=Actor("director-1"), policy=book.policy(NOW), seed="http:test/2")
+    assert now.policy.version == "site-2"
+    with pytest.raises(Refusal) as refusal:
+        adopt(adoptions, AdoptPolicy(document=document(read_document().version), adopted_by="Dr Ada"), now)
+    assert refusal.value.slug == "version-used"

@@ -6,6 +6,7 @@ Expectations come from the care pathway: whose act comes next, and what it needs
 from datetime import timedelta
 from typing import Any
 
+from services.intake.domain.correct import CorrectEntry, correct_entry
 from services.intake.domain.state import Case as Intake
 from services.integration.domain.measure import MeasureOutcome, measure_outcome
 from services.prescriber.domain.clearance import AnswerClearances, answering
@@ -14,15 +15,30 @@ from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case as Review
 from services.prescriber.domain.state import evolve_case
 from services.prescriber.domain.stops import STOPS as PRESCRIBER_STOPS
+from services.session.domain.schedule import CancelSession, cancel_session
 from services.session.domain.state import Course
 from shared.events import intake
 from shared.events.prescriber import IN_HOUSE
+from shared.http.worklist import ENDED
 from shared.pathway.stop import PlaceHold
 from shared.pathway.waiting import Waiting
 from tests.unit.intake import cases
 from tests.unit.integration_service.story import Story, course_over, dosed, phq9
 from tests.unit.prescriber import given
-from tests.unit.session.room import T0, Room, approval, approved_room, dosed_room, finish_session, hold, lifting, plan, withdrawal
+from tests.unit.session.room import (
+    T0,
+    Room,
+    approval,
+    approved_room,
+    checked_room,
+    dosed_room,
+    finish_session,
+    hold,
+    lifting,
+    plan,
+    revocation,
+    withdrawal,
+)
 
 HOLD = Waiting("hold", None, "medical_monitor")
 
@@ -185,3 +201,21 @@ def test_r08_a_screener_that_an_outcome_demands_comes_first() -> None:
     story.hear(dosed())
     story.on_day(1).do(measure_outcome, MeasureOutcome(instrument="phq-9", answers=phq9(6, 1), measured_at=story.now))
     assert story.state.waits_for == Waiting("suicide_risk_screen", story.now, "therapist")
+
+
+def test_a_case_that_was_entered_in_error_is_over_and_waits_for_nothing() -> None:
+    case = cases.referred()
+    name = case.entries[0].id
+    assert name is not None
+    command = CorrectEntry(entry=name, kind="wrong_patient", reason="two patients of one name")
+    case = cases.fold(case, correct_entry(case, command, cases.at()))
+    assert step(case) is None
+    assert case.status in ENDED
+
+
+def test_a_session_in_the_diary_without_an_approval_waits_to_be_cancelled() -> None:
+    room = checked_room()
+    room.hear(revocation())
+    assert room.course.waits_for == Waiting("cancellation", None, "coordinator")
+    room.do(cancel_session, CancelSession(session=1, reason="approval-revoked"))
+    assert step(room.course) is None

@@ -12,10 +12,15 @@ from shared.pathway.context import Context
 
 
 def note_baseline(state: Integration, event: ScreeningCompleted, _context: Context) -> list[EventData]:
-    """React to a screening: its scores are the baseline, unless a dose was given since an earlier one and care goes on."""
-    if (state.planned and not state.completed) or event.summary.scores == state.baseline:
-        return []
-    return [BaselineNoted(scores=event.summary.scores)]
+    """React to a screening: its scores are the baseline. While care goes on, only those answered before its first dose.
+
+    Such a score was corrected, or the dose was heard of first; what was answered since is an outcome.
+    """
+    scores = event.summary.scores
+    if state.first_dose_at is not None and not state.completed:
+        before = [score for score in scores if score.answered_at < state.first_dose_at]
+        scores = tuple({score.instrument: score for score in (*state.baseline, *before)}.values())
+    return [] if scores == state.baseline else [BaselineNoted(scores=scores)]
 
 
 def schedule_integration(state: Integration, event: SessionDosed, context: Context) -> list[EventData]:

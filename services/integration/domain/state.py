@@ -45,6 +45,8 @@ class Integration:
     stops: Stops = field(default_factory=Stops)
     baseline: tuple[Score, ...] = ()
     planned: tuple[Planned, ...] = ()
+    first_dose_at: datetime | None = None
+    """When this care began; a dose after its end begins another."""
     last_dose_at: datetime | None = None
     course_over: bool = False
     """Whether the session service said that the last planned stay ended; a further dose begins again."""
@@ -172,7 +174,9 @@ def _measured(state: Integration, event: events.OutcomeMeasured) -> Integration:
 def _scheduled(state: Integration, event: events.IntegrationScheduled) -> Integration:
     planned = tuple(Planned(each.id, event.dosing_session, each.purpose, each.due_by, each.missed_after) for each in event.planned)
     last_dose_at = event.dosed_at if state.last_dose_at is None else max(state.last_dose_at, event.dosed_at)
-    return replace(state, planned=(*state.planned, *planned), last_dose_at=last_dose_at, course_over=False, completed=False)
+    first_dose_at = event.dosed_at if state.first_dose_at is None or state.completed else min(state.first_dose_at, event.dosed_at)
+    state = replace(state, planned=(*state.planned, *planned), first_dose_at=first_dose_at, last_dose_at=last_dose_at)
+    return replace(state, course_over=False, completed=False)
 
 
 def _of_planned(planned: Planned, event: events.IntegrationHeld | events.IntegrationOverdue) -> Planned:

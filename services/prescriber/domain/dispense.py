@@ -46,7 +46,7 @@ def record_dispensing(case: Case, command: RecordDispensing, context: Context) -
         lot=command.lot,
         dispensed_on=command.dispensed_on,
         dispenser=command.dispenser,
-        deviations=tuple(_uncovered(case.supply, issued, command, context)),
+        deviations=tuple(_uncovered(case, issued, command, context)),
     )
     return reconciled(case, dispensed, context)
 
@@ -56,7 +56,13 @@ def last_day(issued: PrescriptionIssued) -> date:
     return months_after(datetime.combine(issued.issued_on, time()), LONGEST_SUPPLY_MONTHS).date()
 
 
-def _uncovered(supply: Supply, issued: PrescriptionIssued | None, command: RecordDispensing, context: Context) -> Iterator[Slug]:
+def _uncovered(case: Case, issued: PrescriptionIssued | None, command: RecordDispensing, context: Context) -> Iterator[Slug]:
+    """What did not cover the fill. Stops count as known when it is recorded; on the day on which an approval ends, it still covers."""
+    supply = case.supply
+    if case.stops.why_stopped("treatment") is not None:
+        yield "stopped"
+    if case.ended_at is not None and command.dispensed_on > context.day_of(case.ended_at):
+        yield "approval-ended"
     if issued is None:
         yield "unknown-prescription"
         return

@@ -79,6 +79,8 @@ class Case:
     """The request on which it was approved."""
     approved_at: datetime | None = None
     """When the last approval was given; the first supply is smaller, and a visit follows it before the next (R-17)."""
+    ended_at: datetime | None = None
+    """When the last approval ended; None while one is in force, and before the first."""
     decided_at: datetime | None = None
     """When this screening's review ended in an approval or a refusal."""
     since: datetime | None = None
@@ -159,19 +161,20 @@ def _screened(case: Case, summary: ScreeningSummary) -> Case:
 def _of_approval(case: Case, event: EligibilityApproved | EligibilityDeclined | EligibilityExpired | EligibilityRevoked) -> Case:
     match event:
         case EligibilityApproved():
-            case = replace(case, plan=event.plan, plan_request=event.request, approved_at=event.decided_at)
+            case = replace(case, plan=event.plan, plan_request=event.request, approved_at=event.decided_at, ended_at=None)
             return replace(case, status="approved", answers=event.clearances, decided_at=event.decided_at)
         case EligibilityDeclined():
-            return replace(case, status="declined", plan=None, decided_at=event.decided_at)
+            ended_at = case.ended_at if case.plan is None else event.decided_at
+            return replace(case, status="declined", plan=None, ended_at=ended_at, decided_at=event.decided_at)
         case EligibilityExpired():
-            return _ended(case, "expired")
+            return _ended(case, "expired", event.expires_at)
         case EligibilityRevoked():
-            return _ended(case, "revoked")
+            return _ended(case, "revoked", event.revoked_at)
 
 
-def _ended(case: Case, how: CaseStatus) -> Case:
+def _ended(case: Case, how: CaseStatus, at: datetime) -> Case:
     """The approval in force ended; a later review that is open goes on."""
-    return replace(case, plan=None, status=how if case.status == "approved" else case.status)
+    return replace(case, plan=None, ended_at=at, status=how if case.status == "approved" else case.status)
 
 
 @dataclass(frozen=True, slots=True)

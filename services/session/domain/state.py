@@ -153,9 +153,15 @@ class Course:
 
     @property
     def waits_for(self) -> Waiting | None:
-        """What the course waits for; a patient under a dose comes before all else, then a stop. None without an approval."""
+        """What the course waits for; a patient under a dose comes before all else, then a stop.
+
+        None without an approval, unless a session is still in the diary: someone must tell the patient not to come.
+        """
         if self.running:
             return Waiting("discharge", self.last_dose_at(), "medical_monitor")
+        scheduled = any(session.phase == "scheduled" for session in self.sessions)
+        if self.plan is None and self.waiting is None and scheduled:
+            return Waiting("cancellation", None, "coordinator")
         if self.completed or (self.plan is None and self.waiting is None):
             return None
         stopped = for_stop(self.stops, ("treatment",))
@@ -165,7 +171,7 @@ class Course:
             return Waiting("preparation", self.opened_at, "therapist")
         discharged = (session.completed.discharged_at for session in self.sessions if session.completed is not None)
         since = max([self.preparation.completed_at, *discharged])
-        if any(session.phase == "scheduled" for session in self.sessions):
+        if scheduled:
             return Waiting("session", since, "therapist")
         return Waiting("scheduling", since, "coordinator")
 

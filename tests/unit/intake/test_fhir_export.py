@@ -18,6 +18,7 @@ from services.intake.domain.correct import CorrectEntry, correct_entry
 from services.intake.domain.fhir import identify, read_bundle
 from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StatedFact
+from services.intake.domain.state_score import StateScore, state_score
 from services.intake.fhir_export import WORDED
 from shared.events.clinical import Instrument
 from shared.fhir.codes import INSTRUMENTS, LOCAL_SYSTEM, LOINC_SYSTEM
@@ -228,3 +229,12 @@ def test_whatever_was_answered_is_what_is_exported(given_answers: tuple[Instrume
         found = [each for each in of_kind(bundle, "Observation") if coded(each["code"])[1] == code.code]
         values = [each.get("valueInteger", each.get("valueBoolean")) for each in found]
         assert values == ([] if given_answer is None else [given_answer > 0 if name == "c-ssrs" else given_answer])
+
+
+def test_a_stated_dast10_is_exported_and_the_newest_counts() -> None:
+    case = after(referred(), state_score, StateScore(instrument="dast-10", total=5, answered_at=NOW - timedelta(days=1)))
+    total = by_code(exported(case), "82667-7")
+    assert (total["valueQuantity"]["value"], total["effectiveDateTime"]) == (5, "2026-06-14T12:00:00+00:00")
+    case = state(case, StatedFact(kind="observation", code="82667-7", system="loinc", value=Decimal(2), on=TODAY))
+    total = by_code(exported(case), "82667-7")
+    assert total["valueQuantity"]["value"] == 2

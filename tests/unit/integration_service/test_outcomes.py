@@ -267,3 +267,14 @@ def test_integration_is_done_by_coordinators_and_therapists() -> None:
 def test_events_that_another_version_wrote_without_optional_fields_can_be_read(event: type[EventData]) -> None:
     optional = [name for name, field in event.model_fields.items() if type(None) in getattr(field.annotation, "__args__", ())]
     assert all(not event.model_fields[name].is_required() for name in optional)
+
+
+def test_r29_a_baseline_corrected_during_care_or_heard_of_after_the_dose_counts() -> None:
+    story = Story()
+    later = T0 + timedelta(days=1)
+    story.hear(dosed(given_at=later))
+    story.hear(screening(phq_9=18, gad_7=9))
+    assert story.state.baseline_of("phq-9") == 18
+    story.hear(screening(phq_9=8))
+    assert (story.state.baseline_of("phq-9"), story.state.baseline_of("gad-7")) == (8, 9)
+    assert story.hear(screening(phq_9=8)) == []

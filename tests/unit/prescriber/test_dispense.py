@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from services.prescriber.domain.ask_again import AskForReview, ask_again
 from services.prescriber.domain.dispense import RecordDispensing, last_day
 from services.prescriber.domain.review import opening
+from services.prescriber.domain.revoke import Revoke, revoke
 from services.prescriber.domain.state import Case
 from shared.events import intake
 from shared.events.prescriber import DiversionSuspected, MedicationDispensed, PrescriptionIssued
@@ -128,8 +130,18 @@ def test_one_prescriptions_room_does_not_cover_anothers_excess() -> None:
 def test_a_fill_is_recorded_whatever_stops_the_case(stopped: bool) -> None:
     hold = intake.SafetyHoldPlaced(hold="hold-1", reason="adverse_event", placed_at=NOW)
     case = told(prescribed(), [hold] if stopped else [])
-    assert deviations(case) == ()
-    assert deviations(told(Case(), []), of="prescription-x") == ("unknown-prescription",)
+    assert deviations(case) == (("stopped",) if stopped else ())
+    assert deviations(told(Case(), []), of="prescription-x") == ("stopped", "unknown-prescription")
+
+
+@pytest.mark.parametrize(("on", "found"), [("2026-03-02", ()), ("2026-03-03", ("approval-ended",))])
+def test_r15_a_fill_after_the_approval_ended_is_named(on: str, found: tuple[str, ...]) -> None:
+    """Nothing may be done under a plan whose approval was revoked; on that day nobody can say which came first."""
+    case = told(prescribed(), revoke(prescribed(), Revoke(reason="allergy"), context()))
+    later = context(now=NOW + timedelta(days=1))
+    assert deviations(case, later, dispensed_on=on) == found
+    renewed = approved(told(case, ask_again(case, AskForReview(), context())))
+    assert deviations(renewed, later, dispensed_on=on) == ()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import pytest
 
+from services.prescriber.domain.recall import recall
 from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case, CaseStatus
 from services.prescriber.domain.stops import STOPS
@@ -180,3 +181,12 @@ def test_spravato_alone_has_a_product_code() -> None:
     changed = {"route": "intranasal_esketamine", "dose_mg_low": Decimal(56), "dose_mg_high": Decimal(84), "mg_per_kg_high": Decimal("1.2")}
     request = only(exported(decided(in_review(), plan_changed=changed)), "MedicationRequest")
     assert coded(request["medicationCodeableConcept"]) == ("http://hl7.org/fhir/sid/ndc", "50458-028")
+
+
+def test_the_referral_of_a_recalled_review_is_revoked() -> None:
+    case = decided(in_review())
+    case = told(case, recall(case, intake.ScreeningReopened(reason="amended", reopened_at=NOW), context()))
+    bundle = exported(case)
+    assert only(bundle, "ServiceRequest")["status"] == "revoked"
+    assert not of_kind(bundle, "Task")
+    assert not of_kind(bundle, "MedicationRequest")
