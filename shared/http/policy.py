@@ -22,7 +22,7 @@ from shared.http.callers import NOT_FOUND, admit, authenticate
 from shared.http.commands import STREAM_ID
 from shared.log.commit import Commit
 from shared.pathway.past import Past
-from shared.pathway.policy import Document
+from shared.pathway.policy import Document, WholeDocument
 from shared.pathway.stop import Request as Body
 from shared.service.runtime import Runtime
 from shared.vault.port import KeyMissing
@@ -34,7 +34,7 @@ CASES_AT_ONCE: Final = 100
 class ReplayPolicy(Body):
     """Decide again what was decided from `since` on and before `until`; without a document, each under the one it was made under."""
 
-    document: Document | None = None
+    document: WholeDocument | None = None
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
 
@@ -109,7 +109,7 @@ class PolicyRoutes:
     def _compare(self, case: str, past: Past, document: Document | None, tally: _Tally) -> None:
         tally.decisions += 1
         document = document or self._runtime.policies.find(past.policy_version)
-        again = ("policy-unknown",) if document is None else past.again(document.at(past.envelope.clinic))
+        again = ("policy-unknown",) if document is None else past.again(self._runtime.policies.of(document, past.envelope.clinic))
         if again == past.result:
             tally.same += 1
         else:
@@ -118,7 +118,7 @@ class PolicyRoutes:
 
     def _explained(self, past: Past) -> dict[str, Any]:
         document = self._runtime.policies.find(past.policy_version)
-        again = None if document is None else past.again(document.at(past.envelope.clinic))
+        again = None if document is None else past.again(self._runtime.policies.of(document, past.envelope.clinic))
         return {
             "step": past.step,
             "at": past.envelope.time,

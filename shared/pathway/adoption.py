@@ -12,7 +12,7 @@ from typing import Final
 from shared.events import base, prescriber
 from shared.events.base import EventData, Text
 from shared.pathway.context import Context
-from shared.pathway.policy import Document
+from shared.pathway.policy import Document, WholeDocument
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
 from shared.service.definition import Reaction
@@ -55,7 +55,7 @@ def evolve(adoptions: Adoptions, event: EventData) -> Adoptions:
 class AdoptPolicy(Request):
     """Adopt a document for the network; `adopted_by` is the medical director's name, as it stands under the document."""
 
-    document: Document
+    document: WholeDocument
     adopted_by: Text
 
 

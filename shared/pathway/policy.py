@@ -141,10 +141,11 @@ class Row(_Part):
 
 
 class Document(_Part):
-    """A policy document as written: identity, owner, validity, the clinics' time zones, and the rows.
+    """A policy document as it was adopted, perhaps under an older release: identity, owner, validity, time zones, and the rows.
 
     `version` names it, and no other document may have the same. `time_zones` maps a clinic to its IANA zone; the entry
-    `network` is for clinics that have none.
+    `network` is for clinics that have none. What this release needs and it lacks is taken from the shipped document; rows
+    that nothing reads any more stay, and are not read.
     """
 
     version: Slug
@@ -166,34 +167,42 @@ class Document(_Part):
                 raise ValueError(f"the time zone of {clinic} is unknown") from None
         return zones
 
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if self.valid_to is not None and self.valid_to <= self.valid_from:
-            raise ValueError("valid_to lies before valid_from")
-        places = {(override.clinic, override.route) for row in self.values.values() for override in row.overrides}
-        for clinic, route in {(None, None), *places}:
-            self.resolve(clinic, route)
-        return self
-
-    def resolve(self, clinic: str | None, route: Route | None) -> PolicyValues:
+    def resolve(self, clinic: str | None, route: Route | None, shipped: "Document | None" = None) -> PolicyValues:
         """Return the values for a clinic and route; raises pydantic.ValidationError naming the row that is missing or wrong."""
-        return PolicyValues.model_validate({name: row.at(clinic, route) for name, row in self.values.items()})
+        rows = {**({} if shipped is None else shipped.values), **self.values}
+        return PolicyValues.model_validate({name: rows[name].at(clinic, route) for name in PolicyValues.model_fields if name in rows})
 
-    def at(self, clinic: str | None) -> "Policy":
+    def at(self, clinic: str | None, shipped: "Document | None" = None) -> "Policy":
         """Return the policy of a clinic."""
         return Policy(
             version=self.version,
             owner=self.owner,
             time_zone=self.time_zones.get(clinic or "network", self.time_zones["network"]),
-            values=self.resolve(clinic, None),
+            values=self.resolve(clinic, None, shipped),
             clinics=frozenset(self.time_zones) - {"network"},
             by_route={
-                override.route: self.resolve(clinic, override.route)
+                override.route: self.resolve(clinic, override.route, shipped)
                 for row in self.values.values()
                 for override in row.overrides
                 if override.route is not None and override.clinic in (None, clinic)
             },
         )
+
+
+class WholeDocument(Document):
+    """A document as it must be to be adopted: every row that this release reads, none that it does not, all values possible."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.valid_to is not None and self.valid_to <= self.valid_from:
+            raise ValueError("valid_to lies before valid_from")
+        unknown = sorted(set(self.values) - set(PolicyValues.model_fields))
+        if unknown:
+            raise ValueError(f"nothing reads {', '.join(unknown)}")
+        places = {(override.clinic, override.route) for row in self.values.values() for override in row.overrides}
+        for clinic, route in {(None, None), *places}:
+            self.resolve(clinic, route)
+        return self
 
 
 class Policy(BaseModel):
@@ -220,7 +229,7 @@ class Book:
 
     def __init__(self, shipped: Document, adopted: Sequence[Document] = ()) -> None:
         self.documents: tuple[Document, ...] = (shipped, *adopted)
-        self._at = lru_cache(maxsize=1024)(lambda number, clinic: self.documents[number].at(clinic))
+        self._at = lru_cache(maxsize=1024)(lambda number, clinic: self.of(self.documents[number], clinic))
 
     def document(self, moment: datetime) -> Document:
         """Return the document in force: of those valid then the one adopted last, and the shipped one where none is."""
@@ -229,6 +238,10 @@ class Book:
     def policy(self, moment: datetime, clinic: str | None = None) -> Policy:
         """Return the policy of a clinic in force at a moment."""
         return self._at(self._number(moment), clinic)
+
+    def of(self, document: Document, clinic: str | None) -> Policy:
+        """Return a document's policy of a clinic, whatever release it was written for."""
+        return document.at(clinic, self.documents[0])
 
     def find(self, version: str) -> Document | None:
         """Return the document of this version."""
@@ -242,9 +255,9 @@ class Book:
         return 0
 
 
-def read_document(path: Path = SHIPPED) -> Document:
+def read_document(path: Path = SHIPPED) -> WholeDocument:
     """Read a policy document; raises pydantic.ValidationError naming the row that is missing or wrong, and OSError."""
-    return Document.model_validate(json.loads(path.read_text()))
+    return WholeDocument.model_validate(json.loads(path.read_text()))
 
 
 def read_policy(path: Path = SHIPPED) -> Policy:

@@ -29,6 +29,8 @@ CALLS = {
     "kapcare.intake.SuicideRiskScreenRequired.v1": "therapist",
     "kapcare.intake.SafetyHoldPlaced.v1": "medical_monitor",
     "kapcare.prescriber.ReviewOverdue.v1": "coordinator",
+    "kapcare.prescriber.EligibilityRevoked.v1": "coordinator",
+    "kapcare.prescriber.LateDecisionReceived.v1": "prescriber",
     "kapcare.prescriber.DiversionSuspected.v1": "medical_monitor",
     "kapcare.session.VitalOverdue.v1": "medical_monitor",
     "kapcare.session.Escalated.v1": "medical_monitor",

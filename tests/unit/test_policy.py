@@ -14,7 +14,7 @@ from shared.events import intake, prescriber
 from shared.events.clinical import Route
 from shared.pathway.adoption import Adoptions, AdoptPolicy, adopt, evolve, noting
 from shared.pathway.context import Actor, Context
-from shared.pathway.policy import SHIPPED, Book, Document, PolicyValues, read_document, read_policy
+from shared.pathway.policy import SHIPPED, Book, Document, PolicyValues, WholeDocument, read_document, read_policy
 from shared.pathway.refusal import Refusal
 
 SHIPPED_TEXT = json.loads(SHIPPED.read_text())
@@ -22,11 +22,15 @@ NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ROUTES: tuple[Route, ...] = ("sublingual", "intravenous")
 
 
-def document(version: str = "site-2", overrides: dict[str, list[dict[str, Any]]] | None = None, **changes: Any) -> Document:
+def document(version: str = "site-2", overrides: dict[str, list[dict[str, Any]]] | None = None, **changes: Any) -> WholeDocument:
     content = json.loads(SHIPPED.read_text()) | {"version": version} | changes
     for name, rows in (overrides or {}).items():
         content["values"][name]["overrides"] = rows
-    return Document.model_validate_json(json.dumps(content))
+    return WholeDocument.model_validate_json(json.dumps(content))
+
+
+def as_recorded(whole: WholeDocument) -> Document:
+    return Document.model_validate_json(whole.model_dump_json())
 
 
 def context(now: datetime = NOW) -> Context:
@@ -107,7 +111,30 @@ def test_a_missing_row_is_named() -> None:
     content = json.loads(SHIPPED.read_text())
     del content["values"]["gad7_positive"]
     with pytest.raises(ValidationError, match="gad7_positive"):
-        Document.model_validate(content)
+        WholeDocument.model_validate(content)
+
+
+def test_a_document_adopted_under_an_older_release_goes_on_with_the_shipped_values_that_it_lacks() -> None:
+    """A row that a release adds must not stop every service that once adopted a document without it."""
+    content = json.loads(SHIPPED.read_text()) | {"version": "old-1"}
+    del content["values"]["alert_levels"]
+    content["values"]["gad7_positive"]["value"] = 8
+    content["values"]["a_row_of_long_ago"] = {"value": 1, "mark": "U", "source": "set by the site"}
+    text = json.dumps(content)
+    event = prescriber.PolicyAdopted(document=text, sha256="0" * 64, adopted_by="Dr", adopted_at=NOW)
+    policy = Book(read_document(), evolve(Adoptions(), event).documents).policy(NOW)
+    assert policy.version == "old-1"
+    assert policy.values.gad7_positive == 8
+    assert policy.values.alert_levels == read_policy().values.alert_levels
+    with pytest.raises(ValidationError):
+        AdoptPolicy.model_validate_json(json.dumps({"document": content, "adopted_by": "Dr"}))
+
+
+def test_a_row_that_nothing_reads_is_refused() -> None:
+    content = json.loads(SHIPPED.read_text())
+    content["values"]["misspelt"] = content["values"]["gad7_positive"]
+    with pytest.raises(ValidationError, match="misspelt"):
+        WholeDocument.model_validate(content)
 
 
 def test_each_value_has_a_row_and_each_row_a_value() -> None:
@@ -155,9 +182,9 @@ def test_the_clinics_day_is_that_of_its_own_time_zone() -> None:
 def test_adopting_records_the_text_its_digest_and_the_directors_name() -> None:
     (event,) = adopt(Adoptions(), AdoptPolicy(document=document(), adopted_by="Dr Ada Example"), context())
     assert isinstance(event, prescriber.PolicyAdopted)
-    assert Document.model_validate_json(event.document) == document()
+    assert WholeDocument.model_validate_json(event.document) == document()
     assert (event.adopted_by, event.adopted_at) == ("Dr Ada Example", NOW)
-    assert evolve(Adoptions(), event).documents == (document(),)
+    assert evolve(Adoptions(), event).documents == (as_recorded(document()),)
 
 
 def test_a_version_is_adopted_once_and_a_document_that_is_over_never() -> None:
@@ -179,7 +206,7 @@ def test_another_service_notes_an_adoption_once_word_for_word() -> None:
     assert isinstance(noted, intake.PolicyNoted)
     assert (noted.document, noted.sha256) == (event.document, event.sha256)
     held = evolve(Adoptions(), noted)
-    assert held.documents == (document(),)
+    assert held.documents == (as_recorded(document()),)
     assert note(held, event, context()) == []
 
 
@@ -199,7 +226,7 @@ def test_a_number_that_no_time_can_be_reckoned_from_is_refused(name: str, value:
     content = json.loads(SHIPPED.read_text())
     content["values"][name]["value"] = value
     with pytest.raises(ValidationError):
-        Document.model_validate_json(json.dumps(content))
+        WholeDocument.model_validate_json(json.dumps(content))
 
 
 def test_a_document_may_not_take_the_version_of_the_shipped_one_when_another_is_in_force() -> None:
@@ -211,3 +238,14 @@ def test_a_document_may_not_take_the_version_of_the_shipped_one_when_another_is_
     with pytest.raises(Refusal) as refusal:
         adopt(adoptions, AdoptPolicy(document=document(read_document().version), adopted_by="Dr Ada"), now)
     assert refusal.value.slug == "version-used"
+
+
+def test_a_document_of_another_release_is_still_read_and_what_it_lacks_is_the_shipped_documents() -> None:
+    """An adoption is a fact for ever; a release that reads another row may not stop the services that hold it."""
+    written = document().model_dump(mode="json")
+    rows = {name: row for name, row in written["values"].items() if name != "minimum_stay_minutes"}
+    text = json.dumps(written | {"values": rows | {"read_by_an_older_release": rows["partner_answer_hours"]}})
+    with pytest.raises(ValidationError, match="read_by_an_older_release"):
+        WholeDocument.model_validate_json(text)
+    in_force = Book(read_document(), [Document.model_validate_json(text)]).policy(NOW, "riverside")
+    assert (in_force.version, in_force.values.minimum_stay_minutes) == ("site-2", read_policy().values.minimum_stay_minutes)

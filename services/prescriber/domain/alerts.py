@@ -16,6 +16,8 @@ ALERT = AlertEvents(
 
 ALERTS: Final[Alarms] = {
     prescriber.ReviewOverdue: Alarm("coordinator", "review-overdue"),
+    prescriber.EligibilityRevoked: Alarm("coordinator", "approval-revoked"),
+    prescriber.LateDecisionReceived: Alarm("prescriber", "late-decision"),
     prescriber.DiversionSuspected: Alarm("medical_monitor", "supply-does-not-balance"),
 }
 

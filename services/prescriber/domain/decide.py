@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from services.prescriber.domain.alerts import with_alerts
 from services.prescriber.domain.clearance import Answer, each_item_once
 from services.prescriber.domain.evaluation import StatedEvaluation, not_evaluated
 from services.prescriber.domain.plan import dose_warnings, hard_limits, supply_warnings
@@ -92,21 +93,20 @@ def decide_in_house(case: Case, command: Decision, context: Context) -> list[Eve
 
 
 def decide_as_partner(case: Case, command: Decision, context: Context, *, by: Slug) -> list[EventData]:
-    """Decide for a partner organisation; one that lost the review answers late, which is recorded and changes nothing."""
+    """Decide for a partner organisation; one that lost the review answers late, which is recorded, and a person looks at it."""
     if by == case.partner or by not in case.assigned:
         return decide(case, command, context, by=by)
     if command.request > case.request:
         raise Refusal("no-open-review", "No review with this request number was ever open.", rule="R-30")
-    return [
-        LateDecisionReceived(
-            request=command.request,
-            partner=by,
-            decision=command.decision,
-            reasons=command.reasons,
-            decided_by=context.actor.id,
-            received_at=context.now,
-        )
-    ]
+    late = LateDecisionReceived(
+        request=command.request,
+        partner=by,
+        decision=command.decision,
+        reasons=command.reasons,
+        decided_by=context.actor.id,
+        received_at=context.now,
+    )
+    return with_alerts([late], context)
 
 
 def decide(case: Case, command: Decision, context: Context, *, by: Slug) -> list[EventData]:

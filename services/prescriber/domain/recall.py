@@ -1,5 +1,6 @@
 """Recall a review when the screening it rests on was reopened."""
 
+from services.prescriber.domain.alerts import with_alerts
 from services.prescriber.domain.state import Case
 from shared.events.base import EventData, Slug
 from shared.events.intake import ScreeningReopened
@@ -22,4 +23,4 @@ def recall(case: Case, _event: ScreeningReopened, context: Context) -> list[Even
     if case.summary is not None:
         partner = case.partner if case.status != "withheld" else None
         events.append(ReviewRecalled(request=case.request, partner=partner, why=SCREENING_REOPENED, recalled_at=context.now))
-    return events
+    return with_alerts(events, context)

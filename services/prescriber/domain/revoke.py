@@ -1,5 +1,6 @@
 """Take an approval back before its end."""
 
+from services.prescriber.domain.alerts import with_alerts
 from services.prescriber.domain.state import Case
 from shared.events.base import EventData, Slug, Text
 from shared.events.prescriber import EligibilityRevoked
@@ -22,8 +23,7 @@ def revoke(case: Case, command: Revoke, context: Context) -> list[EventData]:
     """
     if case.plan is None:
         raise Refusal("not-approved", "No prescriber's approval is in force for this case.")
-    return [
-        EligibilityRevoked(
-            request=case.plan_request, reason=command.reason, note=command.note, revoked_by=context.actor.id, revoked_at=context.now
-        )
-    ]
+    revoked = EligibilityRevoked(
+        request=case.plan_request, reason=command.reason, note=command.note, revoked_by=context.actor.id, revoked_at=context.now
+    )
+    return with_alerts([revoked], context)

@@ -68,6 +68,8 @@ def _about_course(course: Course, command: RecordDose) -> Iterator[Slug]:
     """What of the course did not cover the dose. Stops count as known when the dose is recorded."""
     if course.stops.why_stopped() is not None:
         yield "stopped"
+    if course.preparation is None or not course.preparation.psychoeducation:
+        yield "not-prepared"
     plan = course.plan
     if plan is None:
         yield "not-approved"

@@ -165,14 +165,21 @@ def test_a_dose_after_the_plan_expired_is_recorded(before_expiry: timedelta, exp
 def test_a_dose_nobody_scheduled_opens_a_session_of_its_own(session: int | None) -> None:
     room = approved_room()
     events = room.dose(session=session)
-    assert deviations(events) == {"not-scheduled", "no-checks", "not-authorised"}
+    assert deviations(events) == {"not-scheduled", "not-prepared", "no-checks", "not-authorised"}
     assert room.course.require(1).phase == "dosed"
     assert room.course.status == "monitoring"
 
 
 def test_the_first_word_on_a_stream_can_be_a_dose() -> None:
     room = Room()
-    assert deviations(room.dose(session=None)) == {"stopped", "not-approved", "not-scheduled", "no-checks", "not-authorised"}
+    assert deviations(room.dose(session=None)) == {
+        "stopped",
+        "not-approved",
+        "not-scheduled",
+        "not-prepared",
+        "no-checks",
+        "not-authorised",
+    }
 
 
 def test_a_dose_beyond_the_plan_is_recorded() -> None:
