@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,27 +43,33 @@ class Batcher(Generic[Item, Result]):
 
     def _start(self) -> None:
         if len(self._under_way) < self._at_once:
-            task = asyncio.get_running_loop().create_task(self._flush())
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            self._under_way.add(asyncio.get_running_loop().create_task(self._until_none_wait()))
+
+    async def _until_none_wait(self) -> None:
+        task = asyncio.current_task()
+        try:
+            while self._waiting:
+                await self._flush()
+        finally:
+            # In the step that saw nothing waiting: a done callback would leave what is submitted before it to nobody.
+            self._under_way.discard(cast("asyncio.Task[None]", task))
 
     async def _flush(self) -> None:
-        while self._waiting:
-            batch = self._take()
-            try:
-                results = await self._run([item for item, _ in batch])
-                if len(results) != len(batch):
-                    raise ValueError("a batch must have a result for each item")
-            except Exception as error:  # noqa: BLE001 - whatever it is, the callers are told
-                results = [error] * len(batch)
-            for (_, future), result in zip(batch, results, strict=True):
-                if future.done():
-                    continue
-                if isinstance(result, Exception):
-                    future.set_exception(result)
-                    future.exception()  # the caller may be gone; asyncio need not report it then
-                else:
-                    future.set_result(result)
+        batch = self._take()
+        try:
+            results = await self._run([item for item, _ in batch])
+            if len(results) != len(batch):
+                raise ValueError("a batch must have a result for each item")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers are told
+            results = [error] * len(batch)
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.done():
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+                future.exception()  # the caller may be gone; asyncio need not report it then
+            else:
+                future.set_result(result)
 
     def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
         if self._lane is None:

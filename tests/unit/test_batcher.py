@@ -123,3 +123,23 @@ async def test_a_result_too_few_is_an_error_and_no_caller_waits_for_ever() -> No
     callers = [asyncio.create_task(batcher.submit(number)) for number in range(3)]
     with pytest.raises(ValueError, match="a result for each"):
         await asyncio.wait_for(asyncio.gather(*callers), 1)
+
+
+async def test_an_item_that_comes_while_the_last_batch_ends_is_not_left_waiting() -> None:
+    """The batch wakes another caller and ends; that caller submits before the loop has told anyone that the batch ended."""
+    woken = asyncio.Event()
+
+    async def wake(items: Sequence[int]) -> Sequence[int]:
+        woken.set()
+        return items
+
+    batcher: Batcher[int, int] = Batcher(wake, at_once=1)
+
+    async def late() -> int:
+        await woken.wait()
+        return await batcher.submit(2)
+
+    later = asyncio.create_task(late())
+    await asyncio.sleep(0)
+    assert await batcher.submit(1) == 1
+    assert await asyncio.wait_for(later, 5) == 2
