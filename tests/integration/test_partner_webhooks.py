@@ -262,7 +262,7 @@ async def test_a_review_taken_from_a_partner_is_told_to_the_next_and_its_late_an
     assert (await clinic.get(told["data"]["review_url"], "partner", winner.slug))[0] == 200
     status, answer = await clinic.decide(loser, decision(case, kind="ineligible"))
     assert status == 200, answer
-    assert [event["type"].split(".")[2] for event in answer["events"]] == ["DecisionReceived", "LateDecisionReceived"]
+    assert [event["type"].split(".")[2] for event in answer["events"]] == ["DecisionReceived", "LateDecisionReceived", "AlertRaised"]
     assert (await clinic.state(case)).status == "in_review"
     assert (await clinic.decide(winner, decision(case, request=2)))[0] == 200
 
