@@ -146,6 +146,18 @@ class AlertEscalated(EventData):
     last: bool = False
 
 
+CorrectionKind = Literal["entered_in_error", "amended", "wrong_patient"]
+
+
+class EntryCorrected(EventData):
+    """An entry was marked and no longer counts; it is never changed. An amended one is followed by the entry that replaces it."""
+
+    entry: Slug
+    kind: CorrectionKind
+    reason: Text
+    corrected_at: AwareDatetime
+
+
 class CaseTransferred(EventData):
     """The case went to another clinic of the network; its events belong there from this one on."""
 

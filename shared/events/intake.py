@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import AwareDatetime
 
 from shared.events import base
-from shared.events.base import EventData, Slug, Text
+from shared.events.base import EventData, Slug
 from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, ScreeningSummary, Sex, StatedScore
 
 
@@ -85,17 +85,10 @@ class ScoreStated(EventData):
     recorded_at: AwareDatetime | None = None
 
 
-CorrectionKind = Literal["entered_in_error", "amended", "wrong_patient"]
-
-
-class EntryCorrected(EventData):
-    """An entry was marked and no longer counts; it is never changed. An amended one is followed by the entry that replaces it."""
+class EntryCorrected(base.EntryCorrected):
+    """What was recorded at intake is marked: it counts no more."""
 
     TYPE: ClassVar[str] = "kapcare.intake.EntryCorrected.v1"
-    entry: Slug
-    kind: CorrectionKind
-    reason: Text
-    corrected_at: AwareDatetime
 
 
 class ScreeningReopened(EventData):

@@ -307,6 +307,10 @@ class MedicationDispensed(EventData):
     """The day at the clinic."""
     dispenser: Text
     deviations: tuple[Slug, ...] = ()
+    entry: Slug | None = None
+    """Its name in corrections; None for what was recorded before entries had names."""
+    replaces: Slug | None = None
+    """The entry that it replaces, which was marked as amended."""
 
 
 class MedicationAdministered(EventData):
@@ -320,6 +324,10 @@ class MedicationAdministered(EventData):
     deviations: tuple[Slug, ...] = ()
     reconcile_by: AwareDatetime | None = None
     """Where more is used than dispensed: until when the record of the dispensing is waited for."""
+    entry: Slug | None = None
+    """Its name in corrections; None for what was recorded before entries had names."""
+    replaces: Slug | None = None
+    """The entry that it replaces, which was marked as amended."""
 
 
 class MedicationWasted(EventData):
@@ -331,6 +339,10 @@ class MedicationWasted(EventData):
     reason: Text
     wasted_at: AwareDatetime
     deviations: tuple[Slug, ...] = ()
+    entry: Slug | None = None
+    """Its name in corrections; None for what was recorded before entries had names."""
+    replaces: Slug | None = None
+    """The entry that it replaces, which was marked as amended."""
 
 
 class MedicationReturned(EventData):
@@ -341,9 +353,20 @@ class MedicationReturned(EventData):
     to: Text
     returned_at: AwareDatetime
     deviations: tuple[Slug, ...] = ()
+    entry: Slug | None = None
+    """Its name in corrections; None for what was recorded before entries had names."""
+    replaces: Slug | None = None
+    """The entry that it replaces, which was marked as amended."""
 
 
 Mismatch = Literal["dispensed-without-prescription", "dispensed-above-prescribed", "used-above-dispensed"]
+
+
+class EntryCorrected(base.EntryCorrected):
+    """A movement of medication is marked: it counts no more in any sum. A prescription is named by its own id."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.EntryCorrected.v1"
+    of: Literal["prescription", "dispensing", "administration", "wastage", "return"]
 
 
 class DiversionSuspected(EventData):
@@ -396,6 +419,7 @@ EVENTS: tuple[type[EventData], ...] = (
     MedicationAdministered,
     MedicationWasted,
     MedicationReturned,
+    EntryCorrected,
     DiversionSuspected,
     TransferNoted,
 )

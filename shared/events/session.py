@@ -55,6 +55,10 @@ class PreparationCompleted(EventData):
     psychoeducation: bool
     intentions: tuple[Text, ...] = ()
     completed_at: AwareDatetime
+    entry: Slug | None = None
+    """Its name in corrections; None for what was recorded before entries had names."""
+    replaces: Slug | None = None
+    """The entry that it replaces, which was marked as amended."""
 
 
 class SessionScheduled(EventData):
@@ -81,6 +85,10 @@ class PreDoseChecked(EventData):
     weighed_at: AwareDatetime
     blood_pressure: BloodPressure
     checked_at: AwareDatetime
+    entry: Slug | None = None
+    """Its name in corrections; None for what was recorded before entries had names."""
+    replaces: Slug | None = None
+    """The entry that it replaces, which was marked as amended."""
 
 
 class DosingAuthorised(EventData):
@@ -119,6 +127,10 @@ class SessionDosed(EventData):
     given_at: AwareDatetime
     given_by: str
     second_pressure: SecondPressure | None = None
+    entry: Slug | None = None
+    """Its name in corrections; None for what was recorded before entries had names."""
+    replaces: Slug | None = None
+    """The entry that it replaces, which was marked as amended."""
 
 
 class VitalsRecorded(EventData):
@@ -135,6 +147,10 @@ class VitalsRecorded(EventData):
     respiratory_rate: Annotated[int, Field(ge=0, le=80)] | None = None
     oxygen_saturation: Annotated[int, Field(ge=0, le=100)] | None = None
     sedation: Annotated[int, Field(ge=0, le=5)] | None = None
+    entry: Slug | None = None
+    """Its name in corrections; None for what was recorded before entries had names."""
+    replaces: Slug | None = None
+    """The entry that it replaces, which was marked as amended."""
 
 
 class VitalOverdue(EventData):
@@ -166,6 +182,10 @@ class AdverseEventRecorded(EventData):
     symptoms: tuple[Slug, ...] = ()
     serious: bool
     happened_at: AwareDatetime
+    entry: Slug | None = None
+    """Its name in corrections; None for what was recorded before entries had names."""
+    replaces: Slug | None = None
+    """The entry that it replaces, which was marked as amended."""
 
 
 class SessionCompleted(EventData):
@@ -181,6 +201,19 @@ class SessionCompleted(EventData):
     no_driving_instruction: bool
     override_reason: Text | None = None
     deviations: tuple[Slug, ...] = ()
+    entry: Slug | None = None
+    """Its name in corrections; None for what was recorded before entries had names."""
+    replaces: Slug | None = None
+    """The entry that it replaces, which was marked as amended."""
+
+
+class EntryCorrected(base.EntryCorrected):
+    """What was recorded in the session room is marked: it counts no more, here and in the services that heard of it."""
+
+    TYPE: ClassVar[str] = "kapcare.session.EntryCorrected.v1"
+    of: Literal["preparation", "checks", "dose", "vitals", "adverse_event", "discharge"]
+    session: int | None = None
+    """None for what belongs to no session."""
 
 
 class SessionCancelled(EventData):
@@ -289,6 +322,7 @@ EVENTS: tuple[type[EventData], ...] = (
     Escalated,
     AdverseEventRecorded,
     SessionCompleted,
+    EntryCorrected,
     SessionCancelled,
     IntegrationNoted,
     CourseCompleted,

@@ -15,8 +15,7 @@ from services.intake.domain.state import Case, evolve
 from services.intake.domain.state_facts import StateFacts, state_facts
 from services.intake.domain.state_score import StateScore, state_score
 from shared.events import intake
-from shared.events.base import EventData, Slug, Text
-from shared.events.intake import CorrectionKind
+from shared.events.base import CorrectionKind, EventData, Slug, Text
 from shared.pathway.context import Context
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request

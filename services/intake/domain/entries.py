@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from shared.events.base import CorrectionKind
 from shared.events.clinical import Fact, StatedScore
-from shared.events.intake import CorrectionKind, InstrumentAnswered
+from shared.events.intake import InstrumentAnswered
 from shared.pathway.instruments import ITEM9_POSITIVE, UNSCORED
 
 EntryKind = Literal["referral", "facts", "instrument", "score", "consent"]

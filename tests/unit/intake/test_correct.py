@@ -16,9 +16,8 @@ from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StatedFact, StateFacts
 from services.intake.domain.state_score import StateScore, state_score
 from shared.events import intake
-from shared.events.base import EventData
+from shared.events.base import CorrectionKind, EventData
 from shared.events.clinical import Finding, Instrument
-from shared.events.intake import CorrectionKind
 from shared.pathway.context import Context
 from shared.pathway.instruments import Answers, score
 from shared.pathway.refusal import Refusal
