@@ -124,6 +124,8 @@ class AlertRaised(EventData):
     last: bool = False
     """Whether nobody comes after this level, so that `due_at` leads to nothing more."""
     emergency: bool = False
+    about: Slug | None = None
+    """What stands overdue, where something that is recorded later can settle the alert."""
 
 
 class AlertAcknowledged(EventData):
@@ -144,6 +146,13 @@ class AlertEscalated(EventData):
     due_at: AwareDatetime
     escalated_at: AwareDatetime
     last: bool = False
+
+
+class AlertSettled(EventData):
+    """What the alert was about came, or was never owed: it calls nobody any more."""
+
+    alert: Slug
+    settled_at: AwareDatetime
 
 
 CorrectionKind = Literal["entered_in_error", "amended", "wrong_patient"]

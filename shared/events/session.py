@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
-from shared.events import base
+from shared.events import base, stay
 from shared.events.base import EventData, Slug, Text
 from shared.events.clinical import (
     BloodPressure,
@@ -27,6 +27,8 @@ class CourseOpened(EventData):
     opened_at: AwareDatetime
     decided_at: AwareDatetime | None = None
     """When the prescriber decided; a re-clearance is counted from here (R-27)."""
+    expiry_warning_at: AwareDatetime | None = None
+    """From when on it is said that the approval ends soon (R-15)."""
 
 
 class CourseWithheld(EventData):
@@ -48,7 +50,7 @@ class CourseClosed(EventData):
     closed_at: AwareDatetime
 
 
-class PreparationCompleted(EventData):
+class PreparationCompleted(stay.Entered):
     """Preparation was done: psychoeducation, intentions, set and setting."""
 
     TYPE: ClassVar[str] = "kapcare.session.PreparationCompleted.v1"
@@ -67,10 +69,10 @@ class SessionScheduled(EventData):
     TYPE: ClassVar[str] = "kapcare.session.SessionScheduled.v1"
     session: int
     starts_at: AwareDatetime
-    setting: Literal["clinic", "home"]
+    setting: Literal["clinic", "home", "inpatient"]
 
 
-class PreDoseChecked(EventData):
+class PreDoseChecked(stay.Entered):
     """The checks in the room before a dose, consent reaffirmed by the patient among them (R-19, R-20)."""
 
     TYPE: ClassVar[str] = "kapcare.session.PreDoseChecked.v1"
@@ -113,7 +115,7 @@ class SecondPressure(Value):
     escalate_at: AwareDatetime
 
 
-class SessionDosed(EventData):
+class SessionDosed(stay.Entered):
     """A dose was given. A fact: recorded whatever allowed it; `deviations` names what nothing covered."""
 
     TYPE: ClassVar[str] = "kapcare.session.SessionDosed.v1"
@@ -127,13 +129,19 @@ class SessionDosed(EventData):
     given_at: AwareDatetime
     given_by: str
     second_pressure: SecondPressure | None = None
+    chaperone_check: stay.NextCheck | None = None
+    """None where no chaperone watches."""
+    rems_form: stay.RemsClock | None = None
+    """None where no form is owed."""
+    reclear_by: AwareDatetime | None = None
+    """From when on a further dose needs a prescriber's clearance anew, unless one comes before (R-27)."""
     entry: Slug | None = None
     """Its name in corrections; None for what was recorded before entries had names."""
     replaces: Slug | None = None
     """The entry that it replaces, which was marked as amended."""
 
 
-class VitalsRecorded(EventData):
+class VitalsRecorded(stay.Entered):
     """One entry of the vitals timeline; rates per minute, saturation in percent, sedation MOAA/S 0 to 5.
 
     The ranges reach 0: apnoea and arrest are facts.
@@ -147,6 +155,11 @@ class VitalsRecorded(EventData):
     respiratory_rate: Annotated[int, Field(ge=0, le=80)] | None = None
     oxygen_saturation: Annotated[int, Field(ge=0, le=100)] | None = None
     sedation: Annotated[int, Field(ge=0, le=5)] | None = None
+    dissociation: bool | None = None
+    """Whether the patient was dissociated, as seen or by the CADSS total; None where nobody looked."""
+    cadss: Annotated[int, Field(ge=0, le=92)] | None = None
+    repeat_by: AwareDatetime | None = None
+    """When a pressure above the patient's limit is to be taken again (R-22)."""
     entry: Slug | None = None
     """Its name in corrections; None for what was recorded before entries had names."""
     replaces: Slug | None = None
@@ -171,9 +184,13 @@ class Escalated(EventData):
     rule: str
     because: tuple[Slug, ...]
     at: AwareDatetime
+    late: bool = False
+    """Whether it was recorded so long after it happened that calling at once helps nobody."""
+    watch: Slug | None = None
+    """What stands overdue, where that is why."""
 
 
-class AdverseEventRecorded(EventData):
+class AdverseEventRecorded(stay.Entered):
     """An adverse event was recorded; never refused."""
 
     TYPE: ClassVar[str] = "kapcare.session.AdverseEventRecorded.v1"
@@ -188,7 +205,7 @@ class AdverseEventRecorded(EventData):
     """The entry that it replaces, which was marked as amended."""
 
 
-class SessionCompleted(EventData):
+class SessionCompleted(stay.Entered):
     """The patient was discharged; says who assessed, how they left, and that driving waits (R-23, R-24)."""
 
     TYPE: ClassVar[str] = "kapcare.session.SessionCompleted.v1"
@@ -201,6 +218,18 @@ class SessionCompleted(EventData):
     no_driving_instruction: bool
     override_reason: Text | None = None
     deviations: tuple[Slug, ...] = ()
+    pressure_acceptable: bool | None = None
+    """Whether the assessor accepted a last pressure above the patient's limit; None in a record of an earlier release."""
+    missing_pressure_reason: Text | None = None
+    """Why a pressure of the three, before, about 40 minutes after and at discharge, is missing (RM1)."""
+    transported: bool = False
+    """Whether emergency services took the patient."""
+    aftercare_contact: Text | None = None
+    """Opaque id of whom the patient was told to call (R-24)."""
+    escort: Text | None = None
+    """Opaque id of who took the patient home."""
+    ready_at: AwareDatetime | None = None
+    """When the assessor would have found the patient ready to leave; a field of the REMS form."""
     entry: Slug | None = None
     """Its name in corrections; None for what was recorded before entries had names."""
     replaces: Slug | None = None
@@ -211,7 +240,17 @@ class EntryCorrected(base.EntryCorrected):
     """What was recorded in the session room is marked: it counts no more, here and in the services that heard of it."""
 
     TYPE: ClassVar[str] = "kapcare.session.EntryCorrected.v1"
-    of: Literal["preparation", "checks", "dose", "vitals", "adverse_event", "discharge"]
+    of: Literal[
+        "preparation",
+        "checks",
+        "dose",
+        "vitals",
+        "adverse_event",
+        "discharge",
+        "chaperone_check",
+        "emergency_response",
+        "rems_form",
+    ]
     session: int | None = None
     """None for what belongs to no session."""
 
@@ -294,6 +333,12 @@ class AlertEscalated(base.AlertEscalated):
     TYPE: ClassVar[str] = "kapcare.session.AlertEscalated.v1"
 
 
+class AlertSettled(base.AlertSettled):
+    """What an alert in the session room was about came, or was never owed."""
+
+    TYPE: ClassVar[str] = "kapcare.session.AlertSettled.v1"
+
+
 class TransferAwaited(EventData):
     """The case is to go to another clinic, and stays where it is until the patient under a dose was discharged."""
 
@@ -322,6 +367,7 @@ EVENTS: tuple[type[EventData], ...] = (
     Escalated,
     AdverseEventRecorded,
     SessionCompleted,
+    *stay.EVENTS,
     EntryCorrected,
     SessionCancelled,
     IntegrationNoted,
@@ -335,6 +381,7 @@ EVENTS: tuple[type[EventData], ...] = (
     AlertRaised,
     AlertAcknowledged,
     AlertEscalated,
+    AlertSettled,
     TransferAwaited,
     TransferNoted,
 )

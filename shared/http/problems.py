@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 MEDIA_TYPE: Final = "application/problem+json"
 
-MALFORMED: Final = frozenset({"time-in-the-future", "out-of-range", "wrong-number-of-answers", "not-a-bundle", "malformed"})
+MALFORMED: Final = frozenset({"time-in-the-future", "out-of-range", "wrong-unit", "wrong-number-of-answers", "not-a-bundle", "malformed"})
 """Slugs of refusals that speak of the request itself (422); the others speak of the moment (409)."""
 
 TITLES: Final[Mapping[int, str]] = {

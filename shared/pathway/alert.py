@@ -40,22 +40,24 @@ class Alert:
     emergency: bool
     acknowledged_by: str | None = None
     acknowledged_at: datetime | None = None
+    about: str | None = None
+    settled_at: datetime | None = None
 
     @property
     def open(self) -> bool:
-        """Whether nobody took it on yet."""
-        return self.acknowledged_at is None
+        """Whether nobody took it on yet, and nothing settled it."""
+        return self.acknowledged_at is None and self.settled_at is None
 
 
 @dataclass(frozen=True, slots=True)
 class Alerts:
-    """The alerts of a case, oldest first; those that were acknowledged too."""
+    """The alerts of a case, oldest first; those that were acknowledged or settled too."""
 
     raised: tuple[Alert, ...] = ()
 
     @property
     def unacknowledged(self) -> tuple[Alert, ...]:
-        """The alerts that nobody took on yet."""
+        """The alerts that still call someone."""
         return tuple(alert for alert in self.raised if alert.open)
 
     @property
@@ -82,7 +84,7 @@ def show(alerts: Alerts) -> Any:
     return _SHOWN.dump_python(alerts.raised, mode="json")
 
 
-_speaks = speaking_of(base.AlertRaised, base.AlertAcknowledged, base.AlertEscalated)
+_speaks = speaking_of(base.AlertRaised, base.AlertAcknowledged, base.AlertEscalated, base.AlertSettled)
 
 
 def fold(alerts: Alerts, event: EventData) -> Alerts:
@@ -100,12 +102,15 @@ def fold(alerts: Alerts, event: EventData) -> Alerts:
                 level=event.level,
                 last=event.last,
                 emergency=event.emergency,
+                about=event.about,
             )
             return Alerts((*alerts.raised, raised))
         case base.AlertAcknowledged():
             return _changed(alerts, event.alert, acknowledged_by=event.acknowledged_by, acknowledged_at=event.acknowledged_at)
         case base.AlertEscalated():
             return _changed(alerts, event.alert, role=event.role, level=event.level, due_at=event.due_at, last=event.last)
+        case base.AlertSettled():
+            return _changed(alerts, event.alert, settled_at=event.settled_at)
         case _:
             return alerts
 
@@ -132,11 +137,15 @@ class AcknowledgeAlert(Request):
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """What an event raises: on whose work list, why, and whether it is an emergency (of some types, each event says so itself)."""
+    """What an event raises: on whose work list, why, and whether it is an emergency (of some types, each event says so itself).
+
+    `about` reads off the event what stands overdue, where something that is recorded later can settle the alert.
+    """
 
     role: AlertRole
     why: Slug
     emergency: bool | Callable[[Any], bool] = False
+    about: Callable[[Any], str | None] | None = None
 
     def is_emergency(self, event: EventData) -> bool:
         """Whether this very event is one."""
@@ -174,15 +183,18 @@ class AlertEvents:
             due_at=context.now + timedelta(minutes=minutes),
             last=values.alert_levels <= 1,
             emergency=emergency,
+            about=None if alarm.about is None else alarm.about(event),
         )
 
     def acknowledge(self, state: Alerting, command: AcknowledgeAlert, context: Context) -> list[EventData]:
-        """Take an alert on, once. Raises Refusal for one that does not exist or that someone took on before."""
+        """Take an alert on, once. Raises Refusal for one that does not exist, was taken on before or was settled."""
         alert = state.alerts.find(command.alert)
         if alert is None:
             raise Refusal("no-such-alert", "No alert of this id was raised for the case.")
-        if not alert.open:
+        if alert.acknowledged_at is not None:
             raise Refusal("already-acknowledged", "This alert was acknowledged before.")
+        if alert.settled_at is not None:
+            raise Refusal("already-settled", "What this alert was about came meanwhile.")
         by = context.actor.id
         return [self.acknowledged(alert=alert.id, note=command.note, acknowledged_by=by, acknowledged_at=context.now)]
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
 from shared.events.base import Envelope
@@ -39,6 +39,10 @@ class Context:
     def day_of(self, moment: datetime) -> date:
         """Return the day on which a moment lies at the clinic."""
         return moment.astimezone(ZoneInfo(self.policy.time_zone)).date()
+
+    def start_of(self, day: date) -> datetime:
+        """Return the moment, in UTC, at which a day begins at the clinic."""
+        return datetime.combine(day, time.min, ZoneInfo(self.policy.time_zone)).astimezone(UTC)
 
     def new_id(self, prefix: str) -> str:
         """Return an identifier that is the same each time the same cause is decided again."""

@@ -55,6 +55,7 @@ class PolicyValues(BaseModel):
     telemedicine_through: date
     partner_answer_hours: Annotated[int, Field(ge=1)]
     approval_valid_days: int
+    approval_warn_days: int
     refills_at_most: int
     first_supply_doses: int
     next_supply_doses: int
@@ -66,6 +67,9 @@ class PolicyValues(BaseModel):
     escalate_diastolic_above: int
     oxygen_saturation_below: int
     respiratory_rate_below: int
+    repeat_pressure_minutes: Annotated[int, Field(ge=1)]
+    repeat_pressure_severe_minutes: Annotated[int, Field(ge=1)]
+    dissociation_cadss_above: int
     weight_valid_days: int
     intravenous_warn_below_mg_per_kg: float
     intravenous_warn_above_mg_per_kg: float
@@ -76,6 +80,13 @@ class PolicyValues(BaseModel):
     second_pressure_tolerance_minutes: int
     second_pressure_escalate_minutes: int
     minimum_stay_minutes: int
+    discharge_pressure_within_minutes: int
+    chaperone_check_minutes: Annotated[int, Field(ge=1)]
+    chaperone_escalate_minutes: Annotated[int, Field(ge=1)]
+    rems_form_due_days: int
+    rems_form_warn_days: int
+    late_entry_minutes: int
+    late_entry_grace_minutes: int
     reclearance_after_weeks: int
     integration_within_hours: int
     integration_follow_up_days: tuple[int, ...]

@@ -79,7 +79,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "R-15",
         "No refills above five, no dose and no fill more than six months after issue.",
         "21 CFR 1306.22",
-        ("refills_at_most", "approval_valid_days"),
+        ("refills_at_most", "approval_valid_days", "approval_warn_days"),
     ),
     Rule(
         "R-16",
@@ -126,19 +126,37 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         "R-22",
-        "Signs of a hypertensive crisis are an emergency at any pressure; extreme vitals escalate.",
+        "Signs of a hypertensive crisis are an emergency at any pressure; extreme vitals escalate; "
+        "a pressure above the limit is repeated in time.",
         "Spravato label; severe hypertension review; emergency-room protocol",
-        ("escalate_systolic_above", "escalate_diastolic_above", "oxygen_saturation_below", "respiratory_rate_below"),
+        (
+            "escalate_systolic_above",
+            "escalate_diastolic_above",
+            "oxygen_saturation_below",
+            "respiratory_rate_below",
+            "repeat_pressure_minutes",
+            "repeat_pressure_severe_minutes",
+        ),
     ),
     Rule(
         "R-23",
         "Discharge after the minimum stay: safe pressure, at baseline, escort, named assessor; earlier only by a prescriber's override.",
         "Spravato label; REMS form",
-        ("minimum_stay_minutes",),
+        ("minimum_stay_minutes", "discharge_pressure_within_minutes"),
     ),
     Rule("R-24", "Discharge says: no driving or machinery until the next day after a restful sleep.", "Spravato label; Journey Clinical"),
-    Rule("R-25", "Remote session: the chaperone checks every 15 minutes.", "Journey Clinical"),
-    Rule("R-26", "Esketamine: the REMS form within 7 days; enrolled before the first dose.", "REMS form; Osmind"),
+    Rule(
+        "R-25",
+        "Remote session: the chaperone sees the patient in time after time until the discharge; a longer gap escalates.",
+        "Journey Clinical",
+        ("chaperone_check_minutes", "chaperone_escalate_minutes"),
+    ),
+    Rule(
+        "R-26",
+        "Esketamine: the REMS form within days, warned of before and said when overdue; enrolled before the first dose.",
+        "REMS form; Osmind",
+        ("rems_form_due_days", "rems_form_warn_days"),
+    ),
     Rule("R-27", "Too many weeks since the last dose: cleared anew before the next.", "Mindbloom", ("reclearance_after_weeks",)),
     Rule(
         "R-28",
@@ -163,5 +181,6 @@ RULES: Final[tuple[Rule, ...]] = (
         "R-35",
         "Unresponsive is an emergency; sedation and dissociation need onset and resolution before discharge.",
         "Spravato label; REMS form",
+        ("dissociation_cadss_above",),
     ),
 )

@@ -19,6 +19,8 @@ WITHOUT_RULE = {
     "alert_escalate_minutes",
     "alert_levels",
     "emergency_acknowledge_minutes",
+    "late_entry_minutes",
+    "late_entry_grace_minutes",
 }
 """Rows that say how long people may take, and no clinical rule."""
 PARSER = "@asyncapi/parser@3.6.3"

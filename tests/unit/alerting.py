@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from shared.events.base import AlertEscalated, AlertRaised, EventData
+from shared.events.base import AlertEscalated, AlertRaised, AlertSettled, EventData
 
 
 def without_alerts(events: Iterable[EventData]) -> list[EventData]:
-    return [event for event in events if not isinstance(event, AlertRaised | AlertEscalated)]
+    return [event for event in events if not isinstance(event, AlertRaised | AlertEscalated | AlertSettled)]

@@ -4,7 +4,8 @@ from typing import Annotated, Final
 
 from pydantic import AwareDatetime, Field
 
-from services.session.domain.alerts import with_alerts
+from services.session.domain.entry import entered
+from services.session.domain.monitor import then_watch
 from services.session.domain.state import Course
 from shared.events.base import EventData, Slug, Text
 from shared.events.session import AdverseEventRecorded, Escalated, SafetyHoldPlaced
@@ -28,22 +29,27 @@ class RecordAdverseEvent(Request):
     happened_at: AwareDatetime
 
 
-def record_adverse_event(course: Course, command: RecordAdverseEvent, context: Context) -> list[EventData]:
+def record_adverse_event(course: Course, command: RecordAdverseEvent, context: Context, replaces: str | None = None) -> list[EventData]:
     """Record the event; emergency symptoms call help at once (R-22), a serious event places a safety hold.
 
     A session number that does not exist is dropped rather than refused. Raises Refusal for impossible times only.
     """
-    require_happened("happened_at", command.happened_at, context.now)
+    require_happened("happened_at", command.happened_at, context.now, rule="R-22")
     session = None if course.find(command.session) is None else command.session
-    events: list[EventData] = [
-        AdverseEventRecorded(
-            session=session, what=command.what, symptoms=command.symptoms, serious=command.serious, happened_at=command.happened_at
-        )
-    ]
+    recorded = AdverseEventRecorded(
+        session=session,
+        what=command.what,
+        symptoms=command.symptoms,
+        serious=command.serious,
+        happened_at=command.happened_at,
+        **entered(command.happened_at, context, replaces),
+    )
+    events: list[EventData] = [recorded]
     signs = tuple(symptom for symptom in command.symptoms if symptom in EMERGENCY_SYMPTOMS)
     if signs:
-        events.append(Escalated(session=session, emergency=True, rule="R-22", because=signs, at=command.happened_at))
+        at, late = command.happened_at, recorded.late
+        events.append(Escalated(session=session, emergency=True, rule="R-22", because=signs, at=at, late=late))
     if command.serious:
         hold = SafetyHoldPlaced(hold=context.new_id("hold"), reason="adverse_event", note=command.what, placed_at=context.now)
         events.append(hold)
-    return with_alerts(events, context)
+    return then_watch(course, events, context)

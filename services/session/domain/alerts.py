@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from typing import Final
 
-from shared.events import session
+from services.session.domain.watch import (
+    approval_name,
+    chaperone_check_name,
+    form_name,
+    gap_name,
+    repeat_pressure_name,
+    second_pressure_name,
+)
+from shared.events import session, stay
 from shared.events.base import EventData
 from shared.pathway.alert import Alarm, Alarms, AlertEvents
 from shared.pathway.context import Context
@@ -15,9 +23,27 @@ ALERT = AlertEvents(
 )
 
 ALERTS: Final[Alarms] = {
-    session.VitalOverdue: Alarm("medical_monitor", "vital-overdue"),
-    session.Escalated: Alarm("medical_monitor", "escalated", emergency=lambda escalated: escalated.emergency),
+    session.VitalOverdue: Alarm(
+        "medical_monitor", "vital-overdue", about=lambda overdue: second_pressure_name(overdue.session, overdue.due_at)
+    ),
+    stay.RepeatPressureOverdue: Alarm(
+        "medical_monitor", "repeat-pressure-overdue", about=lambda overdue: repeat_pressure_name(overdue.session, overdue.due_at)
+    ),
+    stay.ChaperoneCheckOverdue: Alarm(
+        "medical_monitor", "chaperone-check-overdue", about=lambda overdue: chaperone_check_name(overdue.session, overdue.due_at)
+    ),
+    session.Escalated: Alarm(
+        "medical_monitor",
+        "escalated",
+        emergency=lambda escalated: escalated.emergency and not escalated.late,
+        about=lambda escalated: escalated.watch,
+    ),
+    stay.RemsFormDue: Alarm("medical_monitor", "rems-form-due", about=lambda due: form_name(due.session)),
+    stay.RemsFormOverdue: Alarm("medical_monitor", "rems-form-overdue", about=lambda overdue: form_name(overdue.session)),
+    stay.ReclearanceDue: Alarm("coordinator", "reclearance-due", about=lambda due: gap_name(due.since)),
+    stay.ApprovalExpiring: Alarm("coordinator", "approval-expiring", about=lambda expiring: approval_name(expiring.request)),
 }
+"""An alert about what stands overdue is settled by what it waited for."""
 
 
 def with_alerts(events: Sequence[EventData], context: Context) -> list[EventData]:

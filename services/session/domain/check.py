@@ -4,8 +4,8 @@ from datetime import datetime
 
 from pydantic import AwareDatetime
 
-from services.session.domain.alerts import with_alerts
-from services.session.domain.monitor import pressure_escalation
+from services.session.domain.entry import entered
+from services.session.domain.monitor import pressure_escalation, then_watch
 from services.session.domain.state import Course
 from services.session.domain.stated_pressure import StatedPressure
 from shared.events.base import EventData, Slug, Text
@@ -32,7 +32,7 @@ class RecordChecks(Request):
     checked_at: AwareDatetime
 
 
-def record_checks(course: Course, command: RecordChecks, context: Context) -> list[EventData]:
+def record_checks(course: Course, command: RecordChecks, context: Context, replaces: str | None = None) -> list[EventData]:
     """Record the checks; a pressure that R-22 escalates is escalated here too. Raises Refusal for impossible times."""
     policy = context.policy.on(course.route_of(course.require(command.session)))
     require_happened("checked_at", command.checked_at, context.now)
@@ -51,8 +51,10 @@ def record_checks(course: Course, command: RecordChecks, context: Context) -> li
         weighed_at=command.weighed_at,
         blood_pressure=pressure,
         checked_at=command.checked_at,
+        **entered(command.checked_at, context, replaces),
     )
-    return with_alerts([checked, *pressure_escalation(command.session, pressure, command.checked_at, policy)], context)
+    severe = pressure_escalation(command.session, pressure, command.checked_at, policy, late=checked.late)
+    return then_watch(course, [checked, *severe], context)
 
 
 def of_the_day(checks: PreDoseChecked, moment: datetime) -> bool:

@@ -1,14 +1,17 @@
 """Record a dose: a fact, recorded whatever allowed it, with what nothing covered named and escalated."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from pydantic import AwareDatetime
 
-from services.session.domain.alerts import with_alerts
 from services.session.domain.authorise import milligrams_per_kilogram
+from services.session.domain.chaperone import next_check
 from services.session.domain.check import of_the_day
 from services.session.domain.discharge import then_complete
-from services.session.domain.monitor import second_pressure
+from services.session.domain.entry import entered
+from services.session.domain.monitor import second_pressure, then_watch
+from services.session.domain.rems_form import rems_clock
 from services.session.domain.session import Session
 from services.session.domain.state import Course
 from shared.events.base import EventData, Slug, Text
@@ -30,7 +33,7 @@ class RecordDose(Request):
     given_by: Text | None = None
 
 
-def record_dose(course: Course, command: RecordDose, context: Context) -> list[EventData]:
+def record_dose(course: Course, command: RecordDose, context: Context, replaces: str | None = None) -> list[EventData]:
     """Record the dose; what nothing covered becomes a deviation and calls a clinician. Raises Refusal for impossible times only."""
     require_happened("given_at", command.given_at, context.now)
     session = _session_of(course, command)
@@ -39,6 +42,7 @@ def record_dose(course: Course, command: RecordDose, context: Context) -> list[E
     policy = context.policy.on(command.route)
     after_minutes = course.limits(policy).second_pressure_after_minutes
     deviations = tuple(dict.fromkeys((*_about_course(course, command), *_about_session(course, session, command))))
+    entry = entered(command.given_at, context, replaces)
     dosed = SessionDosed(
         session=session.number,
         dose_mg=command.dose_mg,
@@ -50,11 +54,15 @@ def record_dose(course: Course, command: RecordDose, context: Context) -> list[E
         given_at=command.given_at,
         given_by=command.given_by or context.actor.id,
         second_pressure=second_pressure(command.given_at, after_minutes, policy),
+        chaperone_check=next_check(session, command.given_at, entry["rest_expected_by"], policy),
+        rems_form=rems_clock(command.route, command.given_at, context),
+        reclear_by=command.given_at + timedelta(weeks=policy.reclearance_after_weeks),
+        **entry,
     )
     events: list[EventData] = [dosed]
     if deviations:
         events.append(Escalated(session=session.number, emergency=False, rule="R-20", because=deviations, at=context.now))
-    return with_alerts(then_complete(course, events, context), context)
+    return then_watch(course, then_complete(course, events, context), context)
 
 
 def _session_of(course: Course, command: RecordDose) -> Session:
@@ -116,7 +124,7 @@ def _stands(course: Course, session: Session, command: RecordDose) -> bool:
     authorisation = session.authorisation
     if authorisation is None or authorisation.authorised_at > command.given_at:
         return False
-    later = session.checks[session.checks_when_authorised :]
-    newer_checks = any(authorisation.authorised_at <= checks.checked_at <= command.given_at for checks in later)
+    newer = session.checks_since_authorisation
+    newer_checks = any(authorisation.authorised_at <= checks.checked_at <= command.given_at for checks in newer)
     newer_plan = course.opened_at is not None and authorisation.authorised_at < course.opened_at
     return not newer_checks and not newer_plan

@@ -1,9 +1,11 @@
 """Open the course when an approval arrives and nothing forbids it; close it when a prescriber declines later, or the approval ends."""
 
+from datetime import datetime, timedelta
 from functools import reduce
 
 from services.session.domain.state import Course, evolve
 from shared.events.base import EventData, Slug
+from shared.events.clinical import TreatmentPlan
 from shared.events.prescriber import EligibilityApproved, EligibilityDeclined, EligibilityExpired, EligibilityRevoked
 from shared.events.session import CourseClosed, CourseOpened, CourseWithheld
 from shared.pathway.context import Context
@@ -19,7 +21,7 @@ def take_approval(course: Course, event: EligibilityApproved, context: Context) 
         return []
     why = _why_withheld(course)
     if why is None:
-        return [CourseOpened(plan=event.plan, request=event.request, opened_at=context.now, decided_at=event.decided_at)]
+        return [_opened(event.plan, event.request, event.decided_at, context)]
     return [CourseWithheld(why=why, plan=event.plan, request=event.request, decided_at=event.decided_at)]
 
 
@@ -45,12 +47,19 @@ def open_if_clear(course: Course, context: Context) -> list[EventData]:
     waiting = course.waiting
     if waiting is None or _why_withheld(course) is not None:
         return []
-    return [CourseOpened(plan=waiting.plan, request=waiting.request, opened_at=context.now, decided_at=waiting.decided_at)]
+    return [_opened(waiting.plan, waiting.request, waiting.decided_at, context)]
 
 
 def then_open(course: Course, events: list[EventData], context: Context) -> list[EventData]:
     """Return the events, and the opening that they set free."""
     return [*events, *open_if_clear(reduce(evolve, events, course), context)]
+
+
+def _opened(plan: TreatmentPlan, request: int, decided_at: datetime | None, context: Context) -> CourseOpened:
+    """Open the course; from [14] days before the approval ends on, at the clinic, it is said that it ends soon (R-15)."""
+    warned_on = context.day_of(plan.expires_at) - timedelta(days=context.policy.on(plan.route).approval_warn_days)
+    warning_at = context.start_of(warned_on)
+    return CourseOpened(plan=plan, request=request, opened_at=context.now, decided_at=decided_at, expiry_warning_at=warning_at)
 
 
 def _end(course: Course, request: int, why: Slug, context: Context) -> list[EventData]:

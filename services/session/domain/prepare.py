@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
+from services.session.domain.entry import entered
 from services.session.domain.state import Course
 from shared.events.base import EventData, Text
 from shared.events.session import PreparationCompleted
@@ -20,7 +21,14 @@ class RecordPreparation(Request):
     completed_at: AwareDatetime
 
 
-def record_preparation(_course: Course, command: RecordPreparation, context: Context) -> list[EventData]:
+def record_preparation(_course: Course, command: RecordPreparation, context: Context, replaces: str | None = None) -> list[EventData]:
     """Record the preparation: a conversation that took place, so no stop refuses it. Raises Refusal for impossible times."""
     require_happened("completed_at", command.completed_at, context.now)
-    return [PreparationCompleted(psychoeducation=command.psychoeducation, intentions=command.intentions, completed_at=command.completed_at)]
+    return [
+        PreparationCompleted(
+            psychoeducation=command.psychoeducation,
+            intentions=command.intentions,
+            completed_at=command.completed_at,
+            **entered(command.completed_at, context, replaces),
+        )
+    ]

@@ -1,11 +1,14 @@
 """The course of a case as the session service knows it, and how each event changes it. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
-from services.session.domain.session import Session, evolve_session
+from services.session.domain.session import Correction, Corrections, Session, evolve_session, placed, standing
+from services.session.domain.watch import Watch, approval_name, gap_name, watches_of
 from shared.events import session as events
+from shared.events import stay
 from shared.events.base import EventData
 from shared.events.clinical import BloodPressure, MonitoringLimits, Route, TreatmentPlan
 from shared.pathway import alert, stop
@@ -24,6 +27,7 @@ class Approval:
     plan: TreatmentPlan
     request: int
     decided_at: datetime | None
+    expiry_warning_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +38,20 @@ class Course:
     approval: Approval | None = None
     """The newest approval that opened."""
     opened_at: datetime | None = None
-    doses_before: int = 0
-    """Doses already given when it opened."""
     waiting: Approval | None = None
     """An approval that opens once nothing forbids it any more."""
     closed_request: int = 0
     """The newest request on which a prescriber declined, or whose approval expired or was revoked."""
-    preparation: events.PreparationCompleted | None = None
+    recorded_preparations: tuple[events.PreparationCompleted, ...] = ()
     sessions: tuple[Session, ...] = ()
     escalations: tuple[events.Escalated, ...] = ()
-    adverse_events: tuple[events.AdverseEventRecorded, ...] = ()
+    recorded_adverse_events: tuple[events.AdverseEventRecorded, ...] = ()
+    recorded_responses: tuple[stay.EmergencyResponded, ...] = ()
+    """What was done about emergencies."""
+    reclearances_due: tuple[stay.ReclearanceDue, ...] = ()
+    approvals_expiring: tuple[stay.ApprovalExpiring, ...] = ()
+    corrected: Corrections = field(default_factory=dict)
+    """Of the entries that no session holds."""
     integration_held_at: datetime | None = None
     completed: bool = False
     awaited_transfer: events.TransferAwaited | None = None
@@ -68,24 +76,63 @@ class Course:
         return "preparing" if self.preparation is None else "ready"
 
     @property
-    def deadlines(self) -> Mapping[str, datetime]:
-        """The blood pressures that are missing after a dose (R-21), and when the next alert must be acknowledged."""
-        due = dict(self.alerts.deadlines)
+    def preparation(self) -> events.PreparationCompleted | None:
+        """The newest preparation that counts; of two held at one time, the one that stands later."""
+        prepared = standing(self.recorded_preparations, self.corrected)
+        return max(reversed(prepared), key=lambda preparation: preparation.completed_at, default=None)
+
+    @property
+    def adverse_events(self) -> tuple[events.AdverseEventRecorded, ...]:
+        """The adverse events that count."""
+        return standing(self.recorded_adverse_events, self.corrected)
+
+    @property
+    def open_emergencies(self) -> tuple[events.Escalated, ...]:
+        """The emergencies of which nobody recorded since how they ended (R-22, R-35); that what led to one was an error ends none."""
+        ended = [each for each in standing(self.recorded_responses, self.corrected) if each.resolved]
+        return tuple(
+            emergency
+            for emergency in self.escalations
+            if emergency.emergency and not any(end.session == emergency.session and end.responded_at >= emergency.at for end in ended)
+        )
+
+    @property
+    def watches(self) -> Iterator[Watch]:
+        """What is waited for: in each session, and of the approval."""
         for session in self.sessions:
-            for number, dose in enumerate(session.doses, start=1):
-                at = None if dose.second_pressure is None else session.pressure_deadline(dose.second_pressure)
-                if at is not None:
-                    due[f"second_pressure_{session.number}_{number}"] = at
-        return due
+            yield from watches_of(session)
+        if self.doses_left and not self.completed:
+            yield from self._watched_approval()
+            if not self.running:
+                yield from self._watched_gap()
+
+    @property
+    def overdue(self) -> frozenset[str]:
+        """The names of what was said to be missing and still is."""
+        return frozenset(watch.name for watch in self.watches if watch.overdue is not None)
+
+    @property
+    def deadlines(self) -> Mapping[str, datetime]:
+        """When the absence of what is waited for must be said, and when the next alert must be acknowledged."""
+        return {**self.alerts.deadlines, **{watch.name: watch.at for watch in self.watches if watch.at is not None}}
 
     @property
     def waits_for(self) -> Waiting | None:
-        """What the course waits for; a patient under a dose comes before all else, then a stop.
+        """What the course waits for; an emergency and a patient under a dose come before all else, then a stop.
 
         None without an approval, unless a session is still in the diary: someone must tell the patient not to come.
         """
+        if self.open_emergencies:
+            return Waiting("emergency_response", self.open_emergencies[0].at, "medical_monitor")
         if self.running:
             return Waiting("discharge", self.last_dose_at(), "medical_monitor")
+        step = self._next_step()
+        form = next((session for session in self.sessions if session.forms_due and session.form is None and session.doses), None)
+        if form is not None and (step is None or step.what in {"preparation", "scheduling", "session"}):
+            return Waiting("rems_form", form.last_dose_at, "medical_monitor")
+        return step
+
+    def _next_step(self) -> Waiting | None:
         scheduled = any(session.phase == "scheduled" for session in self.sessions)
         if self.plan is None and self.waiting is None and scheduled:
             return Waiting("cancellation", None, "coordinator")
@@ -94,6 +141,8 @@ class Course:
         stopped = for_stop(self.stops, ("treatment",))
         if stopped is not None or self.plan is None:
             return stopped
+        if self.doses_left and any(watch.overdue is not None for watch in self._watched_gap()):
+            return Waiting("reclearance", self.reclearances_due[-1].due_at, "coordinator")
         if self.preparation is None:
             return Waiting("preparation", self.opened_at, "therapist")
         discharged = (session.completed.discharged_at for session in self.sessions if session.completed is not None)
@@ -101,6 +150,27 @@ class Course:
         if scheduled:
             return Waiting("session", since, "therapist")
         return Waiting("scheduling", since, "coordinator")
+
+    def _watched_approval(self) -> Iterator[Watch]:
+        """R-15: that the approval ends soon is said once, while doses are left under it."""
+        approval = self.approval
+        if approval is None or approval.expiry_warning_at is None:
+            return
+        said = next((expiring for expiring in self.approvals_expiring if expiring.request == approval.request), None)
+        say = partial(stay.ApprovalExpiring, request=approval.request, expires_at=approval.plan.expires_at)
+        yield Watch(approval_name(approval.request), approval.expiry_warning_at if said is None else None, said, say)
+
+    def _watched_gap(self) -> Iterator[Watch]:
+        """R-27: weeks after the last dose, or after the approval that came since, a prescriber clears the patient anew."""
+        doses = [dose for session in self.sessions for dose in session.doses]
+        last = max(doses, key=lambda dose: dose.given_at, default=None)
+        if last is None or last.reclear_by is None or self.approval is None:
+            return
+        since = max(last.given_at, self.approval.decided_at or last.given_at)
+        due_at = since + (last.reclear_by - last.given_at)
+        said = next((due for due in self.reclearances_due if due.since == since), None)
+        say = partial(stay.ReclearanceDue, since=since, due_at=due_at)
+        yield Watch(gap_name(since), due_at if said is None else None, said, say)
 
     @property
     def plan(self) -> TreatmentPlan | None:
@@ -136,12 +206,17 @@ class Course:
     @property
     def doses_given(self) -> int:
         """Planned doses used in the whole case; a booster belongs to the dose it follows."""
-        return sum(max(1, sum(not dose.booster for dose in session.doses)) for session in self.sessions if session.doses)
+        return sum(session.doses_used for session in self.sessions)
 
     @property
     def doses_left(self) -> int:
         """Doses that the plan in force still allows."""
-        return 0 if self.plan is None else max(0, self.plan.doses - (self.doses_given - self.doses_before))
+        return 0 if self.plan is None else max(0, self.plan.doses - self.doses_used_under_plan)
+
+    @property
+    def doses_used_under_plan(self) -> int:
+        """Planned doses used since the plan in force opened."""
+        return sum(session.doses_used_under_plan for session in self.sessions)
 
     def last_dose_at(self, *, before_session: int | None = None) -> datetime | None:
         """Return when the last dose of the case was given, or the last one of all other sessions."""
@@ -180,11 +255,17 @@ def evolve(course: Course, event: EventData) -> Course:
         case events.CourseOpened() | events.CourseWithheld() | events.CourseClosed() | events.CourseCompleted():
             return _of_approval(course, event)
         case events.PreparationCompleted():
-            return replace(course, preparation=event)
+            return replace(course, recorded_preparations=placed(course.recorded_preparations, event, event.replaces))
         case events.TransferAwaited() | events.TransferNoted():
             return replace(course, awaited_transfer=event if isinstance(event, events.TransferAwaited) else None)
         case events.AdverseEventRecorded():
-            return replace(course, adverse_events=(*course.adverse_events, event))
+            return replace(course, recorded_adverse_events=placed(course.recorded_adverse_events, event, event.replaces))
+        case stay.EmergencyResponded():
+            return replace(course, recorded_responses=placed(course.recorded_responses, event, event.replaces))
+        case stay.ReclearanceDue():
+            return replace(course, reclearances_due=(*course.reclearances_due, event))
+        case stay.ApprovalExpiring():
+            return replace(course, approvals_expiring=(*course.approvals_expiring, event))
         case events.Escalated():
             return replace(course, escalations=(*course.escalations, event))
         case events.IntegrationNoted():
@@ -199,9 +280,17 @@ def evolve(course: Course, event: EventData) -> Course:
             | events.VitalOverdue()
             | events.SessionCancelled()
             | events.SessionCompleted()
+            | stay.ChaperoneChecked()
+            | stay.RepeatPressureOverdue()
+            | stay.ChaperoneCheckOverdue()
+            | stay.RemsFormDue()
+            | stay.RemsFormOverdue()
+            | stay.RemsFormSubmitted()
         ):
             course = _with(course, evolve_session(course.find(event.session) or Session(event.session), event))
             return replace(course, completed=course.completed and not course.running)
+        case events.EntryCorrected():
+            return _corrected(course, event)
         case _:
             return course
 
@@ -211,15 +300,25 @@ def _of_approval(
 ) -> Course:
     match event:
         case events.CourseOpened():
-            approval = Approval(event.plan, event.request, event.decided_at)
-            before = course.doses_given
-            return replace(course, approval=approval, opened_at=event.opened_at, doses_before=before, waiting=None, completed=False)
+            approval = Approval(event.plan, event.request, event.decided_at, event.expiry_warning_at)
+            sessions = tuple(replace(session, doses_of_earlier_plans=len(session.recorded_doses)) for session in course.sessions)
+            return replace(course, approval=approval, opened_at=event.opened_at, sessions=sessions, waiting=None, completed=False)
         case events.CourseWithheld():
             return replace(course, waiting=Approval(event.plan, event.request, event.decided_at))
         case events.CourseClosed():
             return replace(course, waiting=None, closed_request=max(course.closed_request, event.request))
         case events.CourseCompleted():
             return replace(course, completed=True)
+
+
+def _corrected(course: Course, event: events.EntryCorrected) -> Course:
+    """Mark an entry where it is held; a course is complete only while its doses and discharges stand."""
+    if event.session is None or event.of in {"preparation", "adverse_event", "emergency_response"}:
+        correction = Correction(event.kind, event.reason, event.corrected_at)
+        return replace(course, corrected={**course.corrected, event.entry: correction})
+    course = _with(course, evolve_session(course.find(event.session) or Session(event.session), event))
+    done = course.approval is not None and course.doses_used_under_plan >= course.approval.plan.doses
+    return replace(course, completed=course.completed and not course.running and done)
 
 
 def _with(course: Course, session: Session) -> Course:

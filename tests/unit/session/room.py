@@ -110,6 +110,7 @@ class Room:
         self.now = T0
         self.policy = policy
         self.causes = 0
+        self.ticked: set[tuple[str, datetime]] = set()
 
     def context(self, *roles: str) -> Context:
         self.causes += 1
@@ -142,7 +143,7 @@ class Room:
 
     @property
     def pressures_due(self) -> list[datetime]:
-        """When the next word on a missing pressure is due."""
+        """When the next word on a missing pressure after a dose is due."""
         return [at for name, at in self.course.deadlines.items() if name.startswith("second_pressure")]
 
     def later(self, **duration: float) -> None:
@@ -154,6 +155,8 @@ class Room:
         said: list[EventData] = []
         for name, at in due.items():
             if self.course.deadlines.get(name) == at:
+                assert (name, at) not in self.ticked, "the cause of a tick is its deadline's name and time: it decides once"
+                self.ticked.add((name, at))
                 said += self.take(TICK(self.course, name, self.context()))
         assert not set(due.items()) & set(self.course.deadlines.items())
         assert all(at > self.now for name, at in self.course.deadlines.items() if name in due)
@@ -162,8 +165,8 @@ class Room:
     def prepare(self, *, psychoeducation: bool = True) -> list[EventData]:
         return self.do(record_preparation, RecordPreparation(psychoeducation=psychoeducation, completed_at=self.now))
 
-    def schedule(self, starts_at: datetime | None = None) -> list[EventData]:
-        return self.do(schedule_session, ScheduleSession(starts_at=starts_at or self.now, setting="clinic"))
+    def schedule(self, starts_at: datetime | None = None, setting: Any = "clinic") -> list[EventData]:
+        return self.do(schedule_session, ScheduleSession(starts_at=starts_at or self.now, setting=setting))
 
     def check(self, session: int = 1, pressure: tuple[int, int] = (120, 80), **changes: Any) -> list[EventData]:
         body: dict[str, Any] = {
@@ -200,6 +203,7 @@ class Room:
             "at_baseline": True,
             "escort_present": True,
             "no_driving_instruction": True,
+            "aftercare_contact": "on-call-1",
         }
         return self.do(discharge_patient, DischargePatient(**{**body, **changes}), *roles)
 
@@ -234,6 +238,7 @@ def finish_session(room: Room, session: int = 1) -> list[EventData]:
     room.later(minutes=40)
     room.vitals(session)
     room.later(minutes=80)
+    room.vitals(session)
     return room.discharge(session)
 
 

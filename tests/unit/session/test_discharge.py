@@ -26,11 +26,12 @@ from tests.unit.session.room import (
 
 
 def monitored_room(minutes: float = 120, pressure: tuple[int, int] = (120, 80), **limits: Any) -> Room:
-    """Dosed at T0, pressure taken at 40 minutes, and now so many minutes later."""
+    """Dosed at T0, pressure taken at 40 minutes and now, so many minutes after the dose."""
     room = dosed_room(with_limits(140, 90, **limits))
     room.later(minutes=40)
     room.vitals(pressure=pressure)
     room.now = T0 + timedelta(minutes=minutes)
+    room.vitals(pressure=pressure)
     return room
 
 
