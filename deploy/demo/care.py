@@ -18,6 +18,8 @@ BETWEEN_DOSES: Final = timedelta(days=13)
 VITALS_AT: Final = (15, 40, 90, 120)
 """Minutes after the dose."""
 FORGOTTEN_PRESSURE_AT: Final = 55
+BEFORE_REPEAT_IS_DUE: Final = timedelta(minutes=3)
+"""So much earlier than it must be, a pressure above the limit is taken again."""
 REST: Final = timedelta(minutes=30)
 CHECKS_IN_A_DAY: Final = 3
 OUTCOMES: Final = ("phq-9", "gad-7", "pcl-5")
@@ -140,26 +142,55 @@ def _after_dose(situation: Situation, session: Mapping[str, Any]) -> Next:
     person, number = situation.person, session["session"]
     dosed_at = as_time(_lines(session, "SessionDosed")[0]["at"])
     taken = _lines(session, "VitalsRecorded")
-    if len(taken) < len(VITALS_AT):
-        minutes = VITALS_AT[len(taken)]
-        if minutes == VITALS_AT[1] and person.happens(f"forgotten pressure {number}", 0.05):
-            minutes = FORGOTTEN_PRESSURE_AT
+    forgotten = person.happens(f"forgotten pressure {number}", 0.05)
+    minutes = _next_vitals(dosed_at, taken, forgotten=forgotten)
+    if minutes is not None:
         wait = situation.wait_until(dosed_at + timedelta(minutes=minutes), "vitals", BEDSIDE)
         body = {"session": number, "taken_at": situation.clock(), **person.vitals(number, minutes)}
         return wait or situation.step("medical_monitor", "session", "vitals", body, f"vitals {number} {len(taken) + 1}")
     event = _adverse_event(situation, number)
     if event is not None and not _lines(session, "AdverseEventRecorded"):
         return situation.step("medical_monitor", "session", "adverse-events", event, f"adverse event {number}")
+    emergency = any(each["session"] == number for each in situation.view("session")["open_emergencies"])
+    if emergency:
+        return situation.step("medical_monitor", "session", "emergency-responses", _response(situation, number), f"response {number}")
+    transported = any(line["transported"] for line in _lines(session, "EmergencyResponded"))
     body = {
         "session": number,
         "discharged_at": situation.clock(),
         "assessed_by": situation.staff("medical_monitor").subject,
         "at_baseline": True,
-        "escort_present": True,
+        "escort_present": not transported,
         "no_driving_instruction": True,
+        "aftercare_contact": f"on-call-{situation.clinic}",
         "pressure_acceptable": True,
+        "transported": transported,
+        **({"missing_pressure_reason": "Taken too late."} if forgotten else {}),
     }
     return situation.step("medical_monitor", "session", "discharge", body, f"discharge {number}")
+
+
+def _next_vitals(dosed_at: datetime, taken: Sequence[Line], *, forgotten: bool) -> int | None:
+    """Return the minute after the dose at which vitals are taken next: as planned, or before a pressure must be repeated."""
+    last = max((int((as_time(line["at"]) - dosed_at) / timedelta(minutes=1)) for line in taken), default=0)
+    planned = next((minutes for minutes in VITALS_AT if minutes > last), None)
+    if planned == VITALS_AT[1] and forgotten:
+        planned = FORGOTTEN_PRESSURE_AT
+    if planned is None or not taken or taken[-1].get("repeat_by") is None:
+        return planned
+    repeat = as_time(taken[-1]["repeat_by"]) - BEFORE_REPEAT_IS_DUE - dosed_at
+    return min(planned, max(last + 1, int(repeat / timedelta(minutes=1))))
+
+
+def _response(situation: Situation, number: int) -> dict[str, Any]:
+    return {
+        "session": number,
+        "emergency_services_called": True,
+        "transported": True,
+        "resolved": True,
+        "outcome": "Handed over to the ambulance.",
+        "responded_at": situation.clock(),
+    }
 
 
 def _adverse_event(situation: Situation, number: int) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """What the session service does about other services' events. Any of them may be the first it hears of a case."""
 
+from services.session.domain.monitor import then_watch
 from services.session.domain.open_course import take_approval, take_decline, take_expiry, take_revocation
 from services.session.domain.state import Course
 from services.session.domain.stops import note_stop
@@ -9,7 +10,7 @@ from shared.events.base import EventData
 from shared.events.session import IntegrationNoted, PolicyNoted
 from shared.pathway.adoption import noting
 from shared.pathway.context import Context
-from shared.service.definition import Reactions
+from shared.service.definition import Reaction, Reactions
 
 
 def note_integration(_course: Course, event: integration.IntegrationHeld, _context: Context) -> list[EventData]:
@@ -17,22 +18,32 @@ def note_integration(_course: Course, event: integration.IntegrationHeld, _conte
     return [IntegrationNoted(session=event.dosing_session, held_at=event.held_at)]
 
 
+def settling(reaction: Reaction) -> Reaction:
+    """Return a reaction that also settles the alerts about what it brings, such as an approval that was waited for."""
+
+    def react(course: Course, event: EventData, context: Context) -> list[EventData]:
+        said = reaction(course, event, context)
+        return then_watch(course, said, context) if said else []
+
+    return react
+
+
 REACTIONS: Reactions = {
     prescriber.PolicyAdopted: noting(PolicyNoted),
-    prescriber.EligibilityApproved: take_approval,
-    prescriber.EligibilityDeclined: take_decline,
-    prescriber.EligibilityExpired: take_expiry,
-    prescriber.EligibilityRevoked: take_revocation,
+    prescriber.EligibilityApproved: settling(take_approval),
+    prescriber.EligibilityDeclined: settling(take_decline),
+    prescriber.EligibilityExpired: settling(take_expiry),
+    prescriber.EligibilityRevoked: settling(take_revocation),
     integration.IntegrationHeld: note_integration,
     intake.CaseTransferred: take_transfer,
-    intake.ConsentGiven: note_stop,
-    intake.ConsentWithdrawn: note_stop,
-    intake.SafetyHoldPlaced: note_stop,
-    intake.SafetyHoldLifted: note_stop,
-    prescriber.ConsentWithdrawn: note_stop,
-    prescriber.SafetyHoldPlaced: note_stop,
-    prescriber.SafetyHoldLifted: note_stop,
-    integration.ConsentWithdrawn: note_stop,
-    integration.SafetyHoldPlaced: note_stop,
-    integration.SafetyHoldLifted: note_stop,
+    intake.ConsentGiven: settling(note_stop),
+    intake.ConsentWithdrawn: settling(note_stop),
+    intake.SafetyHoldPlaced: settling(note_stop),
+    intake.SafetyHoldLifted: settling(note_stop),
+    prescriber.ConsentWithdrawn: settling(note_stop),
+    prescriber.SafetyHoldPlaced: settling(note_stop),
+    prescriber.SafetyHoldLifted: settling(note_stop),
+    integration.ConsentWithdrawn: settling(note_stop),
+    integration.SafetyHoldPlaced: settling(note_stop),
+    integration.SafetyHoldLifted: settling(note_stop),
 }

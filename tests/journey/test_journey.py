@@ -151,7 +151,14 @@ async def dose(hands: Hands, path: str) -> str:
 
 
 async def stay_and_leave(hands: Hands, path: str, given_at: Any) -> None:
-    leaving = {"session": 1, "assessed_by": "monitor-1", "at_baseline": True, "escort_present": True, "no_driving_instruction": True}
+    leaving = {
+        "session": 1,
+        "assessed_by": "monitor-1",
+        "at_baseline": True,
+        "escort_present": True,
+        "no_driving_instruction": True,
+        "aftercare_contact": "on-call-1",
+    }
     for minutes in (40, 100):
         await hands.move_to(given_at + timedelta(minutes=minutes))
         now = (await hands.care_time()).isoformat()

@@ -5,14 +5,13 @@ from datetime import datetime, timedelta
 from pydantic import AwareDatetime
 
 from services.session.domain.entry import entered
-from services.session.domain.monitor import then_watch
+from services.session.domain.monitor import require_of_the_stay, then_watch
 from services.session.domain.session import Session
 from services.session.domain.state import Course
 from shared.events.base import EventData, Slug, Text
 from shared.events.session import Escalated
 from shared.events.stay import ChaperoneChecked, NextCheck
 from shared.pathway.context import Context
-from shared.pathway.happened import require_happened
 from shared.pathway.policy import PolicyValues
 from shared.pathway.stop import Request
 
@@ -33,7 +32,7 @@ def record_chaperone_check(course: Course, command: RecordChaperoneCheck, contex
     Raises Refusal for an unknown session and impossible times.
     """
     session = course.require(command.session)
-    require_happened("checked_at", command.checked_at, context.now, rule="R-25")
+    require_of_the_stay("checked_at", command.checked_at, session, context, rule="R-25")
     entry = entered(command.checked_at, context, replaces)
     checked = ChaperoneChecked(
         session=command.session,

@@ -73,7 +73,8 @@ def discharge_patient(course: Course, command: DischargePatient, context: Contex
         *(("left-against-advice",) if command.left_against_advice else ()),
         *(("transported",) if command.transported else ()),
     )
-    deviations: tuple[Slug, ...] = (*left, *(objection.slug for objection in objections), *_unmeasured(session, command))
+    unmeasured = [*_unmeasured(session, command)]
+    deviations: tuple[Slug, ...] = (*left, *(objection.slug for objection in objections), *unmeasured)
     completed = SessionCompleted(
         session=session.number,
         discharged_at=command.discharged_at,
@@ -84,10 +85,10 @@ def discharge_patient(course: Course, command: DischargePatient, context: Contex
         escort=command.escort,
         no_driving_instruction=command.no_driving_instruction,
         aftercare_contact=command.aftercare_contact,
-        override_reason=command.override_reason if objections else None,
+        override_reason=command.override_reason if objections and overridden else None,
         deviations=deviations,
         pressure_acceptable=command.pressure_acceptable,
-        missing_pressure_reason=command.missing_pressure_reason,
+        missing_pressure_reason=command.missing_pressure_reason if unmeasured else None,
         transported=command.transported,
         ready_at=command.ready_at,
         **entry,

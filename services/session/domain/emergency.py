@@ -9,6 +9,7 @@ from shared.events.base import EventData, Text
 from shared.events.stay import EmergencyResponded
 from shared.pathway.context import Context
 from shared.pathway.happened import require_happened
+from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
 
 
@@ -33,6 +34,9 @@ def record_emergency_response(
     if command.session is not None:
         course.require(command.session)
     require_happened("responded_at", command.responded_at, context.now, rule="R-22")
+    begun = [each.at for each in course.escalations if each.emergency and each.session == command.session]
+    if begun and command.responded_at < min(begun):
+        raise Refusal("out-of-range", "responded_at lies before the emergency.", rule="R-22")
     responded = EmergencyResponded(
         session=command.session,
         emergency_services_called=command.emergency_services_called,

@@ -49,7 +49,7 @@ def record_vitals(course: Course, command: RecordVitals, context: Context, repla
     Raises Refusal for an unknown session, an impossible time, a value that no patient has, or an entry without any value.
     """
     session = course.require(command.session)
-    require_happened("taken_at", command.taken_at, context.now, rule=RULE)
+    require_of_the_stay("taken_at", command.taken_at, session, context, rule=RULE)
     if not command.model_dump(exclude={"session", "taken_at"}, exclude_none=True):
         raise Refusal("malformed", "At least one value is needed.", rule=RULE)
     policy = context.policy.on(course.route_of(session))
@@ -69,6 +69,14 @@ def record_vitals(course: Course, command: RecordVitals, context: Context, repla
         **entry,
     )
     return then_watch(course, [recorded, *_escalations(recorded, policy)], context)
+
+
+def require_of_the_stay(name: str, moment: datetime, session: Session, context: Context, *, rule: str) -> None:
+    """Raise Refusal unless the moment lies in the past, and on no earlier day at the clinic than the first dose."""
+    require_happened(name, moment, context.now, rule=rule)
+    first_dose_at = session.first_dose_at
+    if first_dose_at is not None and context.day_of(moment) < context.day_of(first_dose_at):
+        raise Refusal("out-of-range", f"{name} lies before the day of the dose.", rule=rule)
 
 
 def pressure_escalation(

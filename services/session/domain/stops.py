@@ -1,5 +1,6 @@
 """Consent and holds as this service speaks of them; whatever ends a stop also opens a course that waited."""
 
+from services.session.domain.monitor import then_watch
 from services.session.domain.open_course import then_open
 from services.session.domain.state import Course
 from shared.events import session
@@ -23,4 +24,4 @@ def note_stop(course: Course, event: EventData, context: Context) -> list[EventD
 
 def lift_hold(course: Course, command: LiftHold, context: Context) -> list[EventData]:
     """Lift a hold with a reason."""
-    return then_open(course, STOPS.lift(course, command, context), context)
+    return then_watch(course, then_open(course, STOPS.lift(course, command, context), context), context)

@@ -233,13 +233,13 @@ def dosed_room(approved: TreatmentPlan = PLAN, policy: Policy = POLICY) -> Room:
     return room
 
 
-def finish_session(room: Room, session: int = 1) -> list[EventData]:
+def finish_session(room: Room, session: int = 1, **changes: Any) -> list[EventData]:
     """Carry a dosed session to a regular discharge two hours later."""
     room.later(minutes=40)
     room.vitals(session)
     room.later(minutes=80)
     room.vitals(session)
-    return room.discharge(session)
+    return room.discharge(session, **changes)
 
 
 def run_session(room: Room, session: int, dose_mg: str = "200") -> list[EventData]:

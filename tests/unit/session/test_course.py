@@ -1,5 +1,7 @@
 """How a course opens, waits and closes. Expectations: PERMISSION AND FACT of the design, R-14, and stop.py's own words."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from services.session.domain.state import Course, evolve
@@ -37,7 +39,9 @@ def test_an_approval_opens_the_course_under_its_plan() -> None:
     room = Room()
     room.hear(consent())
     (opened,) = room.hear(approval())
-    assert opened == CourseOpened(plan=PLAN, request=1, opened_at=T0, decided_at=T0)
+    # The plan ends on 31 May at the clinic (New York, still 5 o'clock in the morning); two weeks before, its day begins at 4 UTC.
+    warned_at = datetime(2026, 5, 17, 4, tzinfo=UTC)
+    assert opened == CourseOpened(plan=PLAN, request=1, opened_at=T0, decided_at=T0, expiry_warning_at=warned_at)
     assert room.course.plan == PLAN
     assert room.course.status == "preparing"
 

@@ -49,7 +49,8 @@ def expect(decided: list[EventData], allowed: bool, refusal: tuple[str, str]) ->
 
 
 def test_r23_the_gate_opens_when_everything_holds() -> None:
-    done = completed(monitored_room().discharge())
+    room = monitored_room()
+    done = completed(room.discharge())
     assert done == SessionCompleted(
         session=1,
         discharged_at=T0 + timedelta(minutes=120),
@@ -58,7 +59,12 @@ def test_r23_the_gate_opens_when_everything_holds() -> None:
         at_baseline=True,
         escort_present=True,
         no_driving_instruction=True,
+        aftercare_contact="on-call-1",
+        pressure_acceptable=False,
+        recorded_at=room.now,
+        entry=done.entry,
     )
+    assert done.entry is not None
 
 
 @pytest.mark.parametrize(("minutes", "opens"), [(120, True), (119.98, False)])
@@ -77,6 +83,8 @@ def test_r23_the_stay_counts_from_the_last_dose() -> None:
     room = dosed_room()
     room.later(minutes=20)
     room.dose("50", booster=True)
+    room.later(minutes=30)
+    room.vitals()  # in the window of both doses
     room.now = T0 + timedelta(minutes=130)
     room.vitals()
     assert rules(room.discharge()) == {("R-23", "stay-too-short")}
@@ -125,7 +133,7 @@ def test_r23_r24_each_condition_alone_keeps_the_gate_closed(changes: dict[str, A
 
 @pytest.mark.parametrize(("sedations", "opens"), [((), True), ((3,), False), ((3, 5), True), ((5, 4), False)])
 def test_r35_sedation_that_was_recorded_must_be_recorded_as_resolved(sedations: tuple[int, ...], opens: bool) -> None:
-    room = monitored_room(60)
+    room = monitored_room(90)
     for sedation in sedations:
         room.later(minutes=10)
         room.vitals(sedation=sedation)
@@ -240,4 +248,4 @@ def test_a_dose_after_the_end_of_the_course_ends_it_again() -> None:
     room.later(days=1)
     room.dose(session=None)
     assert room.course.status == "monitoring"
-    assert isinstance(finish_session(room, 2)[-1], CourseCompleted)
+    assert isinstance(finish_session(room, 2, missing_pressure_reason="given unannounced")[-1], CourseCompleted)

@@ -7,9 +7,10 @@ import pytest
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from services.session.api import COMMANDS, show_course
+from services.session.api import COMMANDS
 from services.session.domain.authorise import AuthoriseDose
 from services.session.domain.check import RecordChecks
+from services.session.show import show_course
 from shared.access.decide import ALLOWED
 from shared.events import session
 from shared.events.base import EventData
@@ -22,7 +23,10 @@ def test_only_a_prescriber_or_a_medical_monitor_authorises_a_dose() -> None:
     assert ALLOWED[BY_PATH["authorisation"].permission] == {"prescriber", "medical_monitor"}
 
 
-@pytest.mark.parametrize("path", ["checks", "doses", "vitals", "adverse-events", "discharge"])
+@pytest.mark.parametrize(
+    "path",
+    ["checks", "doses", "vitals", "adverse-events", "discharge", "chaperone-checks", "emergency-responses", "rems-forms", "corrections"],
+)
 def test_care_is_recorded_by_those_in_the_room(path: str) -> None:
     assert ALLOWED[BY_PATH[path].permission] == {"therapist", "prescriber", "medical_monitor"}
 
@@ -42,6 +46,7 @@ def test_the_view_shows_each_session_in_the_order_of_its_events() -> None:
         "DosingAuthorised",
         "SessionDosed",
         "VitalsRecorded",
+        "VitalsRecorded",
         "SessionCompleted",
     ]
     assert shown["plan"]["doses"] == 2
@@ -53,7 +58,7 @@ def test_the_view_of_a_case_that_only_heard_of_a_dose_is_shown() -> None:
     room.dose(session=None)
     shown = json.loads(to_json(show_course(room.course)))
     assert shown["plan"] is None
-    assert shown["due"]["second_pressure_1_1"] == (room.now + timedelta(minutes=50)).isoformat().replace("+00:00", "Z")
+    assert shown["due"]["second_pressure_1_20260302t094000"] == (room.now + timedelta(minutes=50)).isoformat().replace("+00:00", "Z")
     assert [alert["why"] for alert in shown["alerts"]] == ["escalated"]
 
 
