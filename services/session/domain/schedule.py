@@ -19,7 +19,7 @@ class ScheduleSession(Request):
     """The next dosing session; its number is assigned."""
 
     starts_at: AwareDatetime
-    setting: Literal["clinic", "home"]
+    setting: Literal["clinic", "home", "inpatient"]
 
 
 class CancelSession(Request):

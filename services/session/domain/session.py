@@ -117,8 +117,7 @@ class Session:
             return "completed"
         if self.doses:
             return "dosed"
-        void = self.scheduled is None and bool(self.recorded_doses)
-        return "scheduled" if self.cancelled is None and not void else "cancelled"
+        return "scheduled" if self.cancelled is None and self.scheduled is not None else "cancelled"
 
     @property
     def latest_checks(self) -> events.PreDoseChecked | None:

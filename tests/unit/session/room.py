@@ -7,11 +7,15 @@ from typing import Any
 
 from services.session.domain.alerts import ALERT
 from services.session.domain.authorise import AuthoriseDose, authorise_dose
+from services.session.domain.chaperone import RecordChaperoneCheck, record_chaperone_check
 from services.session.domain.check import RecordChecks, record_checks
+from services.session.domain.correct import CorrectEntry, correct_entry
 from services.session.domain.discharge import DischargePatient, discharge_patient
 from services.session.domain.dose import RecordDose, record_dose
+from services.session.domain.emergency import RecordEmergencyResponse, record_emergency_response
 from services.session.domain.monitor import RecordVitals, record_vitals, say_overdue
 from services.session.domain.prepare import RecordPreparation, record_preparation
+from services.session.domain.rems_form import SubmitRemsForm, submit_rems_form
 from services.session.domain.schedule import ScheduleSession, schedule_session
 from services.session.domain.state import Course, evolve
 from services.session.domain.stated_pressure import StatedPressure
@@ -190,7 +194,7 @@ class Room:
         body: dict[str, Any] = {"session": session, "dose_mg": Decimal(dose_mg), "route": "sublingual", "given_at": self.now}
         return self.do(record_dose, RecordDose(**{**body, **changes}))
 
-    def vitals(self, session: int = 1, pressure: tuple[int, int] | None = (120, 80), **changes: Any) -> list[EventData]:
+    def vitals(self, session: int = 1, pressure: tuple[float, float] | None = (120, 80), **changes: Any) -> list[EventData]:
         stated = None if pressure is None else StatedPressure(systolic=pressure[0], diastolic=pressure[1])
         body: dict[str, Any] = {"session": session, "taken_at": self.now, "blood_pressure": stated}
         return self.do(record_vitals, RecordVitals(**{**body, **changes}))
@@ -206,6 +210,39 @@ class Room:
             "aftercare_contact": "on-call-1",
         }
         return self.do(discharge_patient, DischargePatient(**{**body, **changes}), *roles)
+
+    def chaperone(self, session: int = 1, *, visible: bool = True, responsive: bool = True, at: datetime | None = None) -> list[EventData]:
+        body = {"session": session, "chaperone": "chaperone-1", "visible": visible, "responsive": responsive, "checked_at": at or self.now}
+        return self.do(record_chaperone_check, RecordChaperoneCheck.model_validate(body))
+
+    def respond(self, session: int | None = 1, *, resolved: bool = True, at: datetime | None = None) -> list[EventData]:
+        command = RecordEmergencyResponse(
+            session=session,
+            emergency_services_called=True,
+            transported=False,
+            resolved=resolved,
+            outcome="Seen by the paramedics; recovered.",
+            responded_at=at or self.now,
+        )
+        return self.do(record_emergency_response, command)
+
+    def submit_form(self, session: int = 1, **changes: Any) -> list[EventData]:
+        body: dict[str, Any] = {"session": session, "submitted_at": self.now, "reference": "receipt-1"}
+        return self.do(submit_rems_form, SubmitRemsForm(**{**body, **changes}))
+
+    def correct(self, entry: str | None, kind: Any = "entered_in_error", **replacement: Any) -> list[EventData]:
+        assert entry is not None
+        return self.do(correct_entry, CorrectEntry(entry=entry, kind=kind, reason="wrong chart", **replacement))
+
+    @property
+    def calls(self) -> list[str]:
+        """Why each alert calls that nobody took on and nothing settled."""
+        return [alert.why for alert in self.course.alerts.unacknowledged]
+
+
+def entry_of(events: list[EventData]) -> str | None:
+    """The name of the first entry among the events."""
+    return next(entry for event in events if (entry := getattr(event, "entry", None)) is not None)
 
 
 def approved_room(approved: TreatmentPlan = PLAN, policy: Policy = POLICY) -> Room:
@@ -230,6 +267,30 @@ def dosed_room(approved: TreatmentPlan = PLAN, policy: Policy = POLICY) -> Room:
     room = checked_room(approved, policy)
     room.authorise()
     room.dose()
+    return room
+
+
+def remote_room(policy: Policy = POLICY) -> Room:
+    """200 mg were authorised and given at T0 at the patient's home."""
+    room = approved_room(policy=policy)
+    room.prepare()
+    room.schedule(setting="home")
+    room.check()
+    room.authorise()
+    room.dose()
+    return room
+
+
+def esketamine_room(setting: Any = "clinic", at: datetime = T0) -> Room:
+    """56 mg of esketamine were authorised and given at `at`."""
+    spray = plan(route="intranasal_esketamine", dose_mg_low=Decimal(56), dose_mg_high=Decimal(84))
+    room = approved_room(spray)
+    room.now = at
+    room.prepare()
+    room.schedule(setting=setting)
+    room.check()
+    room.authorise("56")
+    room.dose("56", route="intranasal_esketamine")
     return room
 
 

@@ -1,23 +1,27 @@
 """The discharge gate. Expectations: R-23, R-24, R-35 of domain.md 5c; the plan asks for 120 minutes and 140/90."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from services.session.domain.schedule import CancelSession, cancel_session
 from shared.events.base import EventData
-from shared.events.session import CourseCompleted, CourseOpened, CourseWithheld, Escalated, SessionCompleted
+from shared.events.session import AlertRaised, CourseCompleted, CourseOpened, CourseWithheld, Escalated, SessionCompleted
 from shared.pathway.refusal import Refusal
 from tests.unit.session.room import (
     T0,
     Room,
     approval,
+    approved_room,
     checked_room,
     dosed_room,
     finish_session,
     hold,
     plan,
+    policy,
+    policy_on,
     rules,
     run_session,
     with_limits,
@@ -249,3 +253,135 @@ def test_a_dose_after_the_end_of_the_course_ends_it_again() -> None:
     room.dose(session=None)
     assert room.course.status == "monitoring"
     assert isinstance(finish_session(room, 2, missing_pressure_reason="given unannounced")[-1], CourseCompleted)
+
+
+# The three pressures of the REMS form, by every route (RM1; domain.md 5b.4)
+
+
+@pytest.mark.parametrize(("minutes_before", "opens"), [(30, True), (30.1, False)])
+def test_r23_the_last_pressure_is_taken_shortly_before_leaving(minutes_before: float, opens: bool) -> None:
+    room = monitored_room(90)
+    room.now = T0 + timedelta(minutes=150 - minutes_before)
+    room.vitals()
+    room.now = T0 + timedelta(minutes=150)
+    expect(room.discharge(), opens, ("R-23", "no-pressure-before-leaving"))
+
+
+def test_r23_how_shortly_is_the_policys() -> None:
+    room = monitored_room()
+    room.policy = policy(discharge_pressure_within_minutes=5)
+    room.later(minutes=6)
+    assert rules(room.discharge()) == {("R-23", "no-pressure-before-leaving")}
+
+
+def without_second_pressure() -> Room:
+    room = dosed_room()
+    room.now = T0 + timedelta(minutes=120)
+    room.vitals()
+    return room
+
+
+def test_r23_a_missing_second_pressure_needs_a_reason_and_is_no_trap() -> None:
+    room = without_second_pressure()
+    assert rules(room.discharge()) == {("R-23", "second-pressure-missing")}
+    done = completed(room.discharge(missing_pressure_reason="the cuff broke"))
+    assert (done.deviations, done.missing_pressure_reason, done.override_reason) == (
+        ("second-pressure-missing",),
+        "the cuff broke",
+        None,
+    )
+
+
+def test_r23_a_missing_pressure_before_the_dose_needs_one_too() -> None:
+    room = approved_room()
+    room.dose(session=None)
+    for minutes in (40, 120):
+        room.now = T0 + timedelta(minutes=minutes)
+        room.vitals()
+    assert rules(room.discharge()) == {("R-23", "no-pressure-before-dose")}
+    assert completed(room.discharge(missing_pressure_reason="an emergency dose")).deviations == ("no-pressure-before-dose",)
+
+
+def test_r23_a_reason_where_no_pressure_is_missing_is_not_kept() -> None:
+    done = completed(monitored_room().discharge(missing_pressure_reason="just in case"))
+    assert (done.deviations, done.missing_pressure_reason) == ((), None)
+
+
+def test_r23_a_reason_for_a_missing_pressure_excuses_nothing_else() -> None:
+    room = dosed_room()
+    room.now = T0 + timedelta(minutes=120)
+    assert rules(room.discharge(missing_pressure_reason="the cuff broke")) == {("R-23", "no-pressure-since-dose")}
+
+
+def test_r24_the_patient_is_told_whom_to_call() -> None:
+    room = monitored_room()
+    assert rules(room.discharge(aftercare_contact=None)) == {("R-24", "no-aftercare-contact")}
+    assert completed(room.discharge(escort="escort-1")).escort == "escort-1"
+
+
+@pytest.mark.parametrize(("signs", "opens"), [((), True), ((True,), False), ((True, False), True), ((False, True), False)])
+def test_r35_dissociation_that_was_recorded_must_be_recorded_as_resolved(signs: tuple[bool, ...], opens: bool) -> None:
+    room = monitored_room(90)
+    for sign in signs:
+        room.later(minutes=10)
+        room.vitals(dissociation=sign)
+    room.now = T0 + timedelta(minutes=120)
+    expect(room.discharge(), opens, ("R-35", "dissociation-not-resolved"))
+
+
+# Routes
+
+
+def spray_room(stay: int, minutes: float) -> Room:
+    limits = with_limits(140, 90, stay=stay).limits
+    room = checked_room(plan(route="intranasal_esketamine", dose_mg_low=Decimal(56), dose_mg_high=Decimal(84), limits=limits))
+    room.authorise("56")
+    room.dose("56", route="intranasal_esketamine")
+    for at in (40, minutes):
+        room.now = T0 + timedelta(minutes=at)
+        room.vitals()
+    return room
+
+
+@pytest.mark.parametrize(("stay", "minutes", "opens"), [(60, 119.9, False), (60, 120, True), (180, 179.9, False), (180, 180, True)])
+def test_r23_after_esketamine_no_plan_shortens_the_labels_two_hours(stay: int, minutes: float, opens: bool) -> None:
+    expect(spray_room(stay, minutes).discharge(), opens, ("R-23", "stay-too-short"))
+
+
+def test_r23_by_another_route_the_site_chooses_where_no_prescriber_did() -> None:
+    for minutes, opens in ((89.9, False), (90, True)):
+        room = Room(policy_on("intramuscular", minimum_stay_minutes=90))
+        room.dose(session=None, route="intramuscular")
+        for at in (40, minutes):
+            room.now = T0 + timedelta(minutes=at)
+            room.vitals()
+        expect(room.discharge(missing_pressure_reason="not known here"), opens, ("R-23", "stay-too-short"))
+
+
+# What happened is recorded
+
+
+def test_a_discharge_that_is_entered_hours_later_is_a_fact_that_calls_a_clinician() -> None:
+    room = monitored_room(90)
+    room.later(hours=5)
+    done, alarm, alert = room.discharge(discharged_at=T0 + timedelta(minutes=90), at_baseline=False)
+    assert isinstance(done, SessionCompleted)
+    assert (done.late, done.deviations) == (True, ("stay-too-short", "not-at-baseline"))
+    assert isinstance(alarm, Escalated)
+    assert (alarm.because, alarm.emergency) == (done.deviations, False)
+    assert isinstance(alert, AlertRaised)
+
+
+@pytest.mark.parametrize(
+    ("changes", "slug"),
+    [
+        ({"discharged_at": T0 + timedelta(minutes=121)}, "time-in-the-future"),
+        ({"discharged_at": T0 - timedelta(minutes=1)}, "out-of-range"),
+        ({"ready_at": T0 - timedelta(minutes=1)}, "out-of-range"),
+        ({"ready_at": T0 + timedelta(minutes=121)}, "out-of-range"),
+    ],
+)
+def test_r23_a_discharge_that_cannot_be_is_refused_under_the_rule(changes: dict[str, Any], slug: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        monitored_room().discharge(**changes)
+    assert (refused.value.slug, refused.value.rule) == (slug, "R-23")
