@@ -117,7 +117,8 @@ class Session:
             return "completed"
         if self.doses:
             return "dosed"
-        return "scheduled" if self.cancelled is None and self.scheduled is not None else "cancelled"
+        void = self.scheduled is None and bool(self.recorded_doses)
+        return "scheduled" if self.cancelled is None and not void else "cancelled"
 
     @property
     def latest_checks(self) -> events.PreDoseChecked | None:

@@ -103,8 +103,7 @@ class Course:
             yield from watches_of(session)
         if self.doses_left and not self.completed:
             yield from self._watched_approval()
-            if not self.running:
-                yield from self._watched_gap()
+            yield from self._watched_gap()
 
     @property
     def overdue(self) -> frozenset[str]:

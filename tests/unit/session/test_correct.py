@@ -73,6 +73,10 @@ def vitals_body(**changes: Any) -> RecordVitals:
     )
 
 
+HIGH = StatedPressure(systolic=160, diastolic=95)
+CHECKED = set(RecordChecks.model_fields)
+
+
 def dose_body(**changes: Any) -> RecordDose:
     return RecordDose(**{"session": 1, "dose_mg": Decimal(200), "route": "sublingual", "given_at": T0, **changes})
 
@@ -298,6 +302,16 @@ def test_r19_amended_checks_allow_no_dose_until_it_is_authorised_anew() -> None:
     assert room.course.require(1).authorisation is None
     # 200 mg for 35 kg is above the plan's 5 mg/kg.
     assert rules(room.authorise()) == {("R-18", "above-plan-per-kilogram")}
+
+
+def test_a_replacement_takes_the_place_of_what_it_replaces() -> None:
+    room = checked_room(pressure=(150, 95))
+    (first,) = room.course.require(1).checks
+    room.check(pressure=(120, 80))  # again in the same minute: the last word
+    room.correct(first.entry, "amended", checks=RecordChecks(**{**first.model_dump(include=CHECKED), "blood_pressure": HIGH}))
+    latest = room.course.require(1).latest_checks
+    assert latest is not None
+    assert latest.blood_pressure.systolic == 120
 
 
 def test_r19_a_dose_given_on_checks_that_were_an_error_is_a_deviation_that_calls_a_clinician() -> None:
@@ -547,7 +561,8 @@ def _counting(course: Course) -> Any:
     sessions = [
         (
             session.number,
-            session.phase,
+            # Without the dose that began it, nobody could have recorded anything in such a session.
+            session.phase if session.scheduled is not None or session.doses else None,
             session.checks,
             session.doses,
             session.vitals,

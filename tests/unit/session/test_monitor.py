@@ -108,6 +108,7 @@ def test_r21_a_pressure_taken_after_the_window_is_still_said_to_be_overdue() -> 
     room = at_minute(dosed_room(), 52)
     room.vitals()
     assert without_alerts(room.tick()) == [VitalOverdue(session=1, due_at=DUE, escalated=False)]
+    assert room.calls == []  # what it would call for is there
     assert without_alerts(at_minute(room, 240).tick()) == []
 
 

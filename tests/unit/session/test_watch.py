@@ -78,6 +78,14 @@ def test_r22_nothing_is_due_again_before_the_dose_or_after_the_discharge() -> No
     assert not [name for name in left.course.deadlines if name.startswith("repeat")]
 
 
+def test_r22_a_pressure_in_checks_before_a_booster_settles_it_too() -> None:
+    room = at_minute(dosed_room(), 40)
+    room.vitals(pressure=(150, 80))
+    room.later(minutes=5)
+    room.check(pressure=(130, 80))
+    assert not [name for name in room.course.deadlines if name.startswith("repeat")]
+
+
 def test_r22_the_minutes_until_a_repeat_are_the_policys() -> None:
     room = at_minute(dosed_room(policy=policy(repeat_pressure_minutes=7, repeat_pressure_severe_minutes=3)), 40)
     room.vitals(pressure=(150, 80))
