@@ -4,14 +4,17 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from services.session.domain.administration import RecordAdministrationEnd, record_administration_end
 from services.session.domain.adverse_event import RecordAdverseEvent, record_adverse_event
 from services.session.domain.alerts import ALERT
 from services.session.domain.authorise import AuthoriseDose, authorise_dose
 from services.session.domain.check import RecordChecks, record_checks
 from services.session.domain.discharge import DischargePatient, discharge_patient
 from services.session.domain.dose import RecordDose, record_dose
+from services.session.domain.enrol import RecordEnrolment, record_enrolment
 from services.session.domain.monitor import RecordVitals, record_vitals
-from services.session.domain.prepare import RecordPreparation, record_preparation
+from services.session.domain.prepare import RecordPreparation, RecordSetAndSetting, record_preparation, record_set_and_setting
+from services.session.domain.pressure import DecideOnPressure, decide_on_pressure
 from services.session.domain.schedule import CancelSession, ScheduleSession, cancel_session, schedule_session
 from services.session.domain.session import Session
 from services.session.domain.state import Course
@@ -26,11 +29,29 @@ CASE = "/cases/{case}"
 
 COMMANDS = (
     Command(f"{CASE}/preparation", RecordPreparation, record_preparation, Permission.PREPARE, "Record the preparation"),
+    Command(f"{CASE}/enrolment", RecordEnrolment, record_enrolment, Permission.PREPARE, "Record the enrolment that esketamine asks for"),
     Command(f"{CASE}/sessions", ScheduleSession, schedule_session, Permission.PREPARE, "Schedule the next dosing session"),
     Command(f"{CASE}/sessions/cancel", CancelSession, cancel_session, Permission.PREPARE, "Cancel a scheduled session"),
     Command(f"{CASE}/checks", RecordChecks, record_checks, Permission.RECORD_CARE, "Record the checks before a dose"),
+    Command(
+        f"{CASE}/set-and-setting", RecordSetAndSetting, record_set_and_setting, Permission.RECORD_CARE, "Record what surrounds the patient"
+    ),
+    Command(
+        f"{CASE}/pressure-decisions",
+        DecideOnPressure,
+        decide_on_pressure,
+        Permission.DECIDE_ON_PRESSURE,
+        "Decide, as a prescriber, on a pressure that holds a dose",
+    ),
     Command(f"{CASE}/authorisation", AuthoriseDose, authorise_dose, Permission.AUTHORISE_DOSE, "Authorise a dose", waits_for_inbox=True),
     Command(f"{CASE}/doses", RecordDose, record_dose, Permission.RECORD_CARE, "Record a dose that was given"),
+    Command(
+        f"{CASE}/doses/end",
+        RecordAdministrationEnd,
+        record_administration_end,
+        Permission.RECORD_CARE,
+        "Record the end of an infusion, or of a lozenge's time in the mouth",
+    ),
     Command(f"{CASE}/vitals", RecordVitals, record_vitals, Permission.RECORD_CARE, "Record vitals"),
     Command(f"{CASE}/adverse-events", RecordAdverseEvent, record_adverse_event, Permission.RECORD_CARE, "Record an adverse event"),
     Command(f"{CASE}/discharge", DischargePatient, discharge_patient, Permission.RECORD_CARE, "Discharge the patient"),
@@ -48,6 +69,7 @@ def show_course(course: Course) -> dict[str, Any]:
         "plan": course.plan,
         "doses_left": course.doses_left,
         "preparation": course.preparation,
+        "enrolment": course.enrolment,
         "consent": {"in_force": course.stops.consented, "version": course.stops.consent_version},
         "holds": sorted(course.stops.holds),
         "alerts": show(course.alerts),
@@ -58,15 +80,18 @@ def show_course(course: Course) -> dict[str, Any]:
 
 
 def _show_session(course: Course, session: Session) -> dict[str, Any]:
-    return {"session": session.number, "phase": session.phase, "timeline": _lines(_entries(course, session))}
+    return {"session": session.number, "phase": session.phase, "group": session.group, "timeline": _lines(_entries(course, session))}
 
 
 def _entries(course: Course, session: Session) -> Iterator[tuple[datetime, EventData]]:
     if session.scheduled is not None:
         yield session.scheduled.starts_at, session.scheduled
+    yield from ((said.recorded_at, said) for said in session.surroundings)
     yield from ((checks.checked_at, checks) for checks in session.checks)
+    yield from ((decided.decided_at, decided) for decided in session.pressure_decisions)
     yield from ((authorised.authorised_at, authorised) for authorised in session.authorisations)
     yield from ((dose.given_at, dose) for dose in session.doses)
+    yield from ((ended.ended_at, ended) for ended in session.administrations_ended)
     yield from ((vitals.taken_at, vitals) for vitals in session.vitals)
     yield from ((overdue.due_at, overdue) for overdue in session.overdue)
     yield from ((event.happened_at, event) for event in course.adverse_events if event.session == session.number)

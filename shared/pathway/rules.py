@@ -96,7 +96,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "R-18",
         "A dose lies within the plan's milligrams, milligrams per kilogram and intent, a booster with the dose before it, on a recent "
-        "weight, below the anaesthetic range; esketamine in its own doses and devices; unusual ones are warned of, another unit is no dose.",
+        "weight, below the anaesthetic range; esketamine in its doses and devices; unusual ones are warned of; another unit is no dose.",
         "Spravato dosing; Hull 2022; Talati 2019; samadhi dose page",
         (
             "weight_valid_days",

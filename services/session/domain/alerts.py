@@ -15,6 +15,7 @@ ALERT = AlertEvents(
 )
 
 ALERTS: Final[Alarms] = {
+    session.PrescriberAsked: Alarm("prescriber", "asked-before-a-dose"),
     session.VitalOverdue: Alarm("medical_monitor", "vital-overdue"),
     session.Escalated: Alarm("medical_monitor", "escalated", emergency=lambda escalated: escalated.emergency),
 }

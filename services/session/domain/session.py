@@ -23,7 +23,10 @@ class Session:
     """Whether the last authorisation still waits for its dose; each covers one."""
     checks_when_authorised: int = 0
     """How many checks were known at the last authorisation: it rests on none that came later, be it in the same minute."""
+    pressure_decisions: tuple[events.PressureDecided, ...] = ()
     doses: tuple[events.SessionDosed, ...] = ()
+    administrations_ended: tuple[events.AdministrationEnded, ...] = ()
+    surroundings: tuple[events.SetAndSettingRecorded, ...] = ()
     vitals: tuple[events.VitalsRecorded, ...] = ()
     overdue: tuple[events.VitalOverdue, ...] = ()
     cancelled: events.SessionCancelled | None = None
@@ -43,15 +46,29 @@ class Session:
         """The checks made last; of two made at the same time, the one recorded last."""
         return max(reversed(self.checks), key=lambda checks: checks.checked_at, default=None)
 
+    def checks_by(self, moment: datetime) -> events.PreDoseChecked | None:
+        """Return the checks made last until a moment; of two made at the same time, the one recorded last."""
+        made = (checks for checks in reversed(self.checks) if checks.checked_at <= moment)
+        return max(made, key=lambda checks: checks.checked_at, default=None)
+
+    @property
+    def at_home(self) -> bool:
+        """Whether the session takes place outside a clinic."""
+        return self.scheduled is not None and self.scheduled.setting == "home"
+
+    @property
+    def group(self) -> str | None:
+        """The group session that it is part of."""
+        return None if self.scheduled is None else self.scheduled.group
+
     @property
     def authorisation(self) -> events.DosingAuthorised | None:
         """The authorisation that waits for its dose."""
         return self.authorisations[-1] if self.unused_authorisation else None
 
-    @property
-    def dosed_mg(self) -> Decimal:
-        """Milligrams given in this session so far."""
-        return sum((dose.dose_mg for dose in self.doses), start=Decimal(0))
+    def dosed_mg_by(self, moment: datetime) -> Decimal:
+        """Return the milligrams given in this session until a moment."""
+        return sum((dose.dose_mg for dose in self.doses if dose.given_at <= moment), start=Decimal(0))
 
     @property
     def last_dose_at(self) -> datetime | None:
@@ -92,8 +109,14 @@ def evolve_session(session: Session, event: EventData) -> Session:
         case events.DosingAuthorised():
             authorised = replace(session, authorisations=(*session.authorisations, event), unused_authorisation=True)
             return replace(authorised, checks_when_authorised=len(session.checks))
+        case events.PressureDecided():
+            return replace(session, pressure_decisions=(*session.pressure_decisions, event))
+        case events.SetAndSettingRecorded():
+            return replace(session, surroundings=(*session.surroundings, event))
         case events.SessionDosed():
             return replace(session, doses=(*session.doses, event), unused_authorisation=False)
+        case events.AdministrationEnded():
+            return replace(session, administrations_ended=(*session.administrations_ended, event))
         case events.VitalsRecorded():
             return replace(session, vitals=(*session.vitals, event))
         case events.VitalOverdue():

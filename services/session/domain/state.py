@@ -40,7 +40,10 @@ class Course:
     """An approval that opens once nothing forbids it any more."""
     closed_request: int = 0
     """The newest request on which a prescriber declined, or whose approval expired or was revoked."""
-    preparation: events.PreparationCompleted | None = None
+    preparations: tuple[events.PreparationCompleted, ...] = ()
+    enrolment: events.EnrolmentRecorded | None = None
+    lots: frozenset[str] = frozenset()
+    """Lots that were dispensed for the case, as far as is known here."""
     sessions: tuple[Session, ...] = ()
     escalations: tuple[events.Escalated, ...] = ()
     adverse_events: tuple[events.AdverseEventRecorded, ...] = ()
@@ -103,6 +106,20 @@ class Course:
         return Waiting("scheduling", since, "coordinator")
 
     @property
+    def preparation(self) -> events.PreparationCompleted | None:
+        """The preparation recorded last."""
+        return self.preparations[-1] if self.preparations else None
+
+    def prepared_by(self, moment: datetime) -> events.PreparationCompleted | None:
+        """Return the preparation recorded last of those held until a moment."""
+        return next((held for held in reversed(self.preparations) if held.completed_at <= moment), None)
+
+    @property
+    def groups(self) -> list[str]:
+        """The group sessions that sessions of the case are part of, each once."""
+        return sorted({session.group for session in self.sessions if session.group is not None})
+
+    @property
     def plan(self) -> TreatmentPlan | None:
         """The plan in force: the newest one opened, unless it ended or a prescriber declined since."""
         return None if self.approval is None or self.approval.request <= self.closed_request else self.approval.plan
@@ -143,12 +160,10 @@ class Course:
         """Doses that the plan in force still allows."""
         return 0 if self.plan is None else max(0, self.plan.doses - (self.doses_given - self.doses_before))
 
-    def last_dose_at(self, *, before_session: int | None = None) -> datetime | None:
-        """Return when the last dose of the case was given, or the last one of all other sessions."""
-        return max(
-            (session.last_dose_at for session in self.sessions if session.last_dose_at is not None and session.number != before_session),
-            default=None,
-        )
+    def last_dose_at(self, *, outside: int | None = None, by: datetime | None = None) -> datetime | None:
+        """Return when the last dose of the case was given: outside one session, and until a moment, where these are named."""
+        doses = (dose.given_at for session in self.sessions if session.number != outside for dose in session.doses)
+        return max((given_at for given_at in doses if by is None or given_at <= by), default=None)
 
     def route_of(self, session: Session | None) -> Route | None:
         """Return the route whose policy counts in a session: that of the last dose given in it, or else that of the plan in force."""
@@ -180,7 +195,11 @@ def evolve(course: Course, event: EventData) -> Course:
         case events.CourseOpened() | events.CourseWithheld() | events.CourseClosed() | events.CourseCompleted():
             return _of_approval(course, event)
         case events.PreparationCompleted():
-            return replace(course, preparation=event)
+            return replace(course, preparations=(*course.preparations, event))
+        case events.EnrolmentRecorded():
+            return replace(course, enrolment=event)
+        case events.SupplyNoted():
+            return replace(course, lots=course.lots | {event.lot})
         case events.TransferAwaited() | events.TransferNoted():
             return replace(course, awaited_transfer=event if isinstance(event, events.TransferAwaited) else None)
         case events.AdverseEventRecorded():
@@ -193,8 +212,11 @@ def evolve(course: Course, event: EventData) -> Course:
         case (
             events.SessionScheduled()
             | events.PreDoseChecked()
+            | events.SetAndSettingRecorded()
+            | events.PressureDecided()
             | events.DosingAuthorised()
             | events.SessionDosed()
+            | events.AdministrationEnded()
             | events.VitalsRecorded()
             | events.VitalOverdue()
             | events.SessionCancelled()

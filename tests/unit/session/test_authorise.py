@@ -342,14 +342,14 @@ def test_r18_a_booster_stays_with_the_dose_before_it_inside_the_plan(dose_mg: st
 
 def test_r22_no_booster_after_an_emergency() -> None:
     room = dosed_room()
-    room.later(minutes=10)
+    room.later(minutes=15)
     room.vitals(sedation=0)
     assert rules(room.authorise("50", booster=True)) == {("R-22", "emergency")}
 
 
 def test_r19_no_booster_on_a_pressure_above_the_limit() -> None:
     room = dosed_room()
-    room.later(minutes=10)
+    room.later(minutes=15)
     room.vitals(pressure=(150, 85))
     assert rules(room.authorise("50", booster=True)) == {("R-19", "pressure-above-limit")}
 
