@@ -70,6 +70,7 @@ def show_course(course: Course) -> dict[str, Any]:
         "doses_left": course.doses_left,
         "preparation": course.preparation,
         "enrolment": course.enrolment,
+        "lots": sorted(course.lots),
         "consent": {"in_force": course.stops.consented, "version": course.stops.consent_version},
         "holds": sorted(course.stops.holds),
         "alerts": show(course.alerts),
