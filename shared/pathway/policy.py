@@ -98,6 +98,7 @@ class PolicyValues(BaseModel):
     esketamine_device_interval_minutes: int
     infusion_minutes: int
     booster_after_minutes: int
+    checks_valid_minutes: Annotated[int, Field(ge=1)]
     authorisation_valid_minutes: Annotated[int, Field(ge=1)]
     sublingual_plausible_mg: tuple[float, float]
     intramuscular_plausible_mg: tuple[float, float]

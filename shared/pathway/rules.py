@@ -121,7 +121,14 @@ RULES: Final[tuple[Rule, ...]] = (
         "No blood pressure, no dose; above the patient's limit the dose is held until a repeat is not, or a prescriber decides; "
         "above a trial's limits, where the policy takes them, no one does.",
         "Spravato label 2019; NCT04173962",
-        ("hold_systolic_above", "hold_diastolic_above", "no_dose_above_trial_limits", "trial_systolic_above", "trial_diastolic_above"),
+        (
+            "hold_systolic_above",
+            "hold_diastolic_above",
+            "checks_valid_minutes",
+            "no_dose_above_trial_limits",
+            "trial_systolic_above",
+            "trial_diastolic_above",
+        ),
     ),
     Rule(
         "R-20",

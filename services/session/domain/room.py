@@ -20,6 +20,9 @@ def room_objections(course: Course, dose: DoseInQuestion, policy: PolicyValues) 
     if checks is None or not of_the_day(checks, dose.at):
         facts = {} if checks is None else {"checked_at": checks.checked_at.isoformat()}
         yield Objection("R-19", "no-checks", "The checks before a dose, blood pressure among them, were not made today.", facts)
+    elif dose.at - checks.checked_at > timedelta(minutes=policy.checks_valid_minutes):
+        detail = f"The checks before a dose were made more than {policy.checks_valid_minutes} minutes ago."
+        yield Objection("R-19", "checks-too-old", detail, {"checked_at": checks.checked_at.isoformat()})
     if dose.session.at_home and dose.route is not None:
         yield from home_objections(dose.route, policy)
     if checks is None:

@@ -156,11 +156,19 @@ def test_r19_no_checks_no_dose() -> None:
 
 
 def test_r19_checks_of_another_day_allow_no_dose() -> None:
-    room = checked_room()
+    room = checked_room(policy=policy(checks_valid_minutes=24 * 60))
     room.now = datetime(2026, 3, 2, 23, 59, tzinfo=T0.tzinfo)
     authorised(room.authorise())
     room.now = datetime(2026, 3, 3, 0, 0, tzinfo=T0.tzinfo)
     assert rules(room.authorise()) == {("R-19", "no-checks")}
+
+
+def test_r19_checks_of_the_morning_allow_no_dose_in_the_evening() -> None:
+    room = checked_room()
+    room.later(minutes=240)
+    authorised(room.authorise())
+    room.later(seconds=1)
+    assert rules(room.authorise()) == {("R-19", "checks-too-old")}
 
 
 def test_r19_the_day_is_that_of_the_time_zone_the_checks_were_recorded_in() -> None:
