@@ -103,7 +103,7 @@ def _for_a_prescriber(course: Course, checks: PreDoseChecked, context: Context) 
     """R-19: a pressure above the patient's limit needs a prescriber's decision; R-34: one considers what was taken."""
     session = course.require(checks.session)
     policy = context.policy.on(course.route_of(session))
-    if not session.doses and above(checks.blood_pressure, course.limits(policy).hold_above):
+    if above(checks.blood_pressure, course.limits(policy).hold_above):
         yield PrescriberAsked(session=session.number, rule="R-19", because=("pressure-above-limit",), at=checks.checked_at)
     warnings = tuple(medication_warnings(checks.medications_taken or (), checks.checked_at, policy, context))
     if warnings:

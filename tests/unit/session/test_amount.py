@@ -289,9 +289,11 @@ def test_an_end_belongs_to_the_dose_begun_last_before_it() -> None:
     room = dosed_room()
     room.later(minutes=30)
     room.dose("50", booster=True)
-    (ended,) = ending(room, ended_at=T0 + timedelta(minutes=10))
-    assert isinstance(ended, AdministrationEnded)
-    assert ended.given_at == T0
+    room.dose("50", booster=True, given_at=T0 + timedelta(minutes=5))
+    for minutes, begun in ((4, 0), (10, 5), (30, 30)):
+        (ended,) = ending(room, ended_at=T0 + timedelta(minutes=minutes))
+        assert isinstance(ended, AdministrationEnded)
+        assert ended.given_at == T0 + timedelta(minutes=begun)
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,35 @@ def test_r20_consent_to_another_version_given_after_the_dose_changes_nothing_abo
     assert deviations(room.dose(given_at=T0 + timedelta(minutes=5))) == set()
 
 
+def test_a_dose_charted_late_is_judged_by_the_checks_before_it() -> None:
+    room = authorised_room()
+    room.later(minutes=30)
+    room.check(monitor=None, escort_named=False, weight_kg=Decimal(80))
+    dosed = room.dose(given_at=T0 + timedelta(minutes=5))
+    assert deviations(dosed) == set()
+    assert dosed[0].model_dump()["mg_per_kg"] == Decimal("2.86")
+
+
+def test_r22_a_dose_charted_late_is_not_one_after_the_emergency() -> None:
+    room = authorised_room()
+    room.later(minutes=30)
+    room.vitals(sedation=0)
+    assert deviations(room.dose(given_at=T0 + timedelta(minutes=5))) == set()
+    assert "emergency" in deviations(room.dose("50", booster=True))
+
+
+def test_r27_a_dose_charted_late_is_judged_by_the_doses_before_it() -> None:
+    """Doses at T0, 13 weeks later, and the day after; the one in the middle is charted last."""
+    room = dosed_room(plan(doses=9, expires_at=T0 + timedelta(days=300)))
+    finish_session(room)
+    room.now = T0 + timedelta(weeks=13, days=1)
+    assert "reclearance-needed" in deviations(room.dose(session=None))
+    room.discharge(2, left_against_advice=True)
+    assert "reclearance-needed" in deviations(room.dose(session=None, given_at=T0 + timedelta(weeks=13)))
+    room.later(days=1)
+    assert "reclearance-needed" not in deviations(room.dose(session=None))
+
+
 def test_an_authorisation_under_an_earlier_plan_does_not_cover() -> None:
     room = authorised_room()
     room.later(minutes=5)

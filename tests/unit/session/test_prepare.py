@@ -16,7 +16,20 @@ from shared.events.dosing import SetAndSetting
 from shared.events.session import DosingAuthorised, PreparationCompleted, SessionDosed, SetAndSettingRecorded
 from shared.pathway.policy import Policy
 from shared.pathway.refusal import Refusal
-from tests.unit.session.room import T0, Room, approval, approved_room, checked_room, dosed_room, finish_session, hold, plan, policy, rules
+from tests.unit.session.room import (
+    T0,
+    Room,
+    approval,
+    approved_room,
+    checked_room,
+    dosed_room,
+    finish_session,
+    hold,
+    plan,
+    policy,
+    rules,
+    run_session,
+)
 
 WEEKS = timedelta(weeks=12)
 LONG = plan(expires_at=T0 + timedelta(days=400))
@@ -126,6 +139,19 @@ def test_r27_a_preparation_long_before_a_first_dose_is_asked_for_again_too() -> 
     room.schedule()
     room.check()
     assert rules(room.authorise()) == {("R-27", "preparation-long-ago")}
+
+
+def test_r27_a_dose_within_the_weeks_keeps_a_patient_prepared() -> None:
+    """Prepared and dosed at T0, dosed again 10 weeks later; 10 weeks after that the preparation alone lies too far back."""
+    room = dosed_room(LONG, policy(preparation_again="block"))
+    finish_session(room)
+    room.now = T0 + timedelta(weeks=10)
+    run_session(room, 2)
+    room.now = T0 + timedelta(weeks=20)
+    room.hear(approval(LONG, request=2, decided_at=room.now))
+    room.schedule()
+    room.check(3)
+    assert isinstance(room.authorise(session=3)[0], DosingAuthorised)
 
 
 def test_a_preparation_held_after_a_dose_did_not_prepare_for_it() -> None:
