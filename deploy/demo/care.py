@@ -22,6 +22,7 @@ BEFORE_REPEAT_IS_DUE: Final = timedelta(minutes=3)
 """So much earlier than it must be, a pressure above the limit is taken again."""
 REST: Final = timedelta(minutes=30)
 CHECKS_IN_A_DAY: Final = 3
+TOPICS: Final = ("what-ketamine-does", "side-effects", "the-day-of-the-session", "driving", "integration")
 OUTCOMES: Final = ("phq-9", "gad-7", "pcl-5")
 
 
@@ -32,7 +33,13 @@ def preparing_therapist(situation: Situation) -> Next:
         return None
     if view["preparation"] is None:
         intention = person.chooses("intention", ("Meet my grief.", "Sleep without fear.", "Feel close to my family again.", "Listen."))
-        body = {"psychoeducation": True, "intentions": [intention], "completed_at": situation.clock()}
+        body = {
+            "psychoeducation": True,
+            "topics": list(TOPICS),
+            "intentions": [intention],
+            "set_and_setting": {"music": "A playlist without words.", "eye_mask": True, "approaches": ["silent-sitting"]},
+            "completed_at": situation.clock(),
+        }
         return situation.step("therapist", "session", "preparation", body, "preparation")
     if view["doses_left"] == 0 or any(session["phase"] in ("scheduled", "dosed") for session in view["sessions"]):
         return None
@@ -101,7 +108,13 @@ def _before_dose(situation: Situation, session: Mapping[str, Any]) -> Next:
         return _cancel(situation, number, "did-not-come")
     authorised = _lines(session, "DosingAuthorised")
     if authorised:
-        body = {"session": number, "dose_mg": authorised[-1]["dose_mg"], "route": view["plan"]["route"], "given_at": authorised[-1]["at"]}
+        body = {
+            "session": number,
+            "dose_mg": authorised[-1]["dose_mg"],
+            "route": view["plan"]["route"],
+            "lot": authorised[-1]["asked"].get("lot"),
+            "given_at": authorised[-1]["at"],
+        }
         return situation.step("medical_monitor", "session", "doses", body, f"dose {number}")
     checks = _lines(session, "PreDoseChecked")
     name = f"authorise {number} after check {len(checks)}"
@@ -109,7 +122,8 @@ def _before_dose(situation: Situation, session: Mapping[str, Any]) -> Next:
         return _check(situation, number, 0)
     if name not in situation.refused:
         dose = _dose(view["plan"], first=len(view["sessions"]) == 1)
-        return situation.step("medical_monitor", "session", "authorisation", {"session": number, "dose_mg": dose}, name)
+        body = {"session": number, "dose_mg": dose, "intent": view["plan"]["intent"], "lot": _lot(situation)}
+        return situation.step("medical_monitor", "session", "authorisation", body, name)
     rest = situation.wait_until(as_time(checks[-1]["at"]) + REST, "checked again after a rest", BEDSIDE)
     if rest is not None:
         return rest
@@ -123,14 +137,21 @@ def _check(situation: Situation, number: int, done: int) -> Next:
         "consent_reaffirmed": True,
         "consent_version": CONSENT_VERSION,
         "monitor": situation.staff("medical_monitor").subject,
+        "monitor_adult": True,
         "escort_named": done > 0 or not person.happens(f"no escort {number}", 0.05),
         "fasting": True,
+        "medications_taken": [],
         "weight_kg": str(person.weight()),
         "weighed_at": situation.clock(),
         "blood_pressure": person.vitals(number, 0, done)["blood_pressure"],
         "checked_at": situation.clock(),
     }
     return situation.step("medical_monitor", "session", "checks", body, f"check {number} {done + 1}")
+
+
+def _lot(situation: Situation) -> str | None:
+    """The lot that was dispensed last, as its name says."""
+    return max(situation.view("session")["lots"], default=None)
 
 
 def _cancel(situation: Situation, number: int, reason: str) -> Next:

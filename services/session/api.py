@@ -1,5 +1,6 @@
 """Routes: which request leads to which decision, and what of a course is shown. No rules."""
 
+from services.session.domain.administration import RecordAdministrationEnd, record_administration_end
 from services.session.domain.adverse_event import RecordAdverseEvent, record_adverse_event
 from services.session.domain.alerts import ALERT
 from services.session.domain.authorise import AuthoriseDose, authorise_dose
@@ -9,8 +10,10 @@ from services.session.domain.correct import CorrectEntry, correct_entry
 from services.session.domain.discharge import DischargePatient, discharge_patient
 from services.session.domain.dose import RecordDose, record_dose
 from services.session.domain.emergency import RecordEmergencyResponse, record_emergency_response
+from services.session.domain.enrol import RecordEnrolment, record_enrolment
 from services.session.domain.monitor import RecordVitals, record_vitals
-from services.session.domain.prepare import RecordPreparation, record_preparation
+from services.session.domain.prepare import RecordPreparation, RecordSetAndSetting, record_preparation, record_set_and_setting
+from services.session.domain.pressure import DecideOnPressure, decide_on_pressure
 from services.session.domain.rems_form import SubmitRemsForm, submit_rems_form
 from services.session.domain.schedule import CancelSession, ScheduleSession, cancel_session, schedule_session
 from services.session.domain.stops import STOPS, lift_hold
@@ -24,11 +27,29 @@ CASE = "/cases/{case}"
 
 COMMANDS = (
     Command(f"{CASE}/preparation", RecordPreparation, record_preparation, Permission.PREPARE, "Record the preparation"),
+    Command(f"{CASE}/enrolment", RecordEnrolment, record_enrolment, Permission.PREPARE, "Record the enrolment that esketamine asks for"),
     Command(f"{CASE}/sessions", ScheduleSession, schedule_session, Permission.PREPARE, "Schedule the next dosing session"),
     Command(f"{CASE}/sessions/cancel", CancelSession, cancel_session, Permission.PREPARE, "Cancel a scheduled session"),
     Command(f"{CASE}/checks", RecordChecks, record_checks, Permission.RECORD_CARE, "Record the checks before a dose"),
+    Command(
+        f"{CASE}/set-and-setting", RecordSetAndSetting, record_set_and_setting, Permission.RECORD_CARE, "Record what surrounds the patient"
+    ),
+    Command(
+        f"{CASE}/pressure-decisions",
+        DecideOnPressure,
+        decide_on_pressure,
+        Permission.DECIDE_ON_PRESSURE,
+        "Decide, as a prescriber, on a pressure that holds a dose",
+    ),
     Command(f"{CASE}/authorisation", AuthoriseDose, authorise_dose, Permission.AUTHORISE_DOSE, "Authorise a dose", waits_for_inbox=True),
     Command(f"{CASE}/doses", RecordDose, record_dose, Permission.RECORD_CARE, "Record a dose that was given"),
+    Command(
+        f"{CASE}/doses/end",
+        RecordAdministrationEnd,
+        record_administration_end,
+        Permission.RECORD_CARE,
+        "Record the end of an infusion, or of a lozenge's time in the mouth",
+    ),
     Command(f"{CASE}/vitals", RecordVitals, record_vitals, Permission.RECORD_CARE, "Record vitals"),
     Command(f"{CASE}/adverse-events", RecordAdverseEvent, record_adverse_event, Permission.RECORD_CARE, "Record an adverse event"),
     Command(f"{CASE}/discharge", DischargePatient, discharge_patient, Permission.RECORD_CARE, "Discharge the patient"),

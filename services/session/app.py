@@ -7,11 +7,13 @@ from services.session.api import COMMANDS, VIEWS
 from services.session.domain.alerts import ALERT
 from services.session.domain.monitor import say_overdue
 from services.session.domain.state import Course, evolve
+from services.session.groups import Groups
 from services.session.reactions import REACTIONS
 from shared.events.session import EVENTS
 from shared.service.app import build_app
 from shared.service.definition import ServiceDefinition, StreamKind
 from shared.service.policies import POLICY
+from shared.service.runtime import Extension
 from shared.settings import Settings
 
 DEFINITION = ServiceDefinition(
@@ -28,4 +30,4 @@ DEFINITION = ServiceDefinition(
 
 def build(settings: Settings) -> FastAPI:
     """Return the service as an ASGI application."""
-    return build_app(DEFINITION, settings)
+    return build_app(DEFINITION, settings, lambda runtime: Extension(routes=(Groups(runtime).router(),)))

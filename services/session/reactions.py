@@ -1,21 +1,17 @@
 """What the session service does about other services' events. Any of them may be the first it hears of a case."""
 
 from services.session.domain.monitor import then_watch
+from services.session.domain.note import note_integration, note_supply
 from services.session.domain.open_course import take_approval, take_decline, take_expiry, take_revocation
 from services.session.domain.state import Course
 from services.session.domain.stops import note_stop
 from services.session.domain.transfer import take_transfer
 from shared.events import intake, integration, prescriber
 from shared.events.base import EventData
-from shared.events.session import IntegrationNoted, PolicyNoted
+from shared.events.session import PolicyNoted
 from shared.pathway.adoption import noting
 from shared.pathway.context import Context
 from shared.service.definition import Reaction, Reactions
-
-
-def note_integration(_course: Course, event: integration.IntegrationHeld, _context: Context) -> list[EventData]:
-    """Take note that an integration session was held; it counts before the next dose (R-28)."""
-    return [IntegrationNoted(session=event.dosing_session, held_at=event.held_at)]
 
 
 def settling(reaction: Reaction) -> Reaction:
@@ -34,6 +30,7 @@ REACTIONS: Reactions = {
     prescriber.EligibilityDeclined: settling(take_decline),
     prescriber.EligibilityExpired: settling(take_expiry),
     prescriber.EligibilityRevoked: settling(take_revocation),
+    prescriber.MedicationDispensed: note_supply,
     integration.IntegrationHeld: note_integration,
     intake.CaseTransferred: take_transfer,
     intake.ConsentGiven: settling(note_stop),

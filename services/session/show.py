@@ -6,15 +6,16 @@ from datetime import datetime
 from typing import Any, Final
 
 from services.session.domain.effects import Effect, dissociation, sedation
-from services.session.domain.entries import Kind, Recorded, correction_of, recorded
+from services.session.domain.entries import Recorded, correction_of, recorded
 from services.session.domain.rems_form import rems_form
 from services.session.domain.session import Session
 from services.session.domain.state import Course
 from shared.events import session as events
 from shared.events.base import EventData
+from shared.events.stay import EntryKind
 from shared.pathway.alert import show
 
-HAPPENED: dict[Kind, str] = {
+HAPPENED: dict[EntryKind, str] = {
     "preparation": "completed_at",
     "checks": "checked_at",
     "dose": "given_at",
@@ -29,9 +30,12 @@ HAPPENED: dict[Kind, str] = {
 
 BEFORE_OTHERS: Final[Sequence[type[EventData]]] = (
     events.SessionScheduled,
+    events.SetAndSettingRecorded,
     events.PreDoseChecked,
+    events.PressureDecided,
     events.DosingAuthorised,
     events.SessionDosed,
+    events.AdministrationEnded,
 )
 """How lines of one minute follow each other; any other comes after these."""
 
@@ -43,6 +47,8 @@ def show_course(course: Course) -> dict[str, Any]:
         "plan": course.plan,
         "doses_left": course.doses_left,
         "preparation": course.preparation,
+        "enrolment": course.enrolment,
+        "lots": sorted(course.lots),
         "consent": {"in_force": course.stops.consented, "version": course.stops.consent_version},
         "holds": sorted(course.stops.holds),
         "open_emergencies": [{"session": each.session, "because": each.because, "at": each.at} for each in course.open_emergencies],
@@ -63,6 +69,7 @@ def _show_session(course: Course, session: Session) -> dict[str, Any]:
     return {
         "session": session.number,
         "phase": session.phase,
+        "group": session.group,
         "sedation": _show_effect(sedation(session)),
         "dissociation": _show_effect(dissociation(session)),
         "timeline": _lines([*_entries(course, session.number), *_words(course, session)]),
@@ -91,8 +98,10 @@ def _words(course: Course, session: Session) -> Iterator[tuple[datetime, EventDa
     """Yield what the service itself said of a session."""
     if session.scheduled is not None:
         yield session.scheduled.starts_at, session.scheduled, {}
-    for authorised in session.authorisations:
-        yield authorised.authorised_at, authorised, {}
+    yield from ((said.recorded_at, said, {}) for said in session.surroundings)
+    yield from ((decided.decided_at, decided, {}) for decided in session.pressure_decisions)
+    yield from ((authorised.authorised_at, authorised, {}) for authorised in session.authorisations)
+    yield from ((ended.ended_at, ended, {}) for ended in session.administrations_ended)
     yield from ((overdue.due_at, overdue, {}) for overdue in session.overdue)
     yield from ((overdue.due_at, overdue, {}) for overdue in session.repeats_overdue)
     yield from ((overdue.due_at, overdue, {}) for overdue in session.chaperone_overdue)

@@ -22,6 +22,7 @@ class Permission(StrEnum):
     DECIDE_ELIGIBILITY = "decide_eligibility"
     REVIEW_AS_PARTNER = "review_as_partner"
     PREPARE = "prepare"
+    DECIDE_ON_PRESSURE = "decide_on_pressure"
     AUTHORISE_DOSE = "authorise_dose"
     RECORD_CARE = "record_care"
     ACCOUNT_FOR_SUPPLY = "account_for_supply"
@@ -48,6 +49,7 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.DECIDE_ELIGIBILITY: frozenset({"prescriber"}),
     Permission.REVIEW_AS_PARTNER: frozenset({"partner"}),
     Permission.PREPARE: frozenset({"coordinator", "therapist"}),
+    Permission.DECIDE_ON_PRESSURE: frozenset({"prescriber"}),
     Permission.AUTHORISE_DOSE: frozenset({"prescriber", "medical_monitor"}),
     Permission.RECORD_CARE: frozenset({"therapist", "prescriber", "medical_monitor"}),
     Permission.ACCOUNT_FOR_SUPPLY: frozenset({"coordinator", "therapist", "prescriber", "medical_monitor"}),

@@ -1,7 +1,7 @@
-"""Events that the session service publishes: preparation, dosing, monitoring, discharge."""
+"""Events that the session service publishes: preparation, dosing, monitoring, discharge. Those around a dose have a file of their own."""
 
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import AwareDatetime, Field
 
@@ -16,6 +16,32 @@ from shared.events.clinical import (
     TreatmentPlan,
     Value,
 )
+from shared.events.dosing import (
+    AdministrationEnded,
+    AskedDose,
+    Chaperone,
+    EnrolmentRecorded,
+    GroupInRoom,
+    HomeSafety,
+    LastIntake,
+    MedicationTaken,
+    PrescriberAsked,
+    PressureDecided,
+    Remainder,
+    SetAndSetting,
+    SetAndSettingRecorded,
+    Setting,
+    SupplyNoted,
+)
+
+__all__ = [
+    "AdministrationEnded",
+    "EnrolmentRecorded",
+    "PrescriberAsked",
+    "PressureDecided",
+    "SetAndSettingRecorded",
+    "SupplyNoted",
+]
 
 
 class CourseOpened(EventData):
@@ -55,7 +81,10 @@ class PreparationCompleted(stay.Entered):
 
     TYPE: ClassVar[str] = "kapcare.session.PreparationCompleted.v1"
     psychoeducation: bool
+    topics: tuple[Slug, ...] = ()
+    """What psychoeducation covered."""
     intentions: tuple[Text, ...] = ()
+    set_and_setting: SetAndSetting | None = None
     completed_at: AwareDatetime
     entry: Slug | None = None
     """Its name in corrections; None for what was recorded before entries had names."""
@@ -64,12 +93,13 @@ class PreparationCompleted(stay.Entered):
 
 
 class SessionScheduled(EventData):
-    """A dosing session was put in the diary; `session` counts from 1."""
+    """A dosing session was put in the diary; `session` counts from 1. `group` ties sessions of several patients together."""
 
     TYPE: ClassVar[str] = "kapcare.session.SessionScheduled.v1"
     session: int
     starts_at: AwareDatetime
-    setting: Literal["clinic", "home", "inpatient"]
+    setting: Setting
+    group: Slug | None = None
 
 
 class PreDoseChecked(stay.Entered):
@@ -91,6 +121,15 @@ class PreDoseChecked(stay.Entered):
     """Its name in corrections; None for what was recorded before entries had names."""
     replaces: Slug | None = None
     """The entry that it replaces, which was marked as amended."""
+    monitor_adult: bool | None = None
+    """Whether it was said that the monitor is 18 or older; None in checks that did not ask yet."""
+    chaperone: Chaperone | None = None
+    last_intake: LastIntake | None = None
+    """None in checks that asked for a bare yes or no."""
+    medications_taken: tuple[MedicationTaken, ...] | None = None
+    """None where nobody asked, which is not the same as none taken."""
+    home: HomeSafety | None = None
+    group: GroupInRoom | None = None
 
 
 class DosingAuthorised(EventData):
@@ -104,6 +143,11 @@ class DosingAuthorised(EventData):
     warnings: tuple[Slug, ...] = ()
     authorised_at: AwareDatetime
     policy_version: str
+    valid_until: AwareDatetime | None = None
+    """The last moment at which a dose may be given on it."""
+    asked: AskedDose | None = None
+    facts: dict[str, str] = Field(default_factory=dict)
+    """What it was decided on, name and value."""
 
 
 class SecondPressure(Value):
@@ -127,6 +171,7 @@ class SessionDosed(stay.Entered):
     booster: bool = False
     deviations: tuple[Slug, ...] = ()
     given_at: AwareDatetime
+    """The start of an infusion, or of the first device."""
     given_by: str
     second_pressure: SecondPressure | None = None
     chaperone_check: stay.NextCheck | None = None
@@ -139,6 +184,14 @@ class SessionDosed(stay.Entered):
     """Its name in corrections; None for what was recorded before entries had names."""
     replaces: Slug | None = None
     """The entry that it replaces, which was marked as amended."""
+    lot: Slug | None = None
+    devices: tuple[AwareDatetime, ...] = ()
+    """When each esketamine device was started."""
+    ended_at: AwareDatetime | None = None
+    """The end of an infusion, or of a lozenge's time in the mouth; None while it was not known."""
+    remainder: Remainder | None = None
+    warnings: tuple[Slug, ...] = ()
+    """What was unusual and still covered."""
 
 
 class VitalsRecorded(stay.Entered):
@@ -240,17 +293,7 @@ class EntryCorrected(base.EntryCorrected):
     """What was recorded in the session room is marked: it counts no more, here and in the services that heard of it."""
 
     TYPE: ClassVar[str] = "kapcare.session.EntryCorrected.v1"
-    of: Literal[
-        "preparation",
-        "checks",
-        "dose",
-        "vitals",
-        "adverse_event",
-        "discharge",
-        "chaperone_check",
-        "emergency_response",
-        "rems_form",
-    ]
+    of: stay.EntryKind
     session: int | None = None
     """None for what belongs to no session."""
 
@@ -307,6 +350,8 @@ class StepRefused(base.StepRefused):
     """A rule refused a step in the session room."""
 
     TYPE: ClassVar[str] = "kapcare.session.StepRefused.v1"
+    asked: AskedDose | None = None
+    """The dose that was asked for, where the step is one."""
 
 
 class PolicyNoted(base.PolicyNoted):
@@ -358,10 +403,16 @@ EVENTS: tuple[type[EventData], ...] = (
     CourseWithheld,
     CourseClosed,
     PreparationCompleted,
+    EnrolmentRecorded,
+    SupplyNoted,
     SessionScheduled,
+    SetAndSettingRecorded,
     PreDoseChecked,
+    PrescriberAsked,
+    PressureDecided,
     DosingAuthorised,
     SessionDosed,
+    AdministrationEnded,
     VitalsRecorded,
     VitalOverdue,
     Escalated,

@@ -8,6 +8,21 @@ from pydantic import AwareDatetime
 from shared.events.base import EventData, Slug, Text
 from shared.events.clinical import Value
 
+EntryKind = Literal[
+    "preparation",
+    "checks",
+    "dose",
+    "vitals",
+    "adverse_event",
+    "discharge",
+    "chaperone_check",
+    "emergency_response",
+    "rems_form",
+]
+"""What can be corrected in the session room."""
+ConcomitantMedication = Literal["benzodiazepine", "hypnotic", "stimulant", "maoi", "opioid"]
+"""What the REMS form asks about (RM1; opioids by RM3), in the words of the checks before a dose."""
+
 
 class Entered(EventData):
     """What every entry of the room says of when it was recorded, beside when it happened."""
@@ -52,7 +67,7 @@ class ChaperoneChecked(Entered):
 
     TYPE: ClassVar[str] = "kapcare.session.ChaperoneChecked.v1"
     session: int
-    chaperone: Text
+    chaperone: Slug
     """Opaque id."""
     visible: bool
     responsive: bool
@@ -88,10 +103,6 @@ class EmergencyResponded(Entered):
     """Its name in corrections."""
     replaces: Slug | None = None
     """The entry that it replaces, which was marked as amended."""
-
-
-ConcomitantMedication = Literal["benzodiazepine", "non_benzodiazepine_hypnotic", "psychostimulant", "monoamine_oxidase_inhibitor", "opioid"]
-"""What the REMS form asks about (RM1, RM3)."""
 
 
 class RemsFormDue(EventData):

@@ -43,6 +43,11 @@ CACHE_INDEXES: Final = (
         partialFilterExpression={"last.waits_on": {"$exists": True}},
     ),
     IndexModel([("last.patient", ASCENDING)], name="of_patient"),
+    IndexModel(
+        [("last.groups", ASCENDING), ("last.clinic", ASCENDING)],
+        name="of_group",
+        partialFilterExpression={"last.groups": {"$exists": True}},
+    ),
 )
 
 
@@ -248,13 +253,14 @@ class Streams:
 
 
 def _on_work_lists(state: Any) -> tuple[tuple[str, Any], ...]:
-    """Return whose alerts a case has and on whom it waits: roles and organisations, in the clear, so that work lists find it.
+    """Return whose alerts a case has, on whom it waits and which group sessions it is part of, in the clear, so that lists find it.
 
-    Streams that are no case have neither.
+    Streams that are no case have none of it.
     """
     alerts: Alerts = getattr(state, "alerts", Alerts())
     waiting: Waiting | None = getattr(state, "waits_for", None)
-    return ("alert_roles", alerts.roles), ("waits_on", None if waiting is None else waiting.on)
+    groups: Sequence[str] = getattr(state, "groups", ())
+    return ("alert_roles", alerts.roles), ("waits_on", None if waiting is None else waiting.on), ("groups", groups)
 
 
 class _Distrusted(Exception):

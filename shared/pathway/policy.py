@@ -17,6 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 
 from shared.events.base import Slug
 from shared.events.clinical import Route
+from shared.events.dosing import MedicationClass
 
 SHIPPED = Path(__file__).with_name("network_default.json")
 
@@ -37,6 +38,14 @@ class PolicyValues(BaseModel):
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, int | float) and not 0 <= number <= HIGHEST:
                 raise ValueError(f"every number lies between 0 and {HIGHEST}")
+        return value
+
+    @field_validator("sublingual_plausible_mg", "intramuscular_plausible_mg", "intravenous_plausible_mg", "esketamine_plausible_mg")
+    @classmethod
+    def _lets_a_dose_through(cls, value: tuple[float, float]) -> tuple[float, float]:
+        """The lowest plausible dose comes first: turned round, no dose that was given could be recorded."""
+        if value[0] >= value[1]:
+            raise ValueError("the lower end of a range comes first")
         return value
 
     minimum_age_years: int
@@ -63,6 +72,19 @@ class PolicyValues(BaseModel):
     supply_reconcile_hours: int
     hold_systolic_above: int
     hold_diastolic_above: int
+    no_dose_above_trial_limits: bool
+    trial_systolic_above: int
+    trial_diastolic_above: int
+    fasting_routes: tuple[Route, ...]
+    fasting_food_minutes: int
+    fasting_drink_minutes: int
+    fasting_nasal_spray_minutes: int
+    home_routes: tuple[Route, ...]
+    chaperone_before_minutes: int
+    patients_per_monitor: Annotated[int, Field(ge=1)]
+    benzodiazepine_warn_hours: int
+    alcohol_cannabis_warn_hours: int
+    same_day_warn_medications: tuple[MedicationClass, ...]
     escalate_systolic_above: int
     escalate_diastolic_above: int
     oxygen_saturation_below: int
@@ -76,6 +98,16 @@ class PolicyValues(BaseModel):
     parenteral_block_above_mg_per_kg: float
     sublingual_warn_above_mg: int
     esketamine_doses_mg: tuple[int, ...]
+    esketamine_device_mg: int
+    esketamine_device_interval_minutes: int
+    infusion_minutes: int
+    booster_after_minutes: int
+    checks_valid_minutes: Annotated[int, Field(ge=1)]
+    authorisation_valid_minutes: Annotated[int, Field(ge=1)]
+    sublingual_plausible_mg: tuple[float, float]
+    intramuscular_plausible_mg: tuple[float, float]
+    intravenous_plausible_mg: tuple[float, float]
+    esketamine_plausible_mg: tuple[float, float]
     second_pressure_after_minutes: int
     second_pressure_tolerance_minutes: int
     second_pressure_escalate_minutes: int
@@ -88,6 +120,8 @@ class PolicyValues(BaseModel):
     late_entry_minutes: int
     late_entry_grace_minutes: int
     reclearance_after_weeks: int
+    preparation_again: Literal["off", "warn", "block"]
+    integration_before_next_dose: Literal["warn", "block"]
     integration_within_hours: int
     integration_follow_up_days: tuple[int, ...]
     integration_grace_days: int

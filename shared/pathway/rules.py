@@ -95,9 +95,9 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         "R-18",
-        "A dose lies within the plan's milligrams and milligrams per kilogram, on a recent weight, below the anaesthetic range; "
-        "esketamine in its own doses; unusual ones are warned of.",
-        "Spravato dosing; Hull 2022; samadhi dose page",
+        "A dose lies within the plan's milligrams, milligrams per kilogram and intent, a booster with the dose before it, on a recent "
+        "weight, below the anaesthetic range; esketamine in its doses and devices; unusual ones are warned of; another unit is no dose.",
+        "Spravato dosing; Hull 2022; Talati 2019; samadhi dose page",
         (
             "weight_valid_days",
             "intravenous_warn_below_mg_per_kg",
@@ -105,18 +105,45 @@ RULES: Final[tuple[Rule, ...]] = (
             "parenteral_block_above_mg_per_kg",
             "sublingual_warn_above_mg",
             "esketamine_doses_mg",
+            "esketamine_device_mg",
+            "esketamine_device_interval_minutes",
+            "infusion_minutes",
+            "booster_after_minutes",
+            "authorisation_valid_minutes",
+            "sublingual_plausible_mg",
+            "intramuscular_plausible_mg",
+            "intravenous_plausible_mg",
+            "esketamine_plausible_mg",
         ),
     ),
     Rule(
         "R-19",
-        "No blood pressure, no dose; above the patient's limit the dose is held.",
+        "No blood pressure, no dose; above the patient's limit the dose is held until a repeat is not, or a prescriber decides; "
+        "above a trial's limits, where the policy takes them, no one does.",
         "Spravato label 2019; NCT04173962",
-        ("hold_systolic_above", "hold_diastolic_above"),
+        (
+            "hold_systolic_above",
+            "hold_diastolic_above",
+            "checks_valid_minutes",
+            "no_dose_above_trial_limits",
+            "trial_systolic_above",
+            "trial_diastolic_above",
+        ),
     ),
     Rule(
         "R-20",
-        "Consent in force and reaffirmed in the room, monitor and escort named, for esketamine fasting: or no dose.",
+        "Consent in force and reaffirmed in the room, an adult who monitors, an escort, for esketamine fasting, at home a chaperone and a "
+        "route that may be given there, in a group enough monitors: or no dose.",
         "Journey Clinical; Mayo Clinic",
+        (
+            "fasting_routes",
+            "fasting_food_minutes",
+            "fasting_drink_minutes",
+            "fasting_nasal_spray_minutes",
+            "home_routes",
+            "chaperone_before_minutes",
+            "patients_per_monitor",
+        ),
     ),
     Rule(
         "R-21",
@@ -153,16 +180,22 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         "R-26",
-        "Esketamine: the REMS form within days, warned of before and said when overdue; enrolled before the first dose.",
+        "Esketamine: the REMS form within days, warned of before and said when overdue; enrolled, in a certified setting, before the "
+        "first dose.",
         "REMS form; Osmind",
         ("rems_form_due_days", "rems_form_warn_days"),
     ),
-    Rule("R-27", "Too many weeks since the last dose: cleared anew before the next.", "Mindbloom", ("reclearance_after_weeks",)),
+    Rule(
+        "R-27",
+        "Too many weeks since the last dose: cleared anew before the next, and prepared anew where the policy says so.",
+        "Mindbloom",
+        ("reclearance_after_weeks", "preparation_again"),
+    ),
     Rule(
         "R-28",
-        "An integration session belongs between two dosing sessions; a dose without one is warned of.",
+        "An integration session belongs between two dosing sessions; a dose without one is warned of, or blocked by policy.",
         "Journey Clinical; Curogram",
-        ("integration_within_hours", "integration_follow_up_days", "integration_grace_days"),
+        ("integration_before_next_dose", "integration_within_hours", "integration_follow_up_days", "integration_grace_days"),
     ),
     Rule(
         "R-29",
@@ -174,8 +207,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "R-34",
         "Benzodiazepines, opioids, stimulants and monoamine oxidase inhibitors taken now are for the prescriber to consider; "
-        "nobody is advised to stop one alone.",
+        "so is what was taken too shortly before a dose, alcohol and cannabis among it; nobody is advised to stop one alone.",
         "Journey Clinical; REMS form",
+        ("benzodiazepine_warn_hours", "alcohol_cannabis_warn_hours", "same_day_warn_medications"),
     ),
     Rule(
         "R-35",

@@ -127,14 +127,16 @@ async def dose(hands: Hands, path: str) -> str:
         "consent_reaffirmed": True,
         "consent_version": "consent-1",
         "monitor": "monitor-1",
+        "monitor_adult": True,
         "escort_named": True,
         "fasting": True,
+        "medications_taken": [],
         "weight_kg": "70",
         "weighed_at": now,
         "blood_pressure": {"systolic": 151, "diastolic": 92},
         "checked_at": now,
     }
-    wanted = {"session": 1, "dose_mg": course["plan"]["dose_mg_low"]}
+    wanted = {"session": 1, "dose_mg": course["plan"]["dose_mg_low"], "intent": course["plan"]["intent"]}
     await done(hands, "medical_monitor", "session", f"{path}/checks", checks)
     status, problem = await hands.post("medical_monitor", "session", f"{path}/authorisation", wanted)
     assert (status, problem["rule"]) == (409, "R-19")
@@ -143,7 +145,7 @@ async def dose(hands: Hands, path: str) -> str:
     await done(hands, "medical_monitor", "session", f"{path}/checks", calmer)
     await done(hands, "medical_monitor", "session", f"{path}/authorisation", wanted)
     given_at = (await hands.care_time()).isoformat()
-    given = {**wanted, "route": course["plan"]["route"], "given_at": given_at}
+    given = {"session": 1, "dose_mg": wanted["dose_mg"], "route": course["plan"]["route"], "given_at": given_at}
     await done(hands, "medical_monitor", "session", f"{path}/doses", given)
     _, course = await hands.get("medical_monitor", "session", path)
     assert (course["status"], course["doses_left"], course["sessions"][0]["phase"]) == ("monitoring", 1, "dosed")

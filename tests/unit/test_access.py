@@ -11,7 +11,8 @@ from shared.access.decide import NETWORK_WIDE, ROLES, Permission, Principal, Res
 MAY = {
     "coordinator": "refer screen transfer consent stop read_case clear prepare account_for_supply integrate acknowledge read_alerts",
     "therapist": "refer screen consent stop read_case clear prepare record_care account_for_supply integrate acknowledge read_alerts",
-    "prescriber": "stop lift_hold read_case decide_eligibility authorise_dose record_care account_for_supply acknowledge read_alerts",
+    "prescriber": "stop lift_hold read_case decide_eligibility decide_on_pressure authorise_dose record_care account_for_supply acknowledge"
+    " read_alerts",
     "medical_monitor": "screen stop lift_hold read_case clear authorise_dose record_care account_for_supply acknowledge read_alerts",
     "medical_director": "adopt_policy explain",
     "auditor": "explain query_ledger read_progress",

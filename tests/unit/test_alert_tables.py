@@ -32,6 +32,7 @@ CALLS = {
     "kapcare.prescriber.EligibilityRevoked.v1": "coordinator",
     "kapcare.prescriber.LateDecisionReceived.v1": "prescriber",
     "kapcare.prescriber.DiversionSuspected.v1": "medical_monitor",
+    "kapcare.session.PrescriberAsked.v1": "prescriber",
     "kapcare.session.VitalOverdue.v1": "medical_monitor",
     "kapcare.session.Escalated.v1": "medical_monitor",
     "kapcare.session.RepeatPressureOverdue.v1": "medical_monitor",
@@ -114,7 +115,7 @@ def test_r22_emergency_symptoms_call_at_once() -> None:
 def test_checks_a_dose_that_nothing_covered_and_leaving_against_advice_call_a_medical_monitor() -> None:
     usual = [("medical_monitor", "escalated", USUAL)]
     room = checked_room()
-    assert calls(room.check(pressure=(181, 80))) == usual
+    assert calls(room.check(pressure=(181, 80))) == [*usual, ("prescriber", "asked-before-a-dose", USUAL)]
     assert calls(room.dose()) == usual
     assert calls(room.discharge(left_against_advice=True)) == usual
 

@@ -219,6 +219,7 @@ def test_another_service_notes_an_adoption_once_word_for_word() -> None:
         ("alert_escalate_minutes", 100_001),
         ("integration_follow_up_days", [14, -1]),
         ("response_drop_fraction", -0.5),
+        ("intravenous_plausible_mg", [1000, 2]),
     ],
 )
 def test_a_number_that_no_time_can_be_reckoned_from_is_refused(name: str, value: Any) -> None:

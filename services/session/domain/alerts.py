@@ -23,6 +23,7 @@ ALERT = AlertEvents(
 )
 
 ALERTS: Final[Alarms] = {
+    session.PrescriberAsked: Alarm("prescriber", "asked-before-a-dose"),
     session.VitalOverdue: Alarm(
         "medical_monitor", "vital-overdue", about=lambda overdue: second_pressure_name(overdue.session, overdue.due_at)
     ),

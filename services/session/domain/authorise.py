@@ -2,16 +2,25 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from decimal import Decimal
+from typing import Annotated
 
-from services.session.domain.check import of_the_day
+from pydantic import Field
+
+from services.session.domain.amount import amount_objections, amount_warnings, milligrams_per_kilogram, require_milligrams
+from services.session.domain.dose_in_question import DoseInQuestion
+from services.session.domain.enrol import enrolment_objections
+from services.session.domain.medication import medication_warnings
 from services.session.domain.objection import Objection, refused
+from services.session.domain.prepare import not_prepared, prepared_long_ago
+from services.session.domain.pressure import last_reading, pressure_objections, written
+from services.session.domain.room import room_objections
 from services.session.domain.schedule import too_long_since_last_dose
 from services.session.domain.session import Session
 from services.session.domain.state import Course
 from shared.events.base import EventData, Slug
-from shared.events.clinical import Milligrams, TreatmentPlan
-from shared.events.session import DosingAuthorised, PreDoseChecked
+from shared.events.clinical import Intent, Milligrams, TreatmentPlan
+from shared.events.dosing import AskedDose
+from shared.events.session import DosingAuthorised
 from shared.pathway.context import Context
 from shared.pathway.policy import PolicyValues
 from shared.pathway.refusal import Refusal
@@ -19,45 +28,93 @@ from shared.pathway.stop import Request
 
 
 class AuthoriseDose(Request):
-    """Ask to give this many milligrams now; a booster is a second dose in a session that was dosed."""
+    """Ask to give this many milligrams now; a booster is a second dose in a session that was dosed.
+
+    `intent` is stated anew for each dose; only a prescriber may state another one than the plan's.
+    `infusion_minutes`: over how many minutes an infusion is to run.
+    """
 
     session: int
     dose_mg: Milligrams
     booster: bool = False
+    intent: Intent | None = None
+    lot: Slug | None = None
+    infusion_minutes: Annotated[int, Field(ge=1, le=1440)] | None = None
 
 
 def authorise_dose(course: Course, command: AuthoriseDose, context: Context) -> list[EventData]:
-    """Authorise one dose, or record each rule that objects.
+    """Authorise one dose for some [60] minutes, or record each rule that objects.
 
     Dose rules see the session's total, so a booster stays inside what the prescriber set for one session. Raises
-    Refusal for a session that does not exist, is closed, or is not at the point that was asked for.
+    Refusal for a session that does not exist, is closed, or is not at the point that was asked for, and for what is
+    no dose in milligrams (R-18).
     """
     session = course.require(command.session)
     _require_asked_in_time(session, command)
-    plan, checks = course.plan, session.latest_checks
-    objections = [*_course_objections(course, session, command, context), *_room_objections(course, checks, context)]
-    if plan is None or checks is None:
-        return refused("dose", objections, context)
-    total = session.dosed_mg + command.dose_mg
-    objections += [*_pressure_objections(session, plan), *_dose_objections(plan, checks, total, context)]
-    if objections:
-        return refused("dose", objections, context)
+    plan = course.plan
+    if plan is not None:
+        require_milligrams(command.dose_mg, plan.route, context.policy.on(plan.route))
+    asked = _asked(command, context)
+    dose = DoseInQuestion(
+        session=session,
+        at=context.now,
+        dose_mg=command.dose_mg,
+        route=None if plan is None else plan.route,
+        booster=command.booster,
+        lot=command.lot,
+        infusion_minutes=command.infusion_minutes,
+    )
+    objections = [*objections_to(course, dose, context), *_intent_objections(plan, asked)]
+    checks = dose.checks
+    if objections or plan is None or checks is None or asked.intent is None:
+        return refused("dose", objections, context, asked=asked)
+    intent_changed: tuple[Slug, ...] = () if asked.intent == plan.intent else ("intent-changed",)
     return [
         DosingAuthorised(
             session=session.number,
             dose_mg=command.dose_mg,
             mg_per_kg=milligrams_per_kilogram(command.dose_mg, checks),
-            intent=plan.intent,
-            warnings=(*_dose_warnings(plan, checks, total, context.policy.on(plan.route)), *_integration_warning(course, session)),
+            intent=asked.intent,
+            warnings=(*intent_changed, *warnings_of(course, dose, context)),
             authorised_at=context.now,
             policy_version=context.policy.version,
+            valid_until=context.now + timedelta(minutes=context.policy.on(dose.route).authorisation_valid_minutes),
+            asked=asked,
+            facts=_facts(course, dose, context),
         )
     ]
 
 
-def milligrams_per_kilogram(dose_mg: Decimal, checks: PreDoseChecked) -> Decimal:
-    """Return mg/kg to two decimals, for people; rules compare without rounding."""
-    return (dose_mg / checks.weight_kg).quantize(Decimal("0.01"))
+def objections_to(course: Course, dose: DoseInQuestion, context: Context) -> list[Objection]:
+    """Return everything that the rules hold against a dose at its moment: it refuses one that is asked for, and marks one that was given.
+
+    What prescribers, consent and holds say counts as it is known now.
+    """
+    policy = context.policy.on(dose.route or course.route_of(dose.session))
+    return [
+        *_course_objections(course, dose, policy),
+        *room_objections(course, dose, policy),
+        *enrolment_objections(course, dose, context),
+        *pressure_objections(course, dose, context),
+        *amount_objections(dose, course.plan, policy),
+    ]
+
+
+def warnings_of(course: Course, dose: DoseInQuestion, context: Context) -> tuple[Slug, ...]:
+    """Return what is unusual about a dose and refuses nothing (R-18, R-27, R-28, R-34); a lot not known here is the ledger's to follow."""
+    policy = context.policy.on(dose.route)
+    warnings = [*amount_warnings(dose, policy)]
+    if policy.integration_before_next_dose == "warn" and _integration_missing(course, dose):
+        warnings.append("integration-not-held")
+    if policy.preparation_again == "warn" and prepared_long_ago(course, dose, policy) is not None:
+        warnings.append("preparation-long-ago")
+    if dose.checks is not None and dose.checks.medications_taken is None:
+        warnings.append("medications-not-asked")
+    elif dose.checks is not None:
+        warnings += medication_warnings(dose.checks.medications_taken or (), dose.at, policy, context)
+    if dose.lot is not None and dose.lot not in course.lots:
+        warnings.append("lot-not-dispensed")
+    return tuple(warnings)
 
 
 def _require_asked_in_time(session: Session, command: AuthoriseDose) -> None:
@@ -69,8 +126,20 @@ def _require_asked_in_time(session: Session, command: AuthoriseDose) -> None:
         raise Refusal("already-dosed", "This session was dosed; a further dose in it is a booster.")
 
 
-def _course_objections(course: Course, session: Session, command: AuthoriseDose, context: Context) -> Iterator[Objection]:
-    """R-10, R-20: a stop; R-14, R-15, R-17: no approval left to dose under; R-27: too long ago; no preparation; R-22, R-23."""
+def _asked(command: AuthoriseDose, context: Context) -> AskedDose:
+    return AskedDose(
+        session=command.session,
+        dose_mg=command.dose_mg,
+        booster=command.booster,
+        intent=command.intent,
+        lot=command.lot,
+        infusion_minutes=command.infusion_minutes,
+        by_prescriber="prescriber" in context.actor.roles,
+    )
+
+
+def _course_objections(course: Course, dose: DoseInQuestion, policy: PolicyValues) -> Iterator[Objection]:
+    """R-10, R-20: a stop; R-14, R-15, R-17: no approval left; R-27, R-28: too long ago, not integrated; not prepared; R-22, R-23."""
     why = course.stops.why_stopped()
     if why is not None:
         rule = "R-10" if why == "safety-hold" else "R-20"
@@ -78,89 +147,53 @@ def _course_objections(course: Course, session: Session, command: AuthoriseDose,
     plan = course.plan
     if plan is None:
         yield Objection("R-14", "not-approved", "No prescriber's approval is in force for this case.")
-    elif plan.expires_at <= context.now:
+    elif plan.expires_at <= dose.at:
         yield Objection("R-15", "plan-expired", "The plan has expired.", {"expires_at": plan.expires_at.isoformat()})
-    elif not command.booster and course.doses_left == 0:
+    elif not dose.booster and course.doses_left == 0:
         yield Objection("R-17", "doses-used-up", "Every dose of the plan was given.", {"doses": str(plan.doses)})
-    gap = too_long_since_last_dose(course, context.now, context.policy.on(course.route_of(session)))
+    gap = too_long_since_last_dose(course, dose.at, policy)
     if gap is not None:
         yield gap
-    if course.preparation is None or not course.preparation.psychoeducation:
-        yield Objection("preparation", "not-prepared", "No preparation with psychoeducation was recorded.")
-    if any(running.number != session.number for running in course.running):
+    unprepared = not_prepared(course, dose)
+    if unprepared is not None:
+        yield unprepared
+    again = prepared_long_ago(course, dose, policy) if policy.preparation_again == "block" else None
+    if again is not None:
+        yield again
+    if policy.integration_before_next_dose == "block" and _integration_missing(course, dose):
+        yield Objection("R-28", "integration-not-held", "No integration session was held since the last dose.")
+    if any(running.number != dose.session.number for running in course.running):
         yield Objection("R-23", "another-session-running", "The patient was not yet discharged from another session.")
-    if any(escalated.emergency and escalated.session == session.number for escalated in course.escalations):
+    if any(each.emergency and each.session == dose.session.number and each.at <= dose.at for each in course.escalations):
         yield Objection("R-22", "emergency", "This session had an emergency; no further dose is given in it.")
 
 
-def _room_objections(course: Course, checks: PreDoseChecked | None, context: Context) -> Iterator[Objection]:
-    """R-19: no checks, no dose; R-20: consent in the room, monitor, escort, and for esketamine fasting (JC8-JC10, MA1)."""
-    if checks is None or not of_the_day(checks, context.now):
-        facts = {} if checks is None else {"checked_at": checks.checked_at.isoformat()}
-        yield Objection("R-19", "no-checks", "The checks before a dose, blood pressure among them, were not made today.", facts)
-    if checks is None:
-        return
-    if not checks.consent_reaffirmed:
-        yield Objection("R-20", "consent-not-reaffirmed", "The patient did not reaffirm consent in the room.")
-    if checks.consent_version != course.stops.consent_version:
-        facts = {"reaffirmed": checks.consent_version, "in_force": str(course.stops.consent_version)}
-        yield Objection("R-20", "consent-version", "The consent reaffirmed is not the version in force.", facts)
-    if checks.monitor is None:
-        yield Objection("R-20", "no-monitor", "No adult is named who monitors the patient.")
-    if not checks.escort_named:
-        yield Objection("R-20", "no-escort", "No escort is named for the way home.")
-    if course.plan is not None and course.plan.route == "intranasal_esketamine" and not checks.fasting:
-        yield Objection("R-20", "not-fasting", "Before esketamine the patient fasts: food 2 h, liquids 30 min.")
+def _intent_objections(plan: TreatmentPlan | None, asked: AskedDose) -> Iterator[Objection]:
+    """R-18: the session's intent is said before the dose, and is the plan's, unless a prescriber changes it (BH1)."""
+    if asked.intent is None:
+        yield Objection("R-18", "intent-not-stated", "Whether the session is meant to be psycholytic or psychedelic was not stated.")
+    elif plan is not None and asked.intent != plan.intent and not asked.by_prescriber:
+        facts: dict[str, str] = {"intent": asked.intent, "plan": plan.intent}
+        yield Objection("R-18", "intent-differs", "The intent is not the plan's; a prescriber may change it.", facts)
 
 
-def _pressure_objections(session: Session, plan: TreatmentPlan) -> Iterator[Objection]:
-    """R-19: the last pressure above the patient's limits, either number, holds the dose (Spravato label 2019: 140/90)."""
-    _, pressure = session.pressures()[-1]
-    limit = plan.limits.hold_above
-    if pressure.systolic > limit.systolic or pressure.diastolic > limit.diastolic:
-        facts = {"pressure": f"{pressure.systolic}/{pressure.diastolic}", "hold_above": f"{limit.systolic}/{limit.diastolic}"}
-        yield Objection("R-19", "pressure-above-limit", "The last blood pressure is above this patient's limit.", facts)
-
-
-def _dose_objections(plan: TreatmentPlan, checks: PreDoseChecked, total: Decimal, context: Context) -> Iterator[Objection]:
-    """R-18: a recent weight, the plan's band in mg and mg/kg, the anaesthetic range (SM1), esketamine's own doses (SP5)."""
-    policy = context.policy.on(plan.route)
-    facts = {"total_mg": str(total), "weight_kg": str(checks.weight_kg), "route": plan.route}
-    if context.now - checks.weighed_at > timedelta(days=policy.weight_valid_days):
-        weighed = {"weighed_at": checks.weighed_at.isoformat()}
-        yield Objection("R-18", "weight-too-old", f"The weight is older than {policy.weight_valid_days} days.", weighed)
-    if not plan.dose_mg_low <= total <= plan.dose_mg_high:
-        band = {**facts, "band_mg": f"{plan.dose_mg_low}-{plan.dose_mg_high}"}
-        yield Objection("R-18", "outside-plan", "The dose lies outside the plan's band.", band)
-    if total > plan.mg_per_kg_high * checks.weight_kg:
-        highest = {**facts, "mg_per_kg_high": str(plan.mg_per_kg_high)}
-        yield Objection("R-18", "above-plan-per-kilogram", "The dose is above the plan's mg/kg for this weight.", highest)
-    if plan.route in {"intravenous", "intramuscular"}:
-        anaesthetic = _exact(policy.parenteral_block_above_mg_per_kg)
-        if total > anaesthetic * checks.weight_kg:
-            yield Objection("R-18", "anaesthetic-range", f"Above {anaesthetic} mg/kg an injection reaches the anaesthetic range.", facts)
-    if plan.route == "intranasal_esketamine" and total not in policy.esketamine_doses_mg:
-        yield Objection("R-18", "not-an-esketamine-dose", "Esketamine is given in the doses of the policy only.", facts)
-
-
-def _dose_warnings(plan: TreatmentPlan, checks: PreDoseChecked, total: Decimal, policy: PolicyValues) -> Iterator[Slug]:
-    """R-18: what is unusual and still allowed."""
-    if plan.route == "intravenous":
-        if total < _exact(policy.intravenous_warn_below_mg_per_kg) * checks.weight_kg:
-            yield "intravenous-below-usual"
-        if total > _exact(policy.intravenous_warn_above_mg_per_kg) * checks.weight_kg:
-            yield "intravenous-above-usual"
-    if plan.route == "sublingual" and total > policy.sublingual_warn_above_mg:
-        yield "sublingual-above-usual"
-
-
-def _integration_warning(course: Course, session: Session) -> Iterator[Slug]:
+def _integration_missing(course: Course, dose: DoseInQuestion) -> bool:
     """R-28: an integration session belongs between two dosing sessions (JC2)."""
-    last_dose_at = course.last_dose_at(before_session=session.number)
-    if last_dose_at is not None and (course.integration_held_at is None or course.integration_held_at < last_dose_at):
-        yield "integration-not-held"
+    last_dose_at = course.last_dose_at(outside=dose.session.number, by=dose.at)
+    return last_dose_at is not None and (course.integration_held_at is None or course.integration_held_at < last_dose_at)
 
 
-def _exact(value: float) -> Decimal:
-    """Policy documents write decimals; 0.2 means exactly 0.2."""
-    return Decimal(str(value))
+def _facts(course: Course, dose: DoseInQuestion, context: Context) -> dict[str, str]:
+    """Return what the authorisation rests on, in words; what was asked for is not among it."""
+    checks, last = dose.checks, last_reading(dose.session, dose.at)
+    facts = {"route": str(dose.route), "total_mg": str(dose.total_mg), "setting": "home" if dose.session.at_home else "clinic"}
+    if checks is not None:
+        facts |= {
+            "checked_at": checks.checked_at.isoformat(),
+            "weight_kg": str(checks.weight_kg),
+            "weighed_at": checks.weighed_at.isoformat(),
+            "consent_version": checks.consent_version,
+        }
+    if last is not None:
+        facts |= {"pressure": written(last.pressure), "measured_at": last.at.isoformat()}
+    return {**facts, "hold_above": written(course.limits(context.policy.on(dose.route)).hold_above)}

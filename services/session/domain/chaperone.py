@@ -8,7 +8,7 @@ from services.session.domain.entry import entered
 from services.session.domain.monitor import require_of_the_stay, then_watch
 from services.session.domain.session import Session
 from services.session.domain.state import Course
-from shared.events.base import EventData, Slug, Text
+from shared.events.base import EventData, Slug
 from shared.events.session import Escalated
 from shared.events.stay import ChaperoneChecked, NextCheck
 from shared.pathway.context import Context
@@ -20,7 +20,7 @@ class RecordChaperoneCheck(Request):
     """What the chaperone, an opaque id, saw; `visible` says whether they saw the patient at all."""
 
     session: int
-    chaperone: Text
+    chaperone: Slug
     visible: bool
     responsive: bool
     checked_at: AwareDatetime
@@ -48,7 +48,7 @@ def record_chaperone_check(course: Course, command: RecordChaperoneCheck, contex
 
 def next_check(session: Session, at: datetime, rest_expected_by: datetime | None, policy: PolicyValues) -> NextCheck | None:
     """Return when the patient of a remote session is to be seen after a dose or a check: within [15] minutes, escalated after [20]."""
-    if session.scheduled is None or session.scheduled.setting != "home":
+    if not session.at_home:
         return None
     due_at = at + timedelta(minutes=policy.chaperone_check_minutes)
     escalate_at = max(due_at, at + timedelta(minutes=policy.chaperone_escalate_minutes))

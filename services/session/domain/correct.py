@@ -15,18 +15,19 @@ from services.session.domain.check import RecordChecks, record_checks
 from services.session.domain.discharge import DischargePatient, discharge_patient, then_end
 from services.session.domain.dose import RecordDose, record_dose
 from services.session.domain.emergency import RecordEmergencyResponse, record_emergency_response
-from services.session.domain.entries import Kind, correction_of, recorded
+from services.session.domain.entries import correction_of, recorded
 from services.session.domain.monitor import RecordVitals, missing, record_vitals, then_watch
 from services.session.domain.prepare import RecordPreparation, record_preparation
 from services.session.domain.rems_form import SubmitRemsForm, submit_rems_form
 from services.session.domain.state import Course, evolve
 from shared.events.base import CorrectionKind, EventData, Slug, Text
 from shared.events.session import EntryCorrected, Escalated
+from shared.events.stay import EntryKind
 from shared.pathway.context import Context
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
 
-RECORD: Final[Mapping[Kind, Callable[[Course, Any, Context, str], list[EventData]]]] = {
+RECORD: Final[Mapping[EntryKind, Callable[[Course, Any, Context, str], list[EventData]]]] = {
     "preparation": record_preparation,
     "checks": record_checks,
     "dose": record_dose,
@@ -75,7 +76,7 @@ def correct_entry(course: Course, command: CorrectEntry, context: Context) -> li
     return then_watch(course, [*unfounded, *ended, *due], context, earlier=events)
 
 
-def _require_correctable(course: Course, command: CorrectEntry) -> tuple[Kind, int | None]:
+def _require_correctable(course: Course, command: CorrectEntry) -> tuple[EntryKind, int | None]:
     found = next(((of, session) for of, session, each in recorded(course) if each.entry == command.entry), None)
     if found is None:
         raise Refusal("no-such-entry", "The case has no entry of this name in the session room.")
@@ -84,7 +85,7 @@ def _require_correctable(course: Course, command: CorrectEntry) -> tuple[Kind, i
     return found
 
 
-def _require_fitting(of: Kind, session: int | None, command: CorrectEntry) -> Request | None:
+def _require_fitting(of: EntryKind, session: int | None, command: CorrectEntry) -> Request | None:
     """Return the replacement; refuse one too many, too few, or of something else."""
     given = {name: body for name in RECORD if (body := getattr(command, name)) is not None}
     if command.kind != "amended":
@@ -99,7 +100,7 @@ def _require_fitting(of: Kind, session: int | None, command: CorrectEntry) -> Re
     return replacement
 
 
-def _unfounded(course: Course, command: CorrectEntry, of: Kind, number: int | None, context: Context) -> list[EventData]:
+def _unfounded(course: Course, command: CorrectEntry, of: EntryKind, number: int | None, context: Context) -> list[EventData]:
     """R-19: a dose that was authorised on checks that were none is a deviation; an authorisation that nobody used lapses by itself."""
     session = course.find(number)
     if of != "checks" or session is None:

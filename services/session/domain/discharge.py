@@ -8,9 +8,10 @@ from pydantic import AwareDatetime
 
 from services.session.domain.effects import dissociation, sedation
 from services.session.domain.entry import entered
-from services.session.domain.monitor import above, then_watch
+from services.session.domain.monitor import then_watch
 from services.session.domain.objection import Objection, refused
 from services.session.domain.open_course import then_open
+from services.session.domain.pressure import above
 from services.session.domain.session import Session
 from services.session.domain.state import Course, evolve
 from services.session.domain.transfer import then_transfer
@@ -182,7 +183,7 @@ def _pressures(
     if command.discharged_at - at > within:
         facts = {"taken_at": at.isoformat(), "minutes": str(policy.discharge_pressure_within_minutes)}
         yield Objection(RULE, "no-pressure-before-leaving", "The last blood pressure was not taken shortly before leaving.", facts)
-    if above(limit, last) and not command.pressure_acceptable:
+    if above(last, limit) and not command.pressure_acceptable:
         pressure = {"pressure": f"{last.systolic}/{last.diastolic}"}
         yield Objection(RULE, "pressure-above-limit", "The last blood pressure is above this patient's limit.", pressure)
     if command.missing_pressure_reason is None:

@@ -1,24 +1,13 @@
 """Everything that was recorded of a course and can be corrected, whatever became of it. Pure."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 from services.session.domain.session import Correction
 from services.session.domain.state import Course
 from shared.events import session as events
 from shared.events import stay
+from shared.events.stay import EntryKind
 
-Kind = Literal[
-    "preparation",
-    "checks",
-    "dose",
-    "vitals",
-    "adverse_event",
-    "discharge",
-    "chaperone_check",
-    "emergency_response",
-    "rems_form",
-]
 Recorded = (
     events.PreparationCompleted
     | events.PreDoseChecked
@@ -32,7 +21,7 @@ Recorded = (
 )
 
 
-def recorded(course: Course) -> Iterator[tuple[Kind, int | None, Recorded]]:
+def recorded(course: Course) -> Iterator[tuple[EntryKind, int | None, Recorded]]:
     """Yield each entry with its kind and the session it belongs to."""
     for preparation in course.recorded_preparations:
         yield "preparation", None, preparation
@@ -41,7 +30,7 @@ def recorded(course: Course) -> Iterator[tuple[Kind, int | None, Recorded]]:
     for response in course.recorded_responses:
         yield "emergency_response", response.session, response
     for session in course.sessions:
-        held: tuple[tuple[Kind, tuple[Recorded, ...]], ...] = (
+        held: tuple[tuple[EntryKind, tuple[Recorded, ...]], ...] = (
             ("checks", session.recorded_checks),
             ("dose", session.recorded_doses),
             ("vitals", session.recorded_vitals),

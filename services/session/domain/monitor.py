@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from services.session.domain.alerts import ALERT, ALERTS
 from services.session.domain.entry import entered
+from services.session.domain.pressure import above
 from services.session.domain.session import Session
 from services.session.domain.state import Course, evolve
 from services.session.domain.stated_pressure import StatedPressure, in_range
@@ -177,16 +178,11 @@ def _repeat_by(
 ) -> datetime | None:
     """R-22: after a dose a pressure above the patient's limit is taken again within [15] minutes, a severe one within [5]."""
     first_dose_at = session.first_dose_at
-    if pressure is None or first_dose_at is None or taken_at < first_dose_at or not above(course.limits(policy).hold_above, pressure):
+    if pressure is None or first_dose_at is None or taken_at < first_dose_at or not above(pressure, course.limits(policy).hold_above):
         return None
     minutes = policy.repeat_pressure_severe_minutes if _severe(pressure, policy) else policy.repeat_pressure_minutes
     due_at = taken_at + timedelta(minutes=minutes)
     return due_at if rest_expected_by is None else max(due_at, rest_expected_by)
-
-
-def above(limit: BloodPressure, pressure: BloodPressure) -> bool:
-    """Whether either number lies above the limit."""
-    return pressure.systolic > limit.systolic or pressure.diastolic > limit.diastolic
 
 
 def _severe(pressure: BloodPressure, policy: PolicyValues) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shared.events.base import EventData, Slug
+from shared.events.dosing import AskedDose
 from shared.events.session import StepRefused
 from shared.pathway.context import Context
 
@@ -18,8 +19,8 @@ class Objection:
     facts: dict[str, str] = field(default_factory=dict)
 
 
-def refused(step: Slug, objections: Sequence[Objection], context: Context) -> list[EventData]:
-    """Return one recorded refusal for each objection."""
+def refused(step: Slug, objections: Sequence[Objection], context: Context, *, asked: AskedDose | None = None) -> list[EventData]:
+    """Return one recorded refusal for each objection; where the step is a dose, with what was asked for."""
     return [
         StepRefused(
             step=step,
@@ -27,6 +28,7 @@ def refused(step: Slug, objections: Sequence[Objection], context: Context) -> li
             detail=objection.detail,
             facts={"because": objection.slug, **objection.facts},
             policy_version=context.policy.version,
+            asked=asked,
         )
         for objection in objections
     ]

@@ -3,22 +3,24 @@
 Fields: the patient monitoring form (RM1, RM2; opioids by RM3). Sessions by other routes, and inpatients, have none.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated, Final, get_args
 
 from pydantic import AwareDatetime, Field
 
 from services.session.domain.effects import Effect, dissociation, sedation
 from services.session.domain.entry import entered
-from services.session.domain.monitor import above, then_watch
+from services.session.domain.monitor import then_watch
+from services.session.domain.pressure import above
 from services.session.domain.session import Session
 from services.session.domain.state import Course
 from services.session.domain.watch import form_clock
 from shared.events.base import EventData, Slug, Text
 from shared.events.clinical import BloodPressure, Route
-from shared.events.session import SessionDosed
+from shared.events.session import PreDoseChecked, SessionDosed
 from shared.events.stay import ConcomitantMedication, RemsClock, RemsFormSubmitted
 from shared.pathway.context import Context
 from shared.pathway.happened import require_happened
@@ -134,8 +136,8 @@ def rems_form(course: Course, session: Session) -> RemsForm | None:
         setting=None if session.scheduled is None else session.scheduled.setting,
         monitored_by=None if checks is None else checks.monitor,
         doses_mg=tuple(dose.dose_mg for dose in doses),
-        lots=None if sent is None or not sent.lots else sent.lots,
-        concomitant=None if sent is None else sent.concomitant,
+        lots=_lots(doses, sent),
+        concomitant=_concomitant(session.checks_by(first), sent),
         minutes_monitored=None if left is None else _minutes(first, left.discharged_at),
         ready_after_minutes=None if left is None or left.ready_at is None else _minutes(first, left.ready_at),
         acceptable_before=_within(course, before[-1]) if before else None,
@@ -179,6 +181,24 @@ def submit_rems_form(course: Course, command: SubmitRemsForm, context: Context, 
     return then_watch(course, [submitted], context)
 
 
+def _lots(doses: Sequence[SessionDosed], sent: RemsFormSubmitted | None) -> tuple[str, ...] | None:
+    """Return the lots of the doses, as the form said or as recorded with them; None where one is not known."""
+    if sent is not None and sent.lots:
+        return sent.lots
+    lots = [dose.lot for dose in doses if dose.lot is not None]
+    return tuple(dict.fromkeys(lots)) if len(lots) == len(doses) else None
+
+
+def _concomitant(checks: PreDoseChecked | None, sent: RemsFormSubmitted | None) -> tuple[ConcomitantMedication, ...] | None:
+    """Return what of the form's medications the patient takes, as the form said or as asked before the dose; None where nobody asked."""
+    if sent is not None and sent.concomitant is not None:
+        return sent.concomitant
+    if checks is None or checks.medications_taken is None:
+        return None
+    taken = {each.kind for each in checks.medications_taken}
+    return tuple(kind for kind in get_args(ConcomitantMedication) if kind in taken)
+
+
 def _about_40_minutes_after(dose: SessionDosed, since: list[TakenPressure]) -> TakenPressure | None:
     """Return the pressure in the dose's window, or else the first one after it."""
     window = dose.second_pressure
@@ -187,7 +207,7 @@ def _about_40_minutes_after(dose: SessionDosed, since: list[TakenPressure]) -> T
 
 def _within(course: Course, taken: TakenPressure) -> bool | None:
     """Whether a pressure is within the prescriber's limits; None where no prescriber sent any."""
-    return None if course.approval is None else not above(course.approval.plan.limits.hold_above, taken.pressure)
+    return None if course.approval is None else not above(taken.pressure, course.approval.plan.limits.hold_above)
 
 
 def _minutes(start: datetime, end: datetime) -> int:

@@ -1,13 +1,14 @@
 """Schedule a dosing session, and cancel one that does not take place."""
 
 from datetime import datetime, timedelta
-from typing import Literal
 
 from pydantic import AwareDatetime
 
 from services.session.domain.objection import Objection, refused
+from services.session.domain.room import home_objections
 from services.session.domain.state import Course
 from shared.events.base import EventData, Slug
+from shared.events.dosing import Setting
 from shared.events.session import SessionCancelled, SessionScheduled
 from shared.pathway.context import Context
 from shared.pathway.policy import PolicyValues
@@ -16,10 +17,11 @@ from shared.pathway.stop import Request
 
 
 class ScheduleSession(Request):
-    """The next dosing session; its number is assigned."""
+    """The next dosing session; its number is assigned. `group` is the same for every patient of a group session."""
 
     starts_at: AwareDatetime
-    setting: Literal["clinic", "home", "inpatient"]
+    setting: Setting
+    group: Slug | None = None
 
 
 class CancelSession(Request):
@@ -33,7 +35,7 @@ def schedule_session(course: Course, command: ScheduleSession, context: Context)
     """Put the next session in the diary.
 
     Raises Refusal while a stop or another open session forbids it, and without a plan that covers one more dose then.
-    A gap of too many weeks since the last dose is refused under R-27 and recorded.
+    A gap of too many weeks since the last dose is refused under R-27 and recorded, a route that is not given at home under R-20.
     """
     course.stops.require_clear()
     plan = course.plan
@@ -47,10 +49,14 @@ def schedule_session(course: Course, command: ScheduleSession, context: Context)
         raise Refusal("doses-used-up", "Every dose of the plan was given; a new approval is needed.", rule="R-17")
     if course.open_sessions:
         raise Refusal("session-open", "Another session is open; it is discharged or cancelled first.")
-    gap = too_long_since_last_dose(course, command.starts_at, context.policy.on(plan.route))
-    if gap is not None:
-        return refused("schedule-session", [gap], context)
-    return [SessionScheduled(session=course.next_number, starts_at=command.starts_at, setting=command.setting)]
+    policy = context.policy.on(plan.route)
+    gap = too_long_since_last_dose(course, command.starts_at, policy)
+    objections = [] if gap is None else [gap]
+    if command.setting == "home":
+        objections += home_objections(plan.route, policy)
+    if objections:
+        return refused("schedule-session", objections, context)
+    return [SessionScheduled(session=course.next_number, starts_at=command.starts_at, setting=command.setting, group=command.group)]
 
 
 def cancel_session(course: Course, command: CancelSession, _context: Context) -> list[EventData]:
@@ -65,7 +71,7 @@ def too_long_since_last_dose(course: Course, at: datetime, policy: PolicyValues)
 
     An approval decided after that dose is such a clearance, and the weeks count from it.
     """
-    last_dose_at = course.last_dose_at()
+    last_dose_at = course.last_dose_at(by=at)
     if last_dose_at is None or course.approval is None:
         return None
     cleared_at = course.approval.decided_at or last_dose_at

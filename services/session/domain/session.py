@@ -60,9 +60,12 @@ class Session:
     """None for a session that began with a dose that nobody had scheduled."""
     recorded_checks: tuple[events.PreDoseChecked, ...] = ()
     authorised: tuple[Authorised, ...] = ()
+    pressure_decisions: tuple[events.PressureDecided, ...] = ()
     recorded_doses: tuple[events.SessionDosed, ...] = ()
     doses_of_earlier_plans: int = 0
     """How many doses were known when the plan in force opened."""
+    administrations_ended: tuple[events.AdministrationEnded, ...] = ()
+    surroundings: tuple[events.SetAndSettingRecorded, ...] = ()
     recorded_vitals: tuple[events.VitalsRecorded, ...] = ()
     recorded_chaperone_checks: tuple[stay.ChaperoneChecked, ...] = ()
     overdue: tuple[events.VitalOverdue, ...] = ()
@@ -125,6 +128,21 @@ class Session:
         """The checks made last; of two made at the same time, the one recorded last."""
         return max(reversed(self.checks), key=lambda checks: checks.checked_at, default=None)
 
+    def checks_by(self, moment: datetime) -> events.PreDoseChecked | None:
+        """Return the checks made last until a moment; of two made at the same time, the one recorded last."""
+        made = (checks for checks in reversed(self.checks) if checks.checked_at <= moment)
+        return max(made, key=lambda checks: checks.checked_at, default=None)
+
+    @property
+    def at_home(self) -> bool:
+        """Whether the session takes place outside a clinic."""
+        return self.scheduled is not None and self.scheduled.setting == "home"
+
+    @property
+    def group(self) -> str | None:
+        """The group session that it is part of."""
+        return None if self.scheduled is None else self.scheduled.group
+
     @property
     def authorisations(self) -> tuple[events.DosingAuthorised, ...]:
         """Every authorisation that was given."""
@@ -151,10 +169,9 @@ class Session:
         known = self.authorised[-1].checks_known if self.authorised else 0
         return standing(self.recorded_checks[known:], self.corrected)
 
-    @property
-    def dosed_mg(self) -> Decimal:
-        """Milligrams given in this session so far."""
-        return sum((dose.dose_mg for dose in self.doses), start=Decimal(0))
+    def dosed_mg_by(self, moment: datetime) -> Decimal:
+        """Return the milligrams given in this session until a moment."""
+        return sum((dose.dose_mg for dose in self.doses if dose.given_at <= moment), start=Decimal(0))
 
     @property
     def doses_used(self) -> int:
@@ -205,6 +222,12 @@ def evolve_session(session: Session, event: EventData) -> Session:
             return _recorded(session, event)
         case events.DosingAuthorised():
             return _authorised(session, event)
+        case events.PressureDecided():
+            return replace(session, pressure_decisions=(*session.pressure_decisions, event))
+        case events.SetAndSettingRecorded():
+            return replace(session, surroundings=(*session.surroundings, event))
+        case events.AdministrationEnded():
+            return replace(session, administrations_ended=(*session.administrations_ended, event))
         case stay.ChaperoneChecked():
             return replace(session, recorded_chaperone_checks=placed(session.recorded_chaperone_checks, event, event.replaces))
         case stay.RemsFormSubmitted():

@@ -43,6 +43,9 @@ class Course:
     closed_request: int = 0
     """The newest request on which a prescriber declined, or whose approval expired or was revoked."""
     recorded_preparations: tuple[events.PreparationCompleted, ...] = ()
+    enrolment: events.EnrolmentRecorded | None = None
+    lots: frozenset[str] = frozenset()
+    """Lots that were dispensed for the case, as far as is known here."""
     sessions: tuple[Session, ...] = ()
     escalations: tuple[events.Escalated, ...] = ()
     recorded_adverse_events: tuple[events.AdverseEventRecorded, ...] = ()
@@ -80,6 +83,12 @@ class Course:
         """The newest preparation that counts; of two held at one time, the one that stands later."""
         prepared = standing(self.recorded_preparations, self.corrected)
         return max(reversed(prepared), key=lambda preparation: preparation.completed_at, default=None)
+
+    def prepared_by(self, moment: datetime) -> events.PreparationCompleted | None:
+        """Return the newest preparation that counts of those held until a moment."""
+        prepared = standing(self.recorded_preparations, self.corrected)
+        held = (preparation for preparation in reversed(prepared) if preparation.completed_at <= moment)
+        return max(held, key=lambda preparation: preparation.completed_at, default=None)
 
     @property
     def adverse_events(self) -> tuple[events.AdverseEventRecorded, ...]:
@@ -172,6 +181,11 @@ class Course:
         yield Watch(gap_name(since), due_at if said is None else None, said, say)
 
     @property
+    def groups(self) -> list[str]:
+        """The group sessions that sessions of the case are part of, each once."""
+        return sorted({session.group for session in self.sessions if session.group is not None})
+
+    @property
     def plan(self) -> TreatmentPlan | None:
         """The plan in force: the newest one opened, unless it ended or a prescriber declined since."""
         return None if self.approval is None or self.approval.request <= self.closed_request else self.approval.plan
@@ -217,12 +231,10 @@ class Course:
         """Planned doses used since the plan in force opened."""
         return sum(session.doses_used_under_plan for session in self.sessions)
 
-    def last_dose_at(self, *, before_session: int | None = None) -> datetime | None:
-        """Return when the last dose of the case was given, or the last one of all other sessions."""
-        return max(
-            (session.last_dose_at for session in self.sessions if session.last_dose_at is not None and session.number != before_session),
-            default=None,
-        )
+    def last_dose_at(self, *, outside: int | None = None, by: datetime | None = None) -> datetime | None:
+        """Return when the last dose of the case was given: outside one session, and until a moment, where these are named."""
+        doses = (dose.given_at for session in self.sessions if session.number != outside for dose in session.doses)
+        return max((given_at for given_at in doses if by is None or given_at <= by), default=None)
 
     def route_of(self, session: Session | None) -> Route | None:
         """Return the route whose policy counts in a session: that of the last dose given in it, or else that of the plan in force."""
@@ -253,18 +265,8 @@ def evolve(course: Course, event: EventData) -> Course:
     match event:
         case events.CourseOpened() | events.CourseWithheld() | events.CourseClosed() | events.CourseCompleted():
             return _of_approval(course, event)
-        case events.PreparationCompleted():
-            return replace(course, recorded_preparations=placed(course.recorded_preparations, event, event.replaces))
         case events.TransferAwaited() | events.TransferNoted():
             return replace(course, awaited_transfer=event if isinstance(event, events.TransferAwaited) else None)
-        case events.AdverseEventRecorded():
-            return replace(course, recorded_adverse_events=placed(course.recorded_adverse_events, event, event.replaces))
-        case stay.EmergencyResponded():
-            return replace(course, recorded_responses=placed(course.recorded_responses, event, event.replaces))
-        case stay.ReclearanceDue():
-            return replace(course, reclearances_due=(*course.reclearances_due, event))
-        case stay.ApprovalExpiring():
-            return replace(course, approvals_expiring=(*course.approvals_expiring, event))
         case events.Escalated():
             return replace(course, escalations=(*course.escalations, event))
         case events.IntegrationNoted():
@@ -273,8 +275,11 @@ def evolve(course: Course, event: EventData) -> Course:
         case (
             events.SessionScheduled()
             | events.PreDoseChecked()
+            | events.SetAndSettingRecorded()
+            | events.PressureDecided()
             | events.DosingAuthorised()
             | events.SessionDosed()
+            | events.AdministrationEnded()
             | events.VitalsRecorded()
             | events.VitalOverdue()
             | events.SessionCancelled()
@@ -290,6 +295,27 @@ def evolve(course: Course, event: EventData) -> Course:
             return replace(course, completed=course.completed and not course.running)
         case events.EntryCorrected():
             return _corrected(course, event)
+        case _:
+            return _recorded(course, event)
+
+
+def _recorded(course: Course, event: EventData) -> Course:
+    """Fold what belongs to no session; an unknown event changes nothing."""
+    match event:
+        case events.PreparationCompleted():
+            return replace(course, recorded_preparations=placed(course.recorded_preparations, event, event.replaces))
+        case events.EnrolmentRecorded():
+            return replace(course, enrolment=event)
+        case events.SupplyNoted():
+            return replace(course, lots=course.lots | {event.lot})
+        case events.AdverseEventRecorded():
+            return replace(course, recorded_adverse_events=placed(course.recorded_adverse_events, event, event.replaces))
+        case stay.EmergencyResponded():
+            return replace(course, recorded_responses=placed(course.recorded_responses, event, event.replaces))
+        case stay.ReclearanceDue():
+            return replace(course, reclearances_due=(*course.reclearances_due, event))
+        case stay.ApprovalExpiring():
+            return replace(course, approvals_expiring=(*course.approvals_expiring, event))
         case _:
             return course
 

@@ -13,11 +13,14 @@ from services.session.domain.correct import CorrectEntry, correct_entry
 from services.session.domain.discharge import DischargePatient, discharge_patient
 from services.session.domain.dose import RecordDose, record_dose
 from services.session.domain.emergency import RecordEmergencyResponse, record_emergency_response
+from services.session.domain.enrol import RecordEnrolment, record_enrolment
 from services.session.domain.monitor import RecordVitals, record_vitals, say_overdue
 from services.session.domain.prepare import RecordPreparation, record_preparation
+from services.session.domain.pressure import DecideOnPressure, decide_on_pressure
 from services.session.domain.rems_form import SubmitRemsForm, submit_rems_form
 from services.session.domain.schedule import ScheduleSession, schedule_session
 from services.session.domain.state import Course, evolve
+from services.session.domain.stated import StatedChaperone, StatedHomeSafety, StatedIntake
 from services.session.domain.stated_pressure import StatedPressure
 from services.session.reactions import REACTIONS
 from shared.events import intake, prescriber
@@ -166,11 +169,17 @@ class Room:
         assert all(at > self.now for name, at in self.course.deadlines.items() if name in due)
         return said
 
-    def prepare(self, *, psychoeducation: bool = True) -> list[EventData]:
-        return self.do(record_preparation, RecordPreparation(psychoeducation=psychoeducation, completed_at=self.now))
+    def prepare(self, *, psychoeducation: bool = True, **changes: Any) -> list[EventData]:
+        body: dict[str, Any] = {"psychoeducation": psychoeducation, "completed_at": self.now}
+        return self.do(record_preparation, RecordPreparation(**{**body, **changes}))
 
-    def schedule(self, starts_at: datetime | None = None, setting: Any = "clinic") -> list[EventData]:
-        return self.do(schedule_session, ScheduleSession(starts_at=starts_at or self.now, setting=setting))
+    def enrol(self, **changes: Any) -> list[EventData]:
+        body: dict[str, Any] = {"enrolled_on": self.context().today, "setting_certified": True}
+        return self.do(record_enrolment, RecordEnrolment(**{**body, **changes}))
+
+    def schedule(self, starts_at: datetime | None = None, **changes: Any) -> list[EventData]:
+        body: dict[str, Any] = {"starts_at": starts_at or self.now, "setting": "clinic"}
+        return self.do(schedule_session, ScheduleSession(**{**body, **changes}))
 
     def check(self, session: int = 1, pressure: tuple[int, int] = (120, 80), **changes: Any) -> list[EventData]:
         body: dict[str, Any] = {
@@ -178,8 +187,11 @@ class Room:
             "consent_reaffirmed": True,
             "consent_version": "consent-1",
             "monitor": "monitor-1",
+            "monitor_adult": True,
             "escort_named": True,
             "fasting": True,
+            "last_intake": StatedIntake(food_at=self.now - timedelta(hours=12), drink_at=self.now - timedelta(hours=2)),
+            "medications_taken": (),
             "weight_kg": Decimal(70),
             "weighed_at": self.now,
             "blood_pressure": StatedPressure(systolic=pressure[0], diastolic=pressure[1]),
@@ -187,8 +199,18 @@ class Room:
         }
         return self.do(record_checks, RecordChecks(**{**body, **changes}))
 
-    def authorise(self, dose_mg: str = "200", session: int = 1, *, booster: bool = False) -> list[EventData]:
-        return self.do(authorise_dose, AuthoriseDose(session=session, dose_mg=Decimal(dose_mg), booster=booster), "medical_monitor")
+    def decide(self, decision: str, session: int = 1, until: datetime | None = None) -> list[EventData]:
+        """A prescriber decides on the pressure; what goes on does so for an hour, unless another end is named."""
+        until = until or (self.now + timedelta(hours=1) if decision == "proceed" else None)
+        body: dict[str, Any] = {"session": session, "decision": decision, "until": until, "reason": "Known white-coat pressure."}
+        return self.do(decide_on_pressure, DecideOnPressure(**body), "prescriber")
+
+    def authorise(self, dose_mg: str = "200", session: int = 1, role: str = "medical_monitor", **changes: Any) -> list[EventData]:
+        """Ask for a dose with the plan's intent, and for an infusion over forty minutes."""
+        plan = self.course.plan or PLAN
+        over = 40 if plan.route == "intravenous" else None
+        body: dict[str, Any] = {"session": session, "dose_mg": Decimal(dose_mg), "intent": plan.intent, "infusion_minutes": over}
+        return self.do(authorise_dose, AuthoriseDose(**{**body, **changes}), role)
 
     def dose(self, dose_mg: str = "200", session: int | None = 1, **changes: Any) -> list[EventData]:
         body: dict[str, Any] = {"session": session, "dose_mg": Decimal(dose_mg), "route": "sublingual", "given_at": self.now}
@@ -242,7 +264,7 @@ class Room:
 
 def entry_of(events: list[EventData]) -> str | None:
     """The name of the first entry among the events."""
-    return next(entry for event in events if (entry := getattr(event, "entry", None)) is not None)
+    return next((str(entry) for event in events if (entry := getattr(event, "entry", None)) is not None), None)
 
 
 def approved_room(approved: TreatmentPlan = PLAN, policy: Policy = POLICY) -> Room:
@@ -254,9 +276,10 @@ def approved_room(approved: TreatmentPlan = PLAN, policy: Policy = POLICY) -> Ro
 
 
 def checked_room(approved: TreatmentPlan = PLAN, policy: Policy = POLICY, **checks: Any) -> Room:
-    """Prepared, scheduled and checked: whatever the checks allow can be authorised."""
+    """Prepared, enrolled, scheduled and checked: whatever the checks allow can be authorised."""
     room = approved_room(approved, policy)
     room.prepare()
+    room.enrol()
     room.schedule()
     room.check(**checks)
     return room
@@ -275,7 +298,9 @@ def remote_room(policy: Policy = POLICY) -> Room:
     room = approved_room(policy=policy)
     room.prepare()
     room.schedule(setting="home")
-    room.check()
+    chaperone = StatedChaperone(id="chaperone-1", adult=True, present_since=T0 - timedelta(minutes=15))
+    near: dict[str, Any] = {"emergency_contact_confirmed": True, "address_confirmed": True, "kilometres_to_emergency_care": Decimal(4)}
+    room.check(chaperone=chaperone, home=StatedHomeSafety(**near))
     room.authorise()
     room.dose()
     return room
@@ -286,6 +311,7 @@ def esketamine_room(setting: Any = "clinic", at: datetime = T0) -> Room:
     spray = plan(route="intranasal_esketamine", dose_mg_low=Decimal(56), dose_mg_high=Decimal(84))
     room = approved_room(spray)
     room.now = at
+    room.enrol()
     room.prepare()
     room.schedule(setting=setting)
     room.check()

@@ -156,11 +156,19 @@ def test_r19_no_checks_no_dose() -> None:
 
 
 def test_r19_checks_of_another_day_allow_no_dose() -> None:
-    room = checked_room()
+    room = checked_room(policy=policy(checks_valid_minutes=24 * 60))
     room.now = datetime(2026, 3, 2, 23, 59, tzinfo=T0.tzinfo)
     authorised(room.authorise())
     room.now = datetime(2026, 3, 3, 0, 0, tzinfo=T0.tzinfo)
     assert rules(room.authorise()) == {("R-19", "no-checks")}
+
+
+def test_r19_checks_of_the_morning_allow_no_dose_in_the_evening() -> None:
+    room = checked_room()
+    room.later(minutes=240)
+    authorised(room.authorise())
+    room.later(seconds=1)
+    assert rules(room.authorise()) == {("R-19", "checks-too-old")}
 
 
 def test_r19_the_day_is_that_of_the_time_zone_the_checks_were_recorded_in() -> None:
@@ -342,14 +350,14 @@ def test_r18_a_booster_stays_with_the_dose_before_it_inside_the_plan(dose_mg: st
 
 def test_r22_no_booster_after_an_emergency() -> None:
     room = dosed_room()
-    room.later(minutes=10)
+    room.later(minutes=15)
     room.vitals(sedation=0)
     assert rules(room.authorise("50", booster=True)) == {("R-22", "emergency")}
 
 
 def test_r19_no_booster_on_a_pressure_above_the_limit() -> None:
     room = dosed_room()
-    room.later(minutes=10)
+    room.later(minutes=15)
     room.vitals(pressure=(150, 85))
     assert rules(room.authorise("50", booster=True)) == {("R-19", "pressure-above-limit")}
 

@@ -62,12 +62,17 @@ def test_who_records_is_who_gave_unless_another_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "deviation"),
-    [({"dose_mg": Decimal(199)}, "dose-differs"), ({"route": "intramuscular"}, "route-differs"), ({"booster": True}, "not-a-booster")],
+    [({"dose_mg": Decimal(199)}, "dose-differs"), ({"booster": True}, "not-a-booster"), ({"intent": "psychedelic"}, "intent-differs")],
 )
 def test_what_differs_from_the_authorisation_is_named(changes: dict[str, Any], deviation: str) -> None:
     room = authorised_room()
     body: dict[str, Any] = {"dose_mg": Decimal(200), **changes}
     assert deviations(room.dose(str(body.pop("dose_mg")), **body)) == {deviation}
+
+
+def test_r18_a_lozenge_s_milligrams_injected_reach_the_anaesthetic_range() -> None:
+    # 200 mg / 70 kg = 2.86 mg/kg, above 2.0
+    assert deviations(authorised_room().dose(route="intramuscular")) == {"route-differs", "anaesthetic-range"}
 
 
 def test_a_dose_without_authorisation_is_recorded() -> None:
@@ -84,17 +89,20 @@ def test_a_dose_given_before_its_authorisation_was_not_authorised() -> None:
 def test_an_authorisation_covers_one_dose() -> None:
     room = authorised_room()
     assert deviations(room.dose()) == set()
+    room.later(minutes=15)
     assert deviations(room.dose("50", booster=True)) == {"not-authorised"}
 
 
 def test_an_authorised_booster_has_no_deviation() -> None:
     room = dosed_room()
+    room.later(minutes=15)
     room.authorise("50", booster=True)
     assert deviations(room.dose("50", booster=True)) == set()
 
 
 def test_a_second_dose_is_named_as_one() -> None:
     room = dosed_room()
+    room.later(minutes=15)
     room.authorise("50", booster=True)
     assert deviations(room.dose("50")) == {"second-dose"}
 
@@ -104,7 +112,7 @@ def test_checks_made_again_after_the_authorisation_ask_for_a_new_one() -> None:
     room.later(minutes=5)
     room.check(pressure=(170, 100))
     room.later(minutes=1)
-    assert deviations(room.dose()) == {"not-authorised"}
+    assert deviations(room.dose()) == {"not-authorised", "pressure-above-limit"}
 
 
 def test_checks_made_in_the_very_minute_of_the_authorisation_but_after_it_ask_for_a_new_one() -> None:
@@ -116,7 +124,7 @@ def test_checks_made_in_the_very_minute_of_the_authorisation_but_after_it_ask_fo
 def test_r20_consent_to_another_version_after_the_checks_does_not_cover_the_dose() -> None:
     room = authorised_room()
     room.hear(consent(version="consent-2", given_at=T0))
-    assert deviations(room.dose()) == {"consent-version-differs"}
+    assert deviations(room.dose()) == {"consent-version"}
 
 
 def test_r20_consent_to_another_version_given_after_the_dose_changes_nothing_about_it() -> None:
@@ -124,6 +132,35 @@ def test_r20_consent_to_another_version_given_after_the_dose_changes_nothing_abo
     room.later(minutes=10)
     room.hear(consent(version="consent-2", given_at=T0 + timedelta(minutes=10)))
     assert deviations(room.dose(given_at=T0 + timedelta(minutes=5))) == set()
+
+
+def test_a_dose_charted_late_is_judged_by_the_checks_before_it() -> None:
+    room = authorised_room()
+    room.later(minutes=30)
+    room.check(monitor=None, escort_named=False, weight_kg=Decimal(80))
+    dosed = room.dose(given_at=T0 + timedelta(minutes=5))
+    assert deviations(dosed) == set()
+    assert dosed[0].model_dump()["mg_per_kg"] == Decimal("2.86")
+
+
+def test_r22_a_dose_charted_late_is_not_one_after_the_emergency() -> None:
+    room = authorised_room()
+    room.later(minutes=30)
+    room.vitals(sedation=0)
+    assert deviations(room.dose(given_at=T0 + timedelta(minutes=5))) == set()
+    assert "emergency" in deviations(room.dose("50", booster=True))
+
+
+def test_r27_a_dose_charted_late_is_judged_by_the_doses_before_it() -> None:
+    """Doses at T0, 13 weeks later, and the day after; the one in the middle is charted last."""
+    room = dosed_room(plan(doses=9, expires_at=T0 + timedelta(days=300)))
+    finish_session(room)
+    room.now = T0 + timedelta(weeks=13, days=1)
+    assert "reclearance-needed" in deviations(room.dose(session=None))
+    room.discharge(2, left_against_advice=True)
+    assert "reclearance-needed" in deviations(room.dose(session=None, given_at=T0 + timedelta(weeks=13)))
+    room.later(days=1)
+    assert "reclearance-needed" not in deviations(room.dose(session=None))
 
 
 def test_an_authorisation_under_an_earlier_plan_does_not_cover() -> None:
@@ -136,14 +173,14 @@ def test_an_authorisation_under_an_earlier_plan_does_not_cover() -> None:
 def test_yesterdays_checks_do_not_cover() -> None:
     room = authorised_room()
     room.now = datetime(2026, 3, 3, 0, 0, tzinfo=UTC)
-    assert deviations(room.dose()) == {"no-checks"}
+    assert deviations(room.dose()) == {"no-checks", "authorisation-lapsed"}
 
 
-@pytest.mark.parametrize("stop", [hold(), withdrawal()])
-def test_a_stop_never_keeps_a_dose_out_of_the_record(stop: EventData) -> None:
+@pytest.mark.parametrize(("stop", "why"), [(hold(), "safety-hold"), (withdrawal(), "consent-withdrawn")])
+def test_a_stop_never_keeps_a_dose_out_of_the_record(stop: EventData, why: str) -> None:
     room = authorised_room()
     room.hear(stop)
-    assert deviations(room.dose()) == {"stopped"}
+    assert deviations(room.dose()) == {why}
 
 
 def test_a_dose_after_a_decline_is_recorded() -> None:
@@ -173,7 +210,7 @@ def test_a_dose_nobody_scheduled_opens_a_session_of_its_own(session: int | None)
 def test_the_first_word_on_a_stream_can_be_a_dose() -> None:
     room = Room()
     assert deviations(room.dose(session=None)) == {
-        "stopped",
+        "consent-missing",
         "not-approved",
         "not-scheduled",
         "not-prepared",

@@ -9,7 +9,9 @@ from decimal import Decimal
 
 import pytest
 
+from services.session.domain.dose import RecordDose
 from services.session.domain.rems_form import RemsForm, rems_form
+from services.session.domain.stated import StatedMedication
 from services.session.show import show_rems_forms
 from shared.events.session import AlertSettled
 from shared.events.stay import RemsFormDue, RemsFormOverdue, RemsFormSubmitted
@@ -164,13 +166,12 @@ def test_the_form_holds_what_the_record_has() -> None:
         assert effect is not None
         assert (effect.onset, effect.resolution) == (T0 + timedelta(minutes=38), T0 + timedelta(minutes=90))
     assert form.serious_adverse_event is False
-    assert form.missing == ("lots", "concomitant")
+    assert (form.concomitant, form.missing) == ((), ("lots",))
 
 
 def test_the_form_names_what_is_missing() -> None:
     assert form_of(esketamine_room()).missing == (
         "lots",
-        "concomitant",
         "minutes_monitored",
         "ready_after_minutes",
         "acceptable_at_completion",
@@ -188,6 +189,17 @@ def test_what_the_form_said_beyond_the_record_completes_it_and_what_is_missing_s
     assert submitted.missing == ("ready_after_minutes", "sedation", "dissociation")
     assert form_of(room).missing == submitted.missing
     assert (form_of(room).lots, form_of(room).concomitant) == (("lot-7",), ("benzodiazepine",))
+
+
+def test_the_lot_and_the_medications_of_the_record_are_in_the_form() -> None:
+    room = esketamine_room()
+    for kind in ("benzodiazepine", "cannabis"):  # the form does not ask about cannabis
+        room.check(medications_taken=(StatedMedication(kind="maoi"), StatedMedication(kind=kind)))
+    assert form_of(room).concomitant == ("maoi",)
+    (dose,) = room.course.require(1).doses
+    body = RecordDose(session=1, dose_mg=Decimal(56), route="intranasal_esketamine", given_at=T0, lot="lot-9")
+    room.correct(dose.entry, "amended", dose=body)
+    assert form_of(room).lots == ("lot-9",)
 
 
 def test_an_effect_that_did_not_end_is_named() -> None:

@@ -1,0 +1,452 @@
+"""Whatever comes, in whatever order, however late and often: the gate opens exactly where the rules let it, and no fact is kept out.
+
+Other services say things in lanes: each lane keeps its order, lanes overtake one another, what was said can be heard late and again.
+The oracle (`Said`) is written from R-10, R-14, R-15, R-18 to R-20, R-22, R-23, R-26 and R-28 as domain.md 5c states them, and
+keeps its own notes of what was heard and done in the room; it asks the service nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from pydantic import TypeAdapter
+
+from services.session.domain.adverse_event import RecordAdverseEvent, record_adverse_event
+from services.session.domain.authorise import AuthoriseDose, authorise_dose
+from services.session.domain.dose import RecordDose, record_dose
+from services.session.domain.schedule import CancelSession, cancel_session
+from services.session.domain.session import Session
+from services.session.domain.state import Course
+from services.session.domain.stated import StatedChaperone, StatedHomeSafety, StatedIntake
+from shared.events import intake, integration, prescriber
+from shared.events.base import EventData
+from shared.events.clinical import Route
+from shared.events.session import (
+    AdverseEventRecorded,
+    DosingAuthorised,
+    PreDoseChecked,
+    PreparationCompleted,
+    SafetyHoldPlaced,
+    SessionCompleted,
+    SessionDosed,
+    VitalsRecorded,
+)
+from shared.pathway.refusal import Refusal
+from tests.unit.session.room import Room, approval, consent, decline, expiry, plan, policy, revocation, rules
+
+STATE = TypeAdapter(Course)
+CLINIC_TIME = ZoneInfo("America/New_York")
+SOON = timedelta(hours=5)
+DOSES: dict[Route, tuple[str, str, str, str]] = {
+    "sublingual": ("100", "300", "100", "301"),
+    "intramuscular": ("20", "140", "50", "141"),
+    "intranasal_esketamine": ("56", "84", "56", "70"),
+}
+"""The plan's band, a dose inside it, and one that no rule lets through: the patient weighs 70 kg, and an injection stays under 2 mg/kg."""
+PRESSURES = ((120, 80), (140, 90), (141, 80), (120, 91), (150, 95))
+DEFECTS = (
+    None, None, None, None, "consent", "version", "monitor", "minor", "escort", "fasting", "ate", "chaperone", "late", "address", "weight"
+)  # fmt: skip
+"""What is wrong with the checks, if anything."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The last checks of a session."""
+
+    at: datetime
+    defect: str | None
+    version: str
+
+
+@dataclass
+class Said:
+    """What was heard from outside and done in the room, and what the rules make of it."""
+
+    route: Route
+    approvals: dict[int, datetime] = field(default_factory=dict)
+    closed: set[int] = field(default_factory=set)
+    doubtful: bool = False
+    """Whether an approval came while something could keep it waiting, so that the rules alone do not say which one is open."""
+    given: list[tuple[datetime, str]] = field(default_factory=list)
+    withdrawn: list[datetime] = field(default_factory=list)
+    placed: set[str] = field(default_factory=set)
+    lifted: set[str] = field(default_factory=set)
+    prepared: bool = False
+    enrolled: bool = False
+    held_at: datetime | None = None
+    home: dict[int, bool] = field(default_factory=dict)
+    checked: dict[int, Checked] = field(default_factory=dict)
+    readings: dict[int, list[tuple[datetime, tuple[int, int]]]] = field(default_factory=dict)
+    decided: dict[int, tuple[str, datetime, tuple[int, int]]] = field(default_factory=dict)
+    doses: list[tuple[int, datetime, Decimal]] = field(default_factory=list)
+    running: set[int] = field(default_factory=set)
+    left: set[int] = field(default_factory=set)
+    emergencies: set[int] = field(default_factory=set)
+
+    @property
+    def stopped(self) -> bool:
+        """R-10, R-20: a hold that was not lifted, or no consent since the last withdrawal."""
+        if self.placed - self.lifted or not self.given:
+            return True
+        return any(withdrawn_at >= max(self.given)[0] for withdrawn_at in self.withdrawn)
+
+    def approved(self, now: datetime) -> bool:
+        """R-14, R-15: an approval that no later word closed, and that has not expired."""
+        return any(request > max(self.closed, default=0) and now < expires for request, expires in self.approvals.items())
+
+    def surely_approved(self, now: datetime) -> bool:
+        """Whether there can be no doubt which approval is open."""
+        return len(self.approvals) == 1 and not self.closed and not self.doubtful and self.approved(now)
+
+    def room_allows(self, session: int, now: datetime) -> bool:
+        """R-19, R-20, R-26: the last checks of the day, and what they must show."""
+        checks = self.checked.get(session)
+        if checks is None or checks.at.date() != now.date() or now - checks.at > timedelta(minutes=240):
+            return False
+        home, defect = self.home.get(session, False), checks.defect
+        if defect in {"consent", "escort"} or checks.version != max(self.given)[1]:
+            return False
+        if not home and defect in {"monitor", "minor"}:
+            return False
+        if home and (defect in {"chaperone", "address"} or (defect == "late" and now - checks.at < timedelta(minutes=10))):
+            return False  # a chaperone who is late came five minutes before the checks, of fifteen
+        if self.route == "intranasal_esketamine":
+            ate_at = checks.at - (timedelta(minutes=60) if defect == "ate" else timedelta(hours=12))
+            if not self.enrolled or defect == "fasting" or now - ate_at < timedelta(hours=2):
+                return False
+        return True
+
+    def pressure_allows(self, session: int, now: datetime) -> bool:
+        """R-19: the last pressure is at or under 140/90, or a prescriber's word covers one as high; and no "not today" stands."""
+        word, until, decided_on = self.decided.get(session, ("", now, (0, 0)))
+        if word == "no_dose_today" and until.astimezone(CLINIC_TIME).date() == now.astimezone(CLINIC_TIME).date():
+            return False
+        last_at = max(at for at, _ in self.readings[session])
+        last = [pressure for at, pressure in self.readings[session] if at == last_at]
+        systolic, diastolic = max(each[0] for each in last), max(each[1] for each in last)
+        if systolic <= 140 and diastolic <= 90:
+            return True
+        return word == "proceed" and now < until and systolic <= decided_on[0] and diastolic <= decided_on[1]
+
+    def dose_allows(self, session: int, dose_mg: Decimal, booster: bool, now: datetime) -> bool:
+        """R-18: inside the plan with what was given before in the session, a weight of the last 30 days, a booster after 15 minutes."""
+        low, high = (Decimal(bound) for bound in DOSES[self.route][:2])
+        before = [(at, given) for number, at, given in self.doses if number == session]
+        total = dose_mg + sum(given for _, given in before)
+        if not low <= total <= high or self.checked[session].defect == "weight":
+            return False
+        if self.route == "intranasal_esketamine" and total not in {56, 84}:
+            return False
+        return not booster or now - max(at for at, _ in before) >= timedelta(minutes=15)
+
+    def integrated(self, session: int) -> bool:
+        """R-28: an integration session since the last dose of any other session."""
+        earlier = [at for number, at, _ in self.doses if number != session]
+        return not earlier or (self.held_at is not None and self.held_at >= max(earlier))
+
+    def allows(self, session: int, dose_mg: Decimal, booster: bool, now: datetime) -> bool:
+        """Whether everything but the approval allows the dose."""
+        return (
+            not self.stopped
+            and self.prepared
+            and self.room_allows(session, now)
+            and self.pressure_allows(session, now)
+            and self.dose_allows(session, dose_mg, booster, now)
+            and self.integrated(session)
+            and not self.running - {session}
+            and session not in self.emergencies
+        )
+
+
+class GateMachine(RuleBasedStateMachine):
+    """One case: three services that speak, people in the room, and time."""
+
+    opened = 0
+    """How often the gate opened, in all runs: a machine in which it never does proves nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = Room(policy(integration_before_next_dose="block"))
+        self.said = Said("sublingual")
+        self.lanes: dict[str, list[tuple[EventData, Callable[[], None]]]] = {"intake": [], "prescriber": [], "integration": []}
+        self.heard: list[tuple[EventData, Callable[[], None]]] = []
+        self.approved_requests: set[int] = set()
+
+    @initialize(
+        route=st.sampled_from(list(DOSES)),
+        home=st.booleans(),
+        missing=st.sampled_from(["nothing", "nothing", "nothing", "nothing", "everything", "delivery"]),
+        defect=st.sampled_from(DEFECTS),
+        pressure=st.integers(0, len(PRESSURES) - 1),
+    )
+    def begin(self, route: Route, home: bool, missing: str, defect: str | None, pressure: int) -> None:
+        """Begin a step before the dose, perhaps with one thing wrong, or with nothing at all."""
+        self.said.route = route
+        if missing == "everything":
+            return
+        self.consent_given("consent-1")
+        self.approves(1, soon=False)
+        if missing == "delivery":
+            return
+        self.delivered("intake")
+        self.delivered("prescriber")
+        self.prepared(told=True)
+        self.enrolled(certified=True)
+        self.scheduled(home=home)
+        if self.room.course.sessions:
+            self.checked(defect, pressure, 0)
+
+    # What other services say, in their lanes
+
+    def say(self, lane: str, event: EventData, note: Callable[[], None]) -> None:
+        self.lanes[lane].append((event, note))
+
+    @rule(version=st.sampled_from(["consent-1", "consent-2"]))
+    def consent_given(self, version: str) -> None:
+        self.room.later(seconds=1)
+        at = self.room.now
+        self.say("intake", consent(version=version, given_at=at), lambda: self.said.given.append((at, version)))
+
+    @rule(lane=st.sampled_from(["intake", "prescriber", "integration"]))
+    def consent_withdrawn(self, lane: str) -> None:
+        self.room.later(seconds=1)
+        at, service = self.room.now, {"intake": intake, "prescriber": prescriber, "integration": integration}[lane]
+        event = service.ConsentWithdrawn(withdrawn_at=at, said_to=lane)  # type: ignore[attr-defined]
+        self.say(lane, event, lambda: self.said.withdrawn.append(at))
+
+    @rule(lifted=st.booleans(), name=st.sampled_from(["a", "b"]), lane=st.sampled_from(["intake", "integration"]))
+    def hold(self, lifted: bool, name: str, lane: str) -> None:
+        """A lift may overtake the hold that it lifts."""
+        service = {"intake": intake, "integration": integration}[lane]
+        if lifted:
+            event = service.SafetyHoldLifted(hold=name, reason="reviewed", lifted_at=self.room.now)  # type: ignore[attr-defined]
+            self.say(lane, event, lambda: self.said.lifted.add(name))
+        else:
+            event = service.SafetyHoldPlaced(hold=name, reason="suicide_risk", placed_at=self.room.now)  # type: ignore[attr-defined]
+            self.say(lane, event, lambda: self.said.placed.add(name))
+
+    @rule(request=st.integers(1, 3), soon=st.booleans())
+    def approves(self, request: int, soon: bool) -> None:
+        if request in self.approved_requests:
+            return  # one decision for one request
+        self.approved_requests.add(request)
+        expires_at = self.room.now + (SOON if soon else timedelta(days=90))
+        low, high = (Decimal(bound) for bound in DOSES[self.said.route][:2])
+        under = plan(route=self.said.route, dose_mg_low=low, dose_mg_high=high, mg_per_kg_high=Decimal(9), doses=12, expires_at=expires_at)
+
+        def note() -> None:
+            if self.said.stopped or self.said.running:
+                self.said.doubtful = True
+            self.said.approvals[request] = expires_at
+
+        self.say("prescriber", approval(under, request=request, decided_at=self.room.now), note)
+
+    @precondition(lambda self: self.approved_requests)
+    @rule(word=st.sampled_from(["declined", "expired", "revoked"]), data=st.data())
+    def approval_ends(self, word: str, data: st.DataObject) -> None:
+        """A decline is the answer to another request; the end of an approval names its own."""
+        known = sorted(self.approved_requests)
+        if word == "declined":
+            request = max(known) + 1
+            self.approved_requests.add(request)
+            self.say("prescriber", decline(request=request), lambda: self.said.closed.add(request))
+            return
+        request = data.draw(st.sampled_from(known))
+        event = expiry(request=request) if word == "expired" else revocation(request=request)
+        self.say("prescriber", event, lambda: self.said.closed.add(request))
+
+    @rule(back=st.integers(0, 600))
+    def integration_held(self, back: int) -> None:
+        at = self.room.now - timedelta(minutes=back)
+
+        def note() -> None:
+            self.said.held_at = at if self.said.held_at is None else max(self.said.held_at, at)
+
+        event = integration.IntegrationHeld(id="after-dose-1", dosing_session=1, purpose="after_dose", held_at=at)
+        self.say("integration", event, note)
+
+    @rule(lane=st.sampled_from(["intake", "prescriber", "integration"]))
+    def delivered(self, lane: str) -> None:
+        """The next event of a lane is heard."""
+        if not self.lanes[lane]:
+            return
+        event, note = self.lanes[lane].pop(0)
+        note()
+        self.heard.append((event, note))
+        self.room.hear(event)
+
+    @precondition(lambda self: self.heard)
+    @rule(data=st.data())
+    def delivered_again(self, data: st.DataObject) -> None:
+        self.room.hear(data.draw(st.sampled_from([event for event, _ in self.heard])))
+
+    # What is done in the room
+
+    @rule(told=st.booleans())
+    def prepared(self, told: bool) -> None:
+        self.said.prepared = told
+        assert isinstance(self.room.prepare(psychoeducation=told)[0], PreparationCompleted)
+
+    @rule(certified=st.booleans())
+    def enrolled(self, certified: bool) -> None:
+        self.said.enrolled = certified
+        self.room.enrol(setting_certified=certified)
+
+    @rule(home=st.booleans())
+    def scheduled(self, home: bool) -> None:
+        """Only a lozenge is scheduled at home; a refusal under R-20 is recorded, others are not."""
+        try:
+            events = self.room.schedule(setting="home" if home else "clinic")
+        except Refusal:
+            return
+        if home and self.said.route != "sublingual":
+            assert rules(events) == {("R-20", "route-not-at-home")}
+        else:
+            self.said.home[self.last.number] = home
+
+    @precondition(lambda self: self.room.course.sessions)
+    @rule(defect=st.sampled_from(DEFECTS), pressure=st.integers(0, len(PRESSURES) - 1), late=st.sampled_from([0, 0, 3]))
+    def checked(self, defect: str | None, pressure: int, late: int) -> None:
+        at, session = self.room.now - timedelta(minutes=late), self.last.number
+        version = "consent-0" if defect == "version" else max(self.said.given, default=(None, "consent-1"))[1]
+        there = at - timedelta(minutes=5 if defect == "late" else 30)
+        changes: dict[str, Any] = {
+            "checked_at": at,
+            "consent_version": version,
+            "consent_reaffirmed": defect != "consent",
+            "monitor": None if defect == "monitor" else "monitor-1",
+            "monitor_adult": defect != "minor",
+            "escort_named": defect != "escort",
+            "fasting": defect != "fasting",
+            "last_intake": StatedIntake(food_at=at - timedelta(hours=1 if defect == "ate" else 12), drink_at=at - timedelta(hours=2)),
+            "chaperone": None if defect == "chaperone" else StatedChaperone(id="c", adult=True, present_since=there),
+            "home": StatedHomeSafety(
+                emergency_contact_confirmed=True, address_confirmed=defect != "address", kilometres_to_emergency_care=Decimal(3)
+            ),
+            "weighed_at": at - timedelta(days=31 if defect == "weight" else 0),
+        }
+        assert isinstance(self.room.check(session, PRESSURES[pressure], **changes)[0], PreDoseChecked)
+        known = self.said.checked.get(session)
+        if known is None or at >= known.at:
+            self.said.checked[session] = Checked(at, defect, version)
+        self.said.readings.setdefault(session, []).append((at, PRESSURES[pressure]))
+
+    @precondition(lambda self: self.room.course.sessions)
+    @rule(word=st.sampled_from(["proceed", "repeat", "no_dose_today"]), minutes=st.sampled_from([10, 90]))
+    def prescriber_decides(self, word: str, minutes: int) -> None:
+        session, until = self.last.number, self.room.now + timedelta(minutes=minutes)
+        try:
+            self.room.decide(word, session, until if word == "proceed" else None)
+        except Refusal:
+            return
+        last_at = max(at for at, _ in self.said.readings[session])
+        last = [pressure for at, pressure in self.said.readings[session] if at == last_at]
+        highest = (max(each[0] for each in last), max(each[1] for each in last))
+        self.said.decided[session] = (word, until if word == "proceed" else self.room.now, highest)
+
+    @precondition(lambda self: self.room.course.sessions)
+    @rule()
+    def authorised(self) -> None:
+        booster = self.last.phase == "dosed"
+        try:
+            self.room.authorise(DOSES[self.said.route][2], self.last.number, booster=booster)
+        except Refusal:
+            return
+
+    @precondition(lambda self: self.room.course.sessions and self.last.phase == "scheduled")
+    @rule()
+    def cancelled(self) -> None:
+        self.room.do(cancel_session, CancelSession(session=self.last.number, reason="patient-ill"))
+
+    # What happened: never refused
+
+    @rule(known=st.booleans(), booster=st.booleans(), late=st.sampled_from([0, 0, 2]))
+    def dosed(self, known: bool, booster: bool, late: int) -> None:
+        session = self.last.number if known and self.room.course.sessions else None
+        at, dose_mg = self.room.now - timedelta(minutes=late), DOSES[self.said.route][2]
+        recorded = self.room.dose(dose_mg, session, booster=booster, route=self.said.route, given_at=at)[0]
+        assert isinstance(recorded, SessionDosed)
+        self.said.doses.append((recorded.session, at, Decimal(dose_mg)))
+        if recorded.session not in self.said.left:
+            self.said.running.add(recorded.session)
+
+    @precondition(lambda self: self.room.course.sessions)
+    @rule(pressure=st.integers(0, len(PRESSURES) - 1), awake=st.sampled_from([True, True, True, False]))
+    def monitored(self, pressure: int, awake: bool) -> None:
+        session = self.last.number
+        events = self.room.vitals(session, PRESSURES[pressure], sedation=5 if awake else 0)
+        assert isinstance(events[0], VitalsRecorded)
+        self.said.readings.setdefault(session, []).append((self.room.now, PRESSURES[pressure]))
+        if not awake:
+            self.said.emergencies.add(session)
+
+    @rule(serious=st.booleans())
+    def suffered(self, serious: bool) -> None:
+        command = RecordAdverseEvent(what="vomited", serious=serious, happened_at=self.room.now)
+        events = self.room.do(record_adverse_event, command)
+        assert isinstance(events[0], AdverseEventRecorded)
+        self.said.placed |= {event.hold for event in events if isinstance(event, SafetyHoldPlaced)}
+
+    @precondition(lambda self: self.room.course.sessions and self.last.phase != "completed")
+    @rule()
+    def left(self) -> None:
+        assert isinstance(self.room.discharge(self.last.number, left_against_advice=True)[0], SessionCompleted)
+        self.said.left.add(self.last.number)
+        self.said.running.discard(self.last.number)
+
+    # Time
+
+    @rule(minutes=st.sampled_from([1, 10, 15, 45, 300, 1440]))
+    def time_passed(self, minutes: int) -> None:
+        self.room.later(minutes=minutes)
+        self.room.tick()
+
+    @property
+    def last(self) -> Session:
+        return self.room.course.sessions[-1]
+
+    # What holds
+
+    @precondition(lambda self: self.room.course.sessions and self.last.phase in {"scheduled", "dosed"})
+    @invariant()
+    def the_gate_opens_where_the_rules_let_it_and_nowhere_else(self) -> None:
+        session, now = self.last, self.room.now
+        booster = session.phase == "dosed"
+        for dose_mg in DOSES[self.said.route][2:]:
+            command = AuthoriseDose(session=session.number, dose_mg=Decimal(dose_mg), booster=booster, intent="psycholytic")
+            opened = isinstance(authorise_dose(self.room.course, command, self.room.context())[0], DosingAuthorised)
+            GateMachine.opened += opened
+            allowed = self.said.allows(session.number, Decimal(dose_mg), booster, now)
+            assert not opened or (allowed and self.said.approved(now))
+            assert opened or not (allowed and self.said.surely_approved(now))
+
+    @invariant()
+    def a_dose_is_recorded_as_covered_only_where_the_rules_let_it_be_given(self) -> None:
+        number = self.last.number if self.room.course.sessions else None
+        dose_mg = Decimal(DOSES[self.said.route][2])
+        command = RecordDose(session=number, dose_mg=dose_mg, route=self.said.route, given_at=self.room.now)
+        recorded = record_dose(self.room.course, command, self.room.context())[0]
+        assert isinstance(recorded, SessionDosed)
+        covered = self.said.approved(self.room.now) and self.said.allows(recorded.session, dose_mg, False, self.room.now)
+        assert recorded.deviations or covered
+
+    @invariant()
+    def state_survives_storage(self) -> None:
+        assert STATE.validate_json(STATE.dump_json(self.room.course)) == self.room.course
+
+    @invariant()
+    def sessions_are_numbered_without_a_gap(self) -> None:
+        assert [session.number for session in self.room.course.sessions] == list(range(1, len(self.room.course.sessions) + 1))
+
+
+def test_no_order_delay_or_repetition_opens_the_gate_wrongly_or_keeps_a_fact_out() -> None:
+    GateMachine.opened = 0
+    run_state_machine_as_test(GateMachine, settings=settings(max_examples=75, stateful_step_count=15, deadline=None, database=None))
+    assert GateMachine.opened > 20
