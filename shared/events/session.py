@@ -33,14 +33,17 @@ from shared.events.dosing import (
     Setting,
     SupplyNoted,
 )
+from shared.events.stay import Escalated, VitalOverdue
 
 __all__ = [
     "AdministrationEnded",
     "EnrolmentRecorded",
+    "Escalated",
     "PrescriberAsked",
     "PressureDecided",
     "SetAndSettingRecorded",
     "SupplyNoted",
+    "VitalOverdue",
 ]
 
 
@@ -86,10 +89,6 @@ class PreparationCompleted(stay.Entered):
     intentions: tuple[Text, ...] = ()
     set_and_setting: SetAndSetting | None = None
     completed_at: AwareDatetime
-    entry: Slug | None = None
-    """Its name in corrections; None for what was recorded before entries had names."""
-    replaces: Slug | None = None
-    """The entry that it replaces, which was marked as amended."""
 
 
 class SessionScheduled(EventData):
@@ -117,10 +116,6 @@ class PreDoseChecked(stay.Entered):
     weighed_at: AwareDatetime
     blood_pressure: BloodPressure
     checked_at: AwareDatetime
-    entry: Slug | None = None
-    """Its name in corrections; None for what was recorded before entries had names."""
-    replaces: Slug | None = None
-    """The entry that it replaces, which was marked as amended."""
     monitor_adult: bool | None = None
     """Whether it was said that the monitor is 18 or older; None in checks that did not ask yet."""
     chaperone: Chaperone | None = None
@@ -180,10 +175,6 @@ class SessionDosed(stay.Entered):
     """None where no form is owed."""
     reclear_by: AwareDatetime | None = None
     """From when on a further dose needs a prescriber's clearance anew, unless one comes before (R-27)."""
-    entry: Slug | None = None
-    """Its name in corrections; None for what was recorded before entries had names."""
-    replaces: Slug | None = None
-    """The entry that it replaces, which was marked as amended."""
     lot: Slug | None = None
     devices: tuple[AwareDatetime, ...] = ()
     """When each esketamine device was started."""
@@ -213,34 +204,6 @@ class VitalsRecorded(stay.Entered):
     cadss: Annotated[int, Field(ge=0, le=92)] | None = None
     repeat_by: AwareDatetime | None = None
     """When a pressure above the patient's limit is to be taken again (R-22)."""
-    entry: Slug | None = None
-    """Its name in corrections; None for what was recorded before entries had names."""
-    replaces: Slug | None = None
-    """The entry that it replaces, which was marked as amended."""
-
-
-class VitalOverdue(EventData):
-    """The blood pressure due about 40 minutes after the dose was not recorded in its window (R-21)."""
-
-    TYPE: ClassVar[str] = "kapcare.session.VitalOverdue.v1"
-    session: int
-    due_at: AwareDatetime
-    escalated: bool
-
-
-class Escalated(EventData):
-    """Vitals or symptoms call a clinician; `emergency` means at once (R-22, R-35)."""
-
-    TYPE: ClassVar[str] = "kapcare.session.Escalated.v1"
-    session: int | None = None
-    emergency: bool
-    rule: str
-    because: tuple[Slug, ...]
-    at: AwareDatetime
-    late: bool = False
-    """Whether it was recorded so long after it happened that calling at once helps nobody."""
-    watch: Slug | None = None
-    """What stands overdue, where that is why."""
 
 
 class AdverseEventRecorded(stay.Entered):
@@ -252,10 +215,6 @@ class AdverseEventRecorded(stay.Entered):
     symptoms: tuple[Slug, ...] = ()
     serious: bool
     happened_at: AwareDatetime
-    entry: Slug | None = None
-    """Its name in corrections; None for what was recorded before entries had names."""
-    replaces: Slug | None = None
-    """The entry that it replaces, which was marked as amended."""
 
 
 class SessionCompleted(stay.Entered):
@@ -283,10 +242,6 @@ class SessionCompleted(stay.Entered):
     """Opaque id of who took the patient home."""
     ready_at: AwareDatetime | None = None
     """When the assessor would have found the patient ready to leave; a field of the REMS form."""
-    entry: Slug | None = None
-    """Its name in corrections; None for what was recorded before entries had names."""
-    replaces: Slug | None = None
-    """The entry that it replaces, which was marked as amended."""
 
 
 class EntryCorrected(base.EntryCorrected):

@@ -1,4 +1,4 @@
-"""Events of the session service about what is watched over from a dose on: repeats, chaperone, emergencies, REMS form, clocks."""
+"""Events of the session service about what is watched over from a dose on: vitals, chaperone, emergencies, REMS form, clocks."""
 
 from datetime import date
 from typing import ClassVar, Literal
@@ -25,8 +25,12 @@ ConcomitantMedication = Literal["benzodiazepine", "hypnotic", "stimulant", "maoi
 
 
 class Entered(EventData):
-    """What every entry of the room says of when it was recorded, beside when it happened."""
+    """What every entry of the room says of itself, beside what happened and when."""
 
+    entry: Slug | None = None
+    """Its name in corrections; None for what was recorded before entries had names."""
+    replaces: Slug | None = None
+    """The entry that it replaces, which was marked as amended."""
     recorded_at: AwareDatetime | None = None
     """None for what an earlier release recorded."""
     rest_expected_by: AwareDatetime | None = None
@@ -54,6 +58,30 @@ class RemsClock(Value):
     overdue_at: AwareDatetime
 
 
+class VitalOverdue(EventData):
+    """The blood pressure due about 40 minutes after the dose was not recorded in its window (R-21)."""
+
+    TYPE: ClassVar[str] = "kapcare.session.VitalOverdue.v1"
+    session: int
+    due_at: AwareDatetime
+    escalated: bool
+
+
+class Escalated(EventData):
+    """Vitals or symptoms call a clinician; `emergency` means at once (R-22, R-35)."""
+
+    TYPE: ClassVar[str] = "kapcare.session.Escalated.v1"
+    session: int | None = None
+    emergency: bool
+    rule: str
+    because: tuple[Slug, ...]
+    at: AwareDatetime
+    late: bool = False
+    """Whether it was recorded so long after it happened that calling at once helps nobody."""
+    watch: Slug | None = None
+    """What stands overdue, where that is why."""
+
+
 class RepeatPressureOverdue(EventData):
     """A pressure above the patient's limit was not taken again in time (R-22)."""
 
@@ -73,10 +101,6 @@ class ChaperoneChecked(Entered):
     responsive: bool
     checked_at: AwareDatetime
     next_check: NextCheck | None = None
-    entry: Slug | None = None
-    """Its name in corrections."""
-    replaces: Slug | None = None
-    """The entry that it replaces, which was marked as amended."""
 
 
 class ChaperoneCheckOverdue(EventData):
@@ -99,10 +123,6 @@ class EmergencyResponded(Entered):
     outcome: Text
     responded_at: AwareDatetime
     responded_by: str
-    entry: Slug | None = None
-    """Its name in corrections."""
-    replaces: Slug | None = None
-    """The entry that it replaces, which was marked as amended."""
 
 
 class RemsFormDue(EventData):
@@ -135,10 +155,6 @@ class RemsFormSubmitted(Entered):
     """What neither the record nor the form has."""
     submitted_at: AwareDatetime
     submitted_by: str
-    entry: Slug | None = None
-    """Its name in corrections."""
-    replaces: Slug | None = None
-    """The entry that it replaces, which was marked as amended."""
 
 
 class ReclearanceDue(EventData):
