@@ -124,6 +124,8 @@ class AlertRaised(EventData):
     last: bool = False
     """Whether nobody comes after this level, so that `due_at` leads to nothing more."""
     emergency: bool = False
+    about: Slug | None = None
+    """What it waits for, where that happening ends it."""
 
 
 class AlertAcknowledged(EventData):
@@ -133,6 +135,8 @@ class AlertAcknowledged(EventData):
     note: Text | None = None
     acknowledged_by: str
     acknowledged_at: AwareDatetime
+    resolved: bool = False
+    """Nobody had to take it on any more: what it was about happened."""
 
 
 class AlertEscalated(EventData):

@@ -4,7 +4,7 @@ Every service folds its own alerts into each case. An alert is a fact about peop
 acknowledging it lifts no hold.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -40,6 +40,9 @@ class Alert:
     emergency: bool
     acknowledged_by: str | None = None
     acknowledged_at: datetime | None = None
+    about: Slug | None = None
+    resolved: bool = False
+    """Whether what it was about happened before anyone took it on."""
 
     @property
     def open(self) -> bool:
@@ -100,10 +103,12 @@ def fold(alerts: Alerts, event: EventData) -> Alerts:
                 level=event.level,
                 last=event.last,
                 emergency=event.emergency,
+                about=event.about,
             )
             return Alerts((*alerts.raised, raised))
         case base.AlertAcknowledged():
-            return _changed(alerts, event.alert, acknowledged_by=event.acknowledged_by, acknowledged_at=event.acknowledged_at)
+            by, at = event.acknowledged_by, event.acknowledged_at
+            return _changed(alerts, event.alert, acknowledged_by=by, acknowledged_at=at, resolved=event.resolved)
         case base.AlertEscalated():
             return _changed(alerts, event.alert, role=event.role, level=event.level, due_at=event.due_at, last=event.last)
         case _:
@@ -137,6 +142,8 @@ class Alarm:
     role: AlertRole
     why: Slug
     emergency: bool | Callable[[Any], bool] = False
+    about: Callable[[Any], Slug] | None = None
+    """What the event waits for, where that happening ends the alert."""
 
     def is_emergency(self, event: EventData) -> bool:
         """Whether this very event is one."""
@@ -174,7 +181,17 @@ class AlertEvents:
             due_at=context.now + timedelta(minutes=minutes),
             last=values.alert_levels <= 1,
             emergency=emergency,
+            about=None if alarm.about is None else alarm.about(event),
         )
+
+    def resolve(self, alerts: Alerts, awaited: Collection[Slug], context: Context) -> list[EventData]:
+        """Return the end of each open alert that is about something, and that is not awaited any more."""
+        by, at = context.actor.id, context.now
+        return [
+            self.acknowledged(alert=alert.id, acknowledged_by=by, acknowledged_at=at, resolved=True)
+            for alert in alerts.unacknowledged
+            if alert.about is not None and alert.about not in awaited
+        ]
 
     def acknowledge(self, state: Alerting, command: AcknowledgeAlert, context: Context) -> list[EventData]:
         """Take an alert on, once. Raises Refusal for one that does not exist or that someone took on before."""
