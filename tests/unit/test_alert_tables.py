@@ -32,9 +32,12 @@ CALLS = {
     "kapcare.prescriber.EligibilityRevoked.v1": "coordinator",
     "kapcare.prescriber.LateDecisionReceived.v1": "prescriber",
     "kapcare.prescriber.DiversionSuspected.v1": "medical_monitor",
+    "kapcare.prescriber.DeteriorationNoted.v1": "prescriber",
     "kapcare.session.VitalOverdue.v1": "medical_monitor",
     "kapcare.session.Escalated.v1": "medical_monitor",
     "kapcare.integration.IntegrationOverdue.v1": "coordinator",
+    "kapcare.integration.MeasurementOverdue.v1": "coordinator",
+    "kapcare.integration.OutcomeDeteriorated.v1": "therapist",
     "kapcare.integration.SuicideRiskScreenRequired.v1": "therapist",
     "kapcare.integration.SafetyHoldPlaced.v1": "medical_monitor",
 }
