@@ -68,7 +68,7 @@ COMMANDS = (
 
 def show_integration(state: Integration) -> dict[str, Any]:
     """Show the integration to those who care for the patient."""
-    waited_for = {each.id for each in (*state.open_sessions, *state.open_measurements)}
+    awaited = {each.id for each in state.open_sessions} | {each.id for each in state.open_measurements}
     return {
         "status": state.status,
         "consent": {"in_force": state.stops.consented, "version": state.stops.consent_version},
@@ -77,8 +77,8 @@ def show_integration(state: Integration) -> dict[str, Any]:
         "doses": state.doses_of_care,
         "course": {"over": state.course_over, "cut_short": state.cut_short, "maintenance_since": state.maintenance_since},
         "discharged": state.discharged,
-        "planned": [_show_planned(planned, planned.id in waited_for) for planned in state.planned],
-        "measurements": [_show_measurement(each, each.id in waited_for) for each in state.measurements],
+        "planned": [_show_planned(planned, planned.id in awaited) for planned in state.planned],
+        "measurements": [_show_measurement(each, each.id in awaited) for each in state.measurements],
         "insights": state.insights,
         "goals": [_show_goal(goal) for goal in state.goals],
         "baseline": state.baseline,

@@ -32,17 +32,17 @@ def discharge_session(session: int, now: datetime, policy: PolicyValues) -> Plan
 def measurements(session: int, dosed_at: datetime, policy: PolicyValues) -> tuple[PlannedMeasurement, ...]:
     """R-29: when the outcome is measured after a dose, each [7] days around its day."""
     window, grace = timedelta(days=policy.outcome_window_days), timedelta(days=policy.integration_grace_days)
+    due = ((day, dosed_at + timedelta(days=day)) for day in sorted(set(policy.outcome_measurement_days)))
     return tuple(
         PlannedMeasurement(
             id=f"outcome-{session}-day-{day}",
             day=day,
-            opens_at=max(dosed_at, due_at - window),
-            due_at=due_at,
-            closes_at=due_at + window,
-            lost_after=due_at + window + grace,
+            opens_at=max(dosed_at, at - window),
+            due_at=at,
+            closes_at=at + window,
+            lost_after=at + window + grace,
         )
-        for day in sorted(set(policy.outcome_measurement_days))
-        if (due_at := dosed_at + timedelta(days=day))
+        for day, at in due
     )
 
 

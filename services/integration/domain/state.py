@@ -1,6 +1,6 @@
 """The integration of a case as the service knows it, and how each event changes it. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from services.integration.domain.planned import (
     superseded,
 )
 from shared.events import integration as events
-from shared.events.base import EventData
+from shared.events.base import EventData, Slug
 from shared.events.clinical import Instrument, Score
 from shared.pathway import alert, stop
 from shared.pathway.alert import Alerts
@@ -152,27 +152,18 @@ class Integration:
         """What integration waits for; no stop holds up care after a dose. None before the first dose and once all is done."""
         if self.screener_due_since is not None:
             return Waiting("suicide_risk_screen", self.screener_due_since, "therapist")
-        if self.ended or self.last_dose is None:
+        last_dose = self.last_dose
+        if self.ended or last_dose is None:
             return None
-        late = [
-            *(Waiting("rescheduling", each.missed_at, "coordinator") for each in self.open_sessions if each.missed_at is not None),
-            *(
-                Waiting("integration_session", each.due_by, "coordinator")
-                for each in self.open_sessions
-                if each.overdue and each.missed_at is None
-            ),
-            *(
-                Waiting("outcome", each.due_at, "coordinator" if each.overdue else "therapist")
-                for each in self.open_measurements
-                if each.due_said or each.overdue
-            ),
-        ]
+        late = sorted(_late(self), key=lambda one: one[0])
         if late:
-            return min(late, key=lambda waiting: waiting.since or self.last_seen_at(self.last_dose))
+            since, what, on = late[0]
+            return Waiting(what, since, on)
+        held = (each.held.held_at for each in self.planned if each.held is not None)
         if self.open_sessions:
-            return Waiting("integration_session", self.last_seen_at(self.last_dose), "therapist")
+            return Waiting("integration_session", max([last_dose.given_at, *held]), "therapist")
         if self.open_measurements:
-            return Waiting("outcome", self.last_seen_at(self.last_dose), "therapist")
+            return Waiting("outcome", max([last_dose.given_at, *held]), "therapist")
         return None
 
     @property
@@ -190,11 +181,6 @@ class Integration:
             return None
         sessions = [each.missed_after for each in self.open_sessions]
         return max([*sessions, *(each.lost_after for each in self.open_measurements)], default=None)
-
-    def last_seen_at(self, last_dose: Dose) -> datetime:
-        """Return when the patient was last seen: at the last dose, or in a session after it."""
-        held = (each.held.held_at for each in self.planned if each.held is not None)
-        return max([last_dose.given_at, *held])
 
     def baseline_of(self, instrument: Instrument) -> int | None:
         """Return the total before treatment; None if it was not scored."""
@@ -219,6 +205,18 @@ class Integration:
         if goal is None:
             raise Refusal("no-such-goal", "No goal of this id was set.")
         return goal
+
+
+def _late(state: Integration) -> Iterator[tuple[datetime, Slug, Slug]]:
+    """Yield what should have happened by now: since when it is waited for, what it is, and whose turn it is."""
+    for session in state.open_sessions:
+        if session.missed_at is not None:
+            yield session.missed_at, "rescheduling", "coordinator"
+        elif session.overdue:
+            yield session.due_by, "integration_session", "coordinator"
+    for measurement in state.open_measurements:
+        if measurement.overdue or measurement.due_said:
+            yield measurement.due_at, "outcome", "coordinator" if measurement.overdue else "therapist"
 
 
 def evolve(state: Integration, event: EventData) -> Integration:
