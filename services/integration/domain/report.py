@@ -121,8 +121,8 @@ def report(patients: Iterable[Treated], floors: Mapping[str, int], *, network: b
 
 
 def may_stand_beside(withheld: Sequence[int], floor: int) -> bool:
-    """R-29: a total may stand beside groups that are withheld if they are none, or several that make up the floor together."""
-    return not withheld or (len(withheld) > 1 and sum(withheld) >= floor)
+    """R-29: a total may stand beside groups that are withheld if they are none, or make up the floor together; one alone never does."""
+    return not withheld or sum(withheld) >= floor
 
 
 def together(tallies: Iterable[Tally]) -> Tally:

@@ -61,7 +61,9 @@ def test_r29_the_shipped_policy_measures_for_half_a_year() -> None:
 
 def test_r29_the_times_are_the_policys_and_no_window_opens_before_the_dose() -> None:
     story = after_dose(Story(policy(outcome_measurement_days=(5, 40, 5), outcome_window_days=9, integration_grace_days=3)))
-    found = [((m.opens_at - day(0.1)).days, (m.closes_at - day(0.1)).days, (m.lost_after - day(0.1)).days) for m in story.state.measurements]
+    found = [
+        ((m.opens_at - day(0.1)).days, (m.closes_at - day(0.1)).days, (m.lost_after - day(0.1)).days) for m in story.state.measurements
+    ]
     assert found == [(0, 14, 17), (31, 49, 52)]
 
 
@@ -112,6 +114,12 @@ def test_r29_a_measurement_is_counted_from_the_last_dose() -> None:
     story.on_day(12).hear(dosed(2, day(12)))
     assert [(each.id, each.due_at) for each in story.state.open_measurements] == [("outcome-2-day-14", day(26))]
     assert measuring(story.on_day(20).tick()) == []
+
+
+def test_r29_a_measurement_that_was_due_before_the_next_dose_stays() -> None:
+    story = after_dose()
+    story.on_day(15).hear(dosed(2, day(15)))
+    assert [each.id for each in story.state.open_measurements] == ["outcome-1-day-14", "outcome-2-day-14"]
 
 
 def test_r29_a_reason_ends_the_reminder_and_stays_beside_the_missing_outcome() -> None:

@@ -385,6 +385,13 @@ def test_r28_who_withdraws_consent_is_seen_once_more_and_integration_can_end(her
     assert story.state.status == "completed"
 
 
+def test_who_withdraws_consent_after_a_complete_course_left_no_dose() -> None:
+    story = after(0)
+    story.hear(course_over())
+    said = story.hear(intake.ConsentWithdrawn(withdrawn_at=day(1), said_to="intake"))
+    assert not any(isinstance(event, IntegrationPlanned) for event in said)
+
+
 def test_consent_that_is_given_again_lets_integration_go_on_and_the_next_dose_replaces_the_discharge_session() -> None:
     story = after(0).on_day(1)
     story.hear(intake.ConsentWithdrawn(withdrawn_at=day(1), said_to="intake"))
