@@ -1,6 +1,7 @@
 """Goals: what the patient means to do, small and countable, how it goes, and what becomes of it."""
 
-from typing import Annotated
+from datetime import datetime, timedelta
+from typing import Annotated, Final
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
@@ -16,6 +17,10 @@ from shared.pathway.stop import Request
 Behaviour = Annotated[str, StringConstraints(min_length=3, max_length=200)]
 TimesPerWeek = Annotated[int, Field(ge=1, le=21)]
 """From once a week to three times a day."""
+
+
+WRITTEN_DOWN_WITHIN: Final = timedelta(weeks=1)
+"""A goal can be agreed on, and pursued for a week, before someone writes it down."""
 
 
 class SetGoal(Request):
@@ -67,9 +72,7 @@ def set_goal(_state: Integration, command: SetGoal, context: Context) -> list[Ev
 def record_progress(state: Integration, command: RecordProgress, context: Context) -> list[EventData]:
     """Record progress, also on a goal that was kept or let go; raises Refusal for an unknown goal or an impossible time."""
     goal = state.require_goal(command.goal)
-    require_happened("at", command.at, context.now)
-    if command.at < goal.set.set_at:
-        raise Refusal("before-goal", "at lies before the goal was set.")
+    _require_since(goal, "at", command.at, context)
     return [GoalProgressed(goal=command.goal, times=command.times, at=command.at)]
 
 
@@ -90,19 +93,21 @@ def change_goal(state: Integration, command: ChangeGoal, context: Context) -> li
 def keep_goal(state: Integration, command: KeepGoal, context: Context) -> list[EventData]:
     """Record that a goal is kept; raises Refusal for an unknown goal, one that was kept or let go, or an impossible time."""
     goal = _require_pursued(state, command.goal)
-    require_happened("kept_at", command.kept_at, context.now)
-    if command.kept_at < goal.set.set_at:
-        raise Refusal("before-goal", "kept_at lies before the goal was set.")
+    _require_since(goal, "kept_at", command.kept_at, context)
     return [GoalKept(goal=command.goal, note=command.note, kept_at=command.kept_at)]
 
 
 def let_goal_go(state: Integration, command: LetGoalGo, context: Context) -> list[EventData]:
     """Record that a goal was let go; raises Refusal for an unknown goal, one that was kept or let go, or an impossible time."""
     goal = _require_pursued(state, command.goal)
-    require_happened("let_go_at", command.let_go_at, context.now)
-    if command.let_go_at < goal.set.set_at:
-        raise Refusal("before-goal", "let_go_at lies before the goal was set.")
+    _require_since(goal, "let_go_at", command.let_go_at, context)
     return [GoalLetGo(goal=command.goal, reason=command.reason, let_go_at=command.let_go_at)]
+
+
+def _require_since(goal: Goal, name: str, moment: datetime, context: Context) -> None:
+    require_happened(name, moment, context.now)
+    if moment < goal.set.set_at - WRITTEN_DOWN_WITHIN:
+        raise Refusal("before-goal", f"{name} lies before the goal was set.")
 
 
 def _require_pursued(state: Integration, goal_id: str) -> Goal:

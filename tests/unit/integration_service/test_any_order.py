@@ -15,7 +15,7 @@ from shared.events import intake
 from shared.pathway.refusal import Refusal
 from tests.unit.integration_service.story import SHIPPED, Story, course_closed, course_opened, dosed, phq9, screening
 
-KINDS = "dose dose dose hold miss move measure lost close open withdraw discharge wait".split()
+KINDS = ["dose", "dose", "dose", "hold", "miss", "move", "measure", "lost", "close", "open", "withdraw", "discharge", "wait"]
 STEPS = st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from([0.1, 0.5, 1, 2, 3, 7, 14, 40])), min_size=3, max_size=14)
 
 

@@ -314,7 +314,8 @@ def test_a_goal_that_was_let_go_is_not_changed_kept_or_let_go_again_and_its_prog
 def test_nothing_becomes_of_a_goal_before_it_was_set_or_in_the_future_or_of_none() -> None:
     story, goal = with_goal()
     story.on_day(1)
-    for at, slug in ((day(-1), "before-goal"), (day(2), "time-in-the-future")):
+    assert story.do(record_progress, RecordProgress(goal=goal, times=1, at=day(-7)))  # agreed on before it was written down
+    for at, slug in ((day(-7.1), "before-goal"), (day(2), "time-in-the-future")):
         assert refused(story, keep_goal, KeepGoal(goal=goal, kept_at=at)) == slug
         assert refused(story, let_goal_go, LetGoalGo(goal=goal, let_go_at=at, reason="why")) == slug
         assert refused(story, record_progress, RecordProgress(goal=goal, times=1, at=at)) == slug
