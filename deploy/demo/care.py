@@ -23,7 +23,10 @@ BEFORE_REPEAT_IS_DUE: Final = timedelta(minutes=3)
 REST: Final = timedelta(minutes=30)
 CHECKS_IN_A_DAY: Final = 3
 TOPICS: Final = ("what-ketamine-does", "side-effects", "the-day-of-the-session", "driving", "integration")
-OUTCOMES: Final = ("phq-9", "gad-7", "pcl-5")
+OUTCOMES: Final = ("gad-7", "pcl-5", "phq-9")
+BEFORE_DUE: Final = timedelta(hours=26)
+REMINDED: Final = timedelta(hours=20)
+"""How long after the window someone finds out why the patient did not answer."""
 
 
 def preparing_therapist(situation: Situation) -> Next:
@@ -80,21 +83,21 @@ def withdrawing_patient(situation: Situation) -> Next:
 
 
 def integration_therapist(situation: Situation) -> Next:
-    """Hold the integration sessions the patient comes to, set a goal and follow it, measure outcomes."""
+    """Hold the integration sessions the patient comes to, set a goal and follow it, measure outcomes or record why not."""
     view = situation.view("integration")
     if not view.get("planned"):
         return None
     if view["still_needed"]["instruments"]:
         return _measure(situation, view["still_needed"]["instruments"][0], f"after {len(view['outcomes'])}", 0)
     held = [each for each in view["planned"] if each["held_at"] is not None]
-    follow_ups = [each for each in held if each["purpose"] == "follow_up"]
-    step = _goal(situation, held, follow_ups) or _outcome(situation, follow_ups)
+    step = _goal(situation, held, [each for each in held if each["purpose"] == "follow_up"])
     if step is not None:
         return step
     if view["status"] == "completed":
         return Ended("integrated")
-    waiting = [each for each in view["planned"] if each["held_at"] is None and not each["overdue"]]
-    return _earliest([_integration_session(situation, each) for each in waiting if situation.person.keeps(each["id"])])
+    coming = [each for each in view["planned"] if each["awaited"] and not each["overdue"] and situation.person.keeps(each["id"])]
+    measured = [_outcome(situation, number, each) for number, each in enumerate(view["measurements"]) if each["awaited"]]
+    return _earliest([*(_integration_session(situation, each) for each in coming), *measured])
 
 
 def _before_dose(situation: Situation, session: Mapping[str, Any]) -> Next:
@@ -231,7 +234,7 @@ def _adverse_event(situation: Situation, number: int) -> dict[str, Any] | None:
 
 def _integration_session(situation: Situation, planned: Mapping[str, Any]) -> Next:
     person, due = situation.person, as_time(planned["due_by"])
-    before = timedelta(hours=50) if planned["purpose"] == "after_dose" else timedelta(hours=26)
+    before = timedelta(hours=50) if planned["purpose"] == "after_dose" else BEFORE_DUE
     wait = situation.wait_until(due - before, "integration session")
     insight = person.chooses(
         f"insight {planned['id']}", ("I can ask for help.", "The fear is smaller.", "I miss my brother.", "I can rest.")
@@ -259,17 +262,20 @@ def _goal(situation: Situation, held: Sequence[Mapping[str, Any]], follow_ups: S
     return None
 
 
-def _outcome(situation: Situation, follow_ups: Sequence[Mapping[str, Any]]) -> Next:
+def _outcome(situation: Situation, number: int, at: Mapping[str, Any]) -> Next:
+    """Measure when it is due, each scale that has a baseline, PHQ-9 last, for it ends the wait; or record why there is no answer."""
     view, person = situation.view("integration"), situation.person
-    ordered = sorted(follow_ups, key=lambda each: as_time(each["held_at"]))
-    answering = [each for index, each in enumerate(ordered) if person.still_answers(each["id"], index)]
+    if not person.still_answers(at["id"], number):
+        wait = situation.wait_until(as_time(at["closes_at"]) + REMINDED, "a reason")
+        because = person.chooses(f"not followed {at['id']}", ("declined", "lost_to_follow_up", "lost_to_follow_up", "moved"))
+        body = {"measurement": at["id"], "because": because, "at": situation.clock()}
+        return wait or situation.step("coordinator", "integration", "outcomes/not-followed", body, f"not followed {at['id']}")
+    wait = situation.wait_until(as_time(at["due_at"]) - BEFORE_DUE, "outcome")
     asked = [score["instrument"] for score in view["baseline"] if score["instrument"] in OUTCOMES]
-    for instrument in asked:
-        done = sum(outcome["instrument"] == instrument for outcome in view["outcomes"])
-        if done < len(answering):
-            occasion = answering[done]
-            doses = len({each["dosing_session"] for each in view["planned"] if each["dosing_session"] <= occasion["dosing_session"]})
-            return _measure(situation, instrument, occasion["id"], doses)
+    for instrument in sorted(asked, key=OUTCOMES.index):
+        answered = (each for each in view["outcomes"] if each["instrument"] == instrument)
+        if not any(as_time(each["measured_at"]) >= as_time(at["opens_at"]) for each in answered):
+            return wait or _measure(situation, instrument, at["id"], len(view["doses"]))
     return None
 
 

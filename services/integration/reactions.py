@@ -1,7 +1,9 @@
 """What the integration service does about other services' events. Any of them may be the first it hears of a case."""
 
-from services.integration.domain.schedule import note_baseline, note_course_over, schedule_integration
-from services.integration.domain.stops import STOPS
+from services.integration.domain.baseline import note_baseline
+from services.integration.domain.course import note_course_cut_short, note_course_open, note_course_over, note_prescriber
+from services.integration.domain.schedule import schedule_integration
+from services.integration.domain.stops import note_stop
 from shared.events import intake, prescriber, session
 from shared.events.integration import PolicyNoted, TransferNoted
 from shared.pathway.adoption import noting
@@ -11,17 +13,20 @@ from shared.service.definition import Reactions
 REACTIONS: Reactions = {
     prescriber.PolicyAdopted: noting(PolicyNoted),
     intake.ScreeningCompleted: note_baseline,
+    prescriber.EligibilityApproved: note_prescriber,
     session.SessionDosed: schedule_integration,
+    session.CourseOpened: note_course_open,
+    session.CourseClosed: note_course_cut_short,
     session.CourseCompleted: note_course_over,
     intake.CaseTransferred: noting_transfer(TransferNoted),
-    intake.ConsentGiven: STOPS.note,
-    intake.ConsentWithdrawn: STOPS.note,
-    intake.SafetyHoldPlaced: STOPS.note,
-    intake.SafetyHoldLifted: STOPS.note,
-    prescriber.ConsentWithdrawn: STOPS.note,
-    prescriber.SafetyHoldPlaced: STOPS.note,
-    prescriber.SafetyHoldLifted: STOPS.note,
-    session.ConsentWithdrawn: STOPS.note,
-    session.SafetyHoldPlaced: STOPS.note,
-    session.SafetyHoldLifted: STOPS.note,
+    intake.ConsentGiven: note_stop,
+    intake.ConsentWithdrawn: note_stop,
+    intake.SafetyHoldPlaced: note_stop,
+    intake.SafetyHoldLifted: note_stop,
+    prescriber.ConsentWithdrawn: note_stop,
+    prescriber.SafetyHoldPlaced: note_stop,
+    prescriber.SafetyHoldLifted: note_stop,
+    session.ConsentWithdrawn: note_stop,
+    session.SafetyHoldPlaced: note_stop,
+    session.SafetyHoldLifted: note_stop,
 }

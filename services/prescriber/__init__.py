@@ -11,7 +11,7 @@ policy document for the network. A review whose organisation stays silent goes t
 approval expires when its plan says.
 Publishes: what `shared.events.prescriber` lists; `EligibilityApproved` opens the course of sessions.
 Reacts to: `ScreeningCompleted`, `ScreeningReopened` and `ConsentGiven` of intake; withdrawals and holds of every other
-service; `SessionDosed` takes the dose out of the supply.
+service; `SessionDosed` takes the dose out of the supply; `OutcomeDeteriorated` of integration calls a prescriber.
 
 domain/          the rules, pure: one file per verb
 reactions.py     which event and which passed deadline lead to which reaction

@@ -170,6 +170,7 @@ def show_case(case: Case) -> dict[str, Any]:
         "plan": case.plan,
         "plan_request": case.plan_request,
         "supply": {"balance": show_balance(case.supply.balance), "prescriptions": _show_prescriptions(case.supply)},
+        "deteriorations": case.deteriorations,
         "consented": case.stops.consented,
         "holds": sorted(case.stops.holds),
         "alerts": show(case.alerts),

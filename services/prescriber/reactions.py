@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from services.prescriber.domain.administer import administer
+from services.prescriber.domain.deterioration import note_deterioration
 from services.prescriber.domain.expire import expire
 from services.prescriber.domain.reassign import passing_on
 from services.prescriber.domain.recall import recall
@@ -36,6 +37,7 @@ def table(partners: Partners) -> Reactions:
         integration.ConsentWithdrawn: note,
         integration.SafetyHoldPlaced: note,
         integration.SafetyHoldLifted: note,
+        integration.OutcomeDeteriorated: note_deterioration,
         session.SessionDosed: administer,
     }
 

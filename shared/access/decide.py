@@ -35,6 +35,8 @@ class Permission(StrEnum):
     OPERATE = "operate"
     ACKNOWLEDGE = "acknowledge"
     READ_ALERTS = "read_alerts"
+    READ_OUTCOMES = "read_outcomes"
+    READ_NETWORK_OUTCOMES = "read_network_outcomes"
 
 
 ALLOWED: dict[Permission, frozenset[Role]] = {
@@ -62,6 +64,8 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.OPERATE: frozenset({"admin"}),
     Permission.ACKNOWLEDGE: frozenset({"coordinator", "therapist", "prescriber", "medical_monitor"}),
     Permission.READ_ALERTS: frozenset({"coordinator", "therapist", "prescriber", "medical_monitor", "admin"}),
+    Permission.READ_OUTCOMES: frozenset({"coordinator"}),
+    Permission.READ_NETWORK_OUTCOMES: frozenset({"medical_director", "auditor"}),
 }
 """Which roles hold which permission. A therapist cannot prescribe, a prescriber does not do the therapy."""
 
@@ -73,6 +77,7 @@ NETWORK_WIDE: frozenset[Permission] = frozenset(
         Permission.QUERY_LEDGER,
         Permission.READ_PROGRESS,
         Permission.OPERATE,
+        Permission.READ_NETWORK_OUTCOMES,
     }
 )
 """Permissions that name no clinic."""

@@ -125,7 +125,7 @@ class AlertRaised(EventData):
     """Whether nobody comes after this level, so that `due_at` leads to nothing more."""
     emergency: bool = False
     about: Slug | None = None
-    """What stands overdue, where something that is recorded later can settle the alert."""
+    """What it waits for, where that happening ends it."""
 
 
 class AlertAcknowledged(EventData):
@@ -135,6 +135,8 @@ class AlertAcknowledged(EventData):
     note: Text | None = None
     acknowledged_by: str
     acknowledged_at: AwareDatetime
+    resolved: bool = False
+    """Nobody had to take it on any more: what it was about happened."""
 
 
 class AlertEscalated(EventData):
@@ -146,13 +148,6 @@ class AlertEscalated(EventData):
     due_at: AwareDatetime
     escalated_at: AwareDatetime
     last: bool = False
-
-
-class AlertSettled(EventData):
-    """What the alert was about came, or was never owed: it calls nobody any more."""
-
-    alert: Slug
-    settled_at: AwareDatetime
 
 
 CorrectionKind = Literal["entered_in_error", "amended", "wrong_patient"]

@@ -1,12 +1,20 @@
 """Events that the integration service publishes: integration sessions, goals, outcomes."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import AwareDatetime
 
 from shared.events import base
 from shared.events.base import EventData, Slug, Text
-from shared.events.clinical import Instrument, Score, Value
+from shared.events.clinical import Instrument, Intent, Route, Score
+from shared.events.integration_plan import (
+    DischargedBecause,
+    MissedBecause,
+    NotFollowedBecause,
+    PlannedIntegration,
+    PlannedMeasurement,
+    Purpose,
+)
 
 
 class BaselineNoted(EventData):
@@ -16,24 +24,33 @@ class BaselineNoted(EventData):
     scores: tuple[Score, ...]
 
 
-class PlannedIntegration(Value):
-    """One integration session to hold by a time."""
-
-    id: str
-    purpose: Literal["after_dose", "follow_up"]
-    due_by: AwareDatetime
-    missed_after: AwareDatetime
-    """From here on it counts as missed; it may still be held."""
-
-
 class IntegrationScheduled(EventData):
-    """A dose was given: these integration sessions follow, the first within its window (R-28)."""
+    """A dose was given: these integration sessions and measurements follow, the first session within its window (R-28)."""
 
     TYPE: ClassVar[str] = "kapcare.integration.IntegrationScheduled.v1"
     dosing_session: int
     dosed_at: AwareDatetime
     planned: tuple[PlannedIntegration, ...]
     deviations: tuple[Slug, ...] = ()
+    route: Route | None = None
+    intent: Intent | None = None
+    measurements: tuple[PlannedMeasurement, ...] = ()
+    covered_by: str | None = None
+    """The session after an earlier dose that is still to be held within its window, and integrates this dose too."""
+    superseded: tuple[str, ...] = ()
+    """Sessions and measurements after earlier doses that these replace."""
+
+
+class IntegrationPlanned(EventData):
+    """Integration sessions are planned for another reason than a dose that was just given."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.IntegrationPlanned.v1"
+    because: Slug
+    """`maintenance`, `course-cut-short`, `consent-withdrawn`, or `held-before-dose`."""
+    dosing_sessions: tuple[int, ...]
+    """Of the doses that they follow."""
+    planned: tuple[PlannedIntegration, ...]
+    superseded: tuple[str, ...] = ()
 
 
 class IntegrationHeld(EventData):
@@ -42,9 +59,26 @@ class IntegrationHeld(EventData):
     TYPE: ClassVar[str] = "kapcare.integration.IntegrationHeld.v1"
     id: str
     dosing_session: int
-    purpose: Literal["after_dose", "follow_up"]
+    """Of the last dose that it integrates."""
+    purpose: Purpose
     held_at: AwareDatetime
     insights: tuple[Text, ...] = ()
+
+
+class IntegrationMissed(EventData):
+    """An integration session did not take place when it was to, or was moved to another time. It can still be held."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.IntegrationMissed.v1"
+    id: str
+    dosing_session: int
+    because: MissedBecause
+    note: Text | None = None
+    at: AwareDatetime
+    """When the patient did not come, or it was called off."""
+    rescheduled_to: AwareDatetime | None = None
+    missed_after: AwareDatetime | None = None
+    """From when on it counts as missed for good, where it has a new time."""
+    deviations: tuple[Slug, ...] = ()
 
 
 class IntegrationOverdue(EventData):
@@ -54,6 +88,22 @@ class IntegrationOverdue(EventData):
     id: str
     dosing_session: int
     due_by: AwareDatetime
+
+
+class InsightNoted(EventData):
+    """What the patient understood, hours or weeks after a dose, with or without a session."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.InsightNoted.v1"
+    insight: Text
+    came_at: AwareDatetime
+    noted_at: AwareDatetime
+
+
+class MaintenanceBegan(EventData):
+    """The course is over and single doses keep its effect up: integration sessions follow at the policy's interval."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.MaintenanceBegan.v1"
+    began_at: AwareDatetime
 
 
 class GoalSet(EventData):
@@ -75,6 +125,35 @@ class GoalProgressed(EventData):
     at: AwareDatetime
 
 
+class GoalChanged(EventData):
+    """A goal became another behaviour, or another number of times a week."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.GoalChanged.v1"
+    goal: str
+    behaviour: Text
+    times_per_week: int
+    reason: Text
+    changed_at: AwareDatetime
+
+
+class GoalKept(EventData):
+    """The behaviour became part of the patient's life; nothing more is counted."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.GoalKept.v1"
+    goal: str
+    note: Text | None = None
+    kept_at: AwareDatetime
+
+
+class GoalLetGo(EventData):
+    """The patient let the goal go, and why."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.GoalLetGo.v1"
+    goal: str
+    reason: Text
+    let_go_at: AwareDatetime
+
+
 class OutcomeMeasured(EventData):
     """An outcome instrument against its baseline (R-29); a missing item leaves it unscored."""
 
@@ -91,6 +170,58 @@ class OutcomeMeasured(EventData):
     simulated: bool = False
 
 
+class OutcomeJudgedAnew(EventData):
+    """The baseline became known or was corrected after an outcome was measured against it: what the outcome says now (R-29)."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.OutcomeJudgedAnew.v1"
+    instrument: Instrument
+    measured_at: AwareDatetime
+    """Which outcome."""
+    baseline: int | None = None
+    change: int | None = None
+    response: bool | None = None
+    remission: bool | None = None
+    deterioration: bool | None = None
+
+
+class OutcomeDeteriorated(EventData):
+    """An outcome is worse than the baseline by the policy's points: the prescriber and the therapist must know (R-29)."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.OutcomeDeteriorated.v1"
+    instrument: Instrument
+    baseline: int
+    total: int
+    measured_at: AwareDatetime
+
+
+class MeasurementDue(EventData):
+    """The outcome is to be measured now (R-29)."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.MeasurementDue.v1"
+    id: str
+    day: int
+    due_at: AwareDatetime
+
+
+class MeasurementOverdue(EventData):
+    """The outcome was not measured in its window, and nobody said why (R-29)."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.MeasurementOverdue.v1"
+    id: str
+    day: int
+    closes_at: AwareDatetime
+
+
+class OutcomeNotFollowed(EventData):
+    """Why the outcome is not measured at these times: what an honest report says beside its rates (R-29)."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.OutcomeNotFollowed.v1"
+    measurements: tuple[str, ...]
+    because: NotFollowedBecause
+    note: Text | None = None
+    at: AwareDatetime
+
+
 class SuicideRiskScreenRequired(EventData):
     """PHQ-9 item 9 above 0 in an outcome measurement: the C-SSRS screener is due (R-08)."""
 
@@ -99,7 +230,7 @@ class SuicideRiskScreenRequired(EventData):
 
 
 class IntegrationCompleted(EventData):
-    """The course is complete and every planned integration session was held or missed; care is handed back."""
+    """The course is over and nothing that was planned after it is waited for any more; care is handed back."""
 
     TYPE: ClassVar[str] = "kapcare.integration.IntegrationCompleted.v1"
     held: int
@@ -107,11 +238,42 @@ class IntegrationCompleted(EventData):
     completed_at: AwareDatetime
 
 
+class CareDischarged(EventData):
+    """A person ended integration: why, and what was left open. A later dose opens it again."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.CareDischarged.v1"
+    because: DischargedBecause
+    note: Text | None = None
+    left_open: tuple[Slug, ...] = ()
+    """Sessions, measurements and goals by their ids; `c-ssrs` for a screener that is due."""
+    deviations: tuple[Slug, ...] = ()
+    discharged_at: AwareDatetime
+    discharged_by: str
+
+
+class PrescriberNoted(EventData):
+    """Which organisation approved the course: outcomes are reported by it."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.PrescriberNoted.v1"
+    request: int
+    partner: Slug
+    decided_at: AwareDatetime
+
+
+class CourseOpeningNoted(EventData):
+    """The session service said that the course goes on under another approval."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.CourseOpeningNoted.v1"
+    request: int
+
+
 class CourseCompletionNoted(EventData):
-    """The session service said that the last planned session is over."""
+    """The session service said that the last planned session is over, or that the course was cut short."""
 
     TYPE: ClassVar[str] = "kapcare.integration.CourseCompletionNoted.v1"
     sessions: int
+    why: Slug | None = None
+    """What ended the approval while doses were left: `expired`, `revoked`, `declined`; None where every planned dose was given."""
 
 
 class ConsentWithdrawn(base.ConsentWithdrawn):
@@ -176,14 +338,29 @@ class TransferNoted(base.TransferNoted):
 
 EVENTS: tuple[type[EventData], ...] = (
     BaselineNoted,
+    PrescriberNoted,
     IntegrationScheduled,
+    IntegrationPlanned,
     IntegrationHeld,
+    IntegrationMissed,
     IntegrationOverdue,
+    InsightNoted,
+    MaintenanceBegan,
     GoalSet,
     GoalProgressed,
+    GoalChanged,
+    GoalKept,
+    GoalLetGo,
     OutcomeMeasured,
+    OutcomeJudgedAnew,
+    OutcomeDeteriorated,
+    MeasurementDue,
+    MeasurementOverdue,
+    OutcomeNotFollowed,
     SuicideRiskScreenRequired,
     IntegrationCompleted,
+    CareDischarged,
+    CourseOpeningNoted,
     CourseCompletionNoted,
     ConsentWithdrawn,
     SafetyHoldPlaced,

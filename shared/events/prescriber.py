@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field, SecretStr, field_serializer
 
 from shared.events import base
 from shared.events.base import EventData, Slug, Text
-from shared.events.clinical import Evaluation, Milligrams, MilligramsInAll, Route, ScreeningSummary, TreatmentPlan, Value
+from shared.events.clinical import Evaluation, Instrument, Milligrams, MilligramsInAll, Route, ScreeningSummary, TreatmentPlan, Value
 
 IN_HOUSE: Slug = "in-house"
 """The assignee of reviews that the network's own prescribers decide."""
@@ -383,6 +383,16 @@ class DiversionSuspected(EventData):
     noticed_at: AwareDatetime
 
 
+class DeteriorationNoted(EventData):
+    """Integration measured an outcome that is worse than the baseline; totals of the instrument (R-29)."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.DeteriorationNoted.v1"
+    instrument: Instrument
+    baseline: int
+    total: int
+    measured_at: AwareDatetime
+
+
 class TransferNoted(base.TransferNoted):
     """The medical review and the medication of the case went to another clinic."""
 
@@ -421,5 +431,6 @@ EVENTS: tuple[type[EventData], ...] = (
     MedicationReturned,
     EntryCorrected,
     DiversionSuspected,
+    DeteriorationNoted,
     TransferNoted,
 )

@@ -333,12 +333,6 @@ class AlertEscalated(base.AlertEscalated):
     TYPE: ClassVar[str] = "kapcare.session.AlertEscalated.v1"
 
 
-class AlertSettled(base.AlertSettled):
-    """What an alert in the session room was about came, or was never owed."""
-
-    TYPE: ClassVar[str] = "kapcare.session.AlertSettled.v1"
-
-
 class TransferAwaited(EventData):
     """The case is to go to another clinic, and stays where it is until the patient under a dose was discharged."""
 
@@ -387,7 +381,6 @@ EVENTS: tuple[type[EventData], ...] = (
     AlertRaised,
     AlertAcknowledged,
     AlertEscalated,
-    AlertSettled,
     TransferAwaited,
     TransferNoted,
 )

@@ -19,7 +19,7 @@ from shared.log.streams import Loaded
 from shared.service.runtime import Runtime
 
 PAGE: Final = 100
-ENDED: Final = ("completed", "declined", "screened_out", "entered_in_error")
+ENDED: Final = ("completed", "discharged", "declined", "screened_out", "entered_in_error")
 """Statuses of cases that are over; any other counts as open."""
 _STATUS: Final = re.compile(r"[a-z_]{1,40}")
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")

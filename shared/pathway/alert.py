@@ -4,7 +4,7 @@ Every service folds its own alerts into each case. An alert is a fact about peop
 acknowledging it lifts no hold.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -40,24 +40,25 @@ class Alert:
     emergency: bool
     acknowledged_by: str | None = None
     acknowledged_at: datetime | None = None
-    about: str | None = None
-    settled_at: datetime | None = None
+    about: Slug | None = None
+    resolved: bool = False
+    """Whether what it was about happened before anyone took it on."""
 
     @property
     def open(self) -> bool:
-        """Whether nobody took it on yet, and nothing settled it."""
-        return self.acknowledged_at is None and self.settled_at is None
+        """Whether nobody took it on yet."""
+        return self.acknowledged_at is None
 
 
 @dataclass(frozen=True, slots=True)
 class Alerts:
-    """The alerts of a case, oldest first; those that were acknowledged or settled too."""
+    """The alerts of a case, oldest first; those that were acknowledged too."""
 
     raised: tuple[Alert, ...] = ()
 
     @property
     def unacknowledged(self) -> tuple[Alert, ...]:
-        """The alerts that still call someone."""
+        """The alerts that nobody took on yet."""
         return tuple(alert for alert in self.raised if alert.open)
 
     @property
@@ -84,7 +85,7 @@ def show(alerts: Alerts) -> Any:
     return _SHOWN.dump_python(alerts.raised, mode="json")
 
 
-_speaks = speaking_of(base.AlertRaised, base.AlertAcknowledged, base.AlertEscalated, base.AlertSettled)
+_speaks = speaking_of(base.AlertRaised, base.AlertAcknowledged, base.AlertEscalated)
 
 
 def fold(alerts: Alerts, event: EventData) -> Alerts:
@@ -106,11 +107,10 @@ def fold(alerts: Alerts, event: EventData) -> Alerts:
             )
             return Alerts((*alerts.raised, raised))
         case base.AlertAcknowledged():
-            return _changed(alerts, event.alert, acknowledged_by=event.acknowledged_by, acknowledged_at=event.acknowledged_at)
+            by, at = event.acknowledged_by, event.acknowledged_at
+            return _changed(alerts, event.alert, acknowledged_by=by, acknowledged_at=at, resolved=event.resolved)
         case base.AlertEscalated():
             return _changed(alerts, event.alert, role=event.role, level=event.level, due_at=event.due_at, last=event.last)
-        case base.AlertSettled():
-            return _changed(alerts, event.alert, settled_at=event.settled_at)
         case _:
             return alerts
 
@@ -137,15 +137,13 @@ class AcknowledgeAlert(Request):
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """What an event raises: on whose work list, why, and whether it is an emergency (of some types, each event says so itself).
-
-    `about` reads off the event what stands overdue, where something that is recorded later can settle the alert.
-    """
+    """What an event raises: on whose work list, why, and whether it is an emergency (of some types, each event says so itself)."""
 
     role: AlertRole
     why: Slug
     emergency: bool | Callable[[Any], bool] = False
-    about: Callable[[Any], str | None] | None = None
+    about: Callable[[Any], Slug | None] | None = None
+    """What the event waits for, where that happening ends the alert; None for an event that waits for nothing."""
 
     def is_emergency(self, event: EventData) -> bool:
         """Whether this very event is one."""
@@ -186,15 +184,22 @@ class AlertEvents:
             about=None if alarm.about is None else alarm.about(event),
         )
 
+    def resolve(self, alerts: Alerts, awaited: Collection[Slug], context: Context) -> list[EventData]:
+        """Return the end of each open alert that is about something, and that is not awaited any more."""
+        by, at = context.actor.id, context.now
+        return [
+            self.acknowledged(alert=alert.id, acknowledged_by=by, acknowledged_at=at, resolved=True)
+            for alert in alerts.unacknowledged
+            if alert.about is not None and alert.about not in awaited
+        ]
+
     def acknowledge(self, state: Alerting, command: AcknowledgeAlert, context: Context) -> list[EventData]:
-        """Take an alert on, once. Raises Refusal for one that does not exist, was taken on before or was settled."""
+        """Take an alert on, once. Raises Refusal for one that does not exist or that someone took on before."""
         alert = state.alerts.find(command.alert)
         if alert is None:
             raise Refusal("no-such-alert", "No alert of this id was raised for the case.")
-        if alert.acknowledged_at is not None:
+        if not alert.open:
             raise Refusal("already-acknowledged", "This alert was acknowledged before.")
-        if alert.settled_at is not None:
-            raise Refusal("already-settled", "What this alert was about came meanwhile.")
         by = context.actor.id
         return [self.acknowledged(alert=alert.id, note=command.note, acknowledged_by=by, acknowledged_at=context.now)]
 

@@ -125,6 +125,11 @@ class PolicyValues(BaseModel):
     integration_within_hours: int
     integration_follow_up_days: tuple[int, ...]
     integration_grace_days: int
+    maintenance_session_days: Annotated[int, Field(ge=1)]
+    discharge_session_within_days: int
+    outcome_measurement_days: tuple[int, ...]
+    outcome_window_days: int
+    outcome_report_floor: Annotated[int, Field(ge=1)]
     response_drop_fraction: float
     remission_below: int
     remission_baseline_at_least: int

@@ -193,15 +193,32 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         "R-28",
-        "An integration session belongs between two dosing sessions; a dose without one is warned of, or blocked by policy.",
+        "An integration session belongs between two dosing sessions, the first within its window; a dose without one is warned of, or "
+        "blocked by policy. Doses whose windows overlap share one; follow-ups are counted from the last dose; who stops is still seen once, for discharge.",
         "Journey Clinical; Curogram",
-        ("integration_before_next_dose", "integration_within_hours", "integration_follow_up_days", "integration_grace_days"),
+        (
+            "integration_before_next_dose",
+            "integration_within_hours",
+            "integration_follow_up_days",
+            "integration_grace_days",
+            "maintenance_session_days",
+            "discharge_session_within_days",
+        ),
     ),
     Rule(
         "R-29",
-        "Response, remission and deterioration from the baseline, with the number followed beside every rate.",
-        "McInnes 2022; Hull 2022",
-        ("response_drop_fraction", "remission_below", "remission_baseline_at_least", "deterioration_points"),
+        "Response, remission and deterioration from the baseline, measured on schedule; beside every rate the number treated, the number "
+        "followed and why the rest were not. Who gets worse goes back to the prescriber; groups below the floor are not reported.",
+        "McInnes 2022; Hull 2022; Field Trip NCT05604794 for attrition",
+        (
+            "response_drop_fraction",
+            "remission_below",
+            "remission_baseline_at_least",
+            "deterioration_points",
+            "outcome_measurement_days",
+            "outcome_window_days",
+            "outcome_report_floor",
+        ),
     ),
     Rule("R-30", "A partner's webhook that is badly signed, stale or replayed, or answers an older request, has no effect.", "design"),
     Rule(

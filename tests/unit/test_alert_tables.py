@@ -33,6 +33,7 @@ CALLS = {
     "kapcare.prescriber.LateDecisionReceived.v1": "prescriber",
     "kapcare.prescriber.DiversionSuspected.v1": "medical_monitor",
     "kapcare.session.PrescriberAsked.v1": "prescriber",
+    "kapcare.prescriber.DeteriorationNoted.v1": "prescriber",
     "kapcare.session.VitalOverdue.v1": "medical_monitor",
     "kapcare.session.Escalated.v1": "medical_monitor",
     "kapcare.session.RepeatPressureOverdue.v1": "medical_monitor",
@@ -42,6 +43,8 @@ CALLS = {
     "kapcare.session.ReclearanceDue.v1": "coordinator",
     "kapcare.session.ApprovalExpiring.v1": "coordinator",
     "kapcare.integration.IntegrationOverdue.v1": "coordinator",
+    "kapcare.integration.MeasurementOverdue.v1": "coordinator",
+    "kapcare.integration.OutcomeDeteriorated.v1": "therapist",
     "kapcare.integration.SuicideRiskScreenRequired.v1": "therapist",
     "kapcare.integration.SafetyHoldPlaced.v1": "medical_monitor",
 }

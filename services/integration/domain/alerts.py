@@ -15,11 +15,14 @@ ALERT = AlertEvents(
 )
 
 ALERTS: Final[Alarms] = {
-    integration.IntegrationOverdue: Alarm("coordinator", "integration-overdue"),
+    integration.IntegrationOverdue: Alarm("coordinator", "integration-overdue", about=lambda event: event.id),
+    integration.MeasurementOverdue: Alarm("coordinator", "outcome-overdue", about=lambda event: event.id),
+    integration.OutcomeDeteriorated: Alarm("therapist", "deterioration"),
     integration.SuicideRiskScreenRequired: Alarm("therapist", "suicide-risk-screen-required"),
     integration.SafetyHoldPlaced: Alarm("medical_monitor", "suicide-risk-high", emergency=True),
 }
-"""A hold here is the one that a high risk on the C-SSRS screener places (R-10); one that a clinician places calls nobody."""
+"""What is overdue is resolved by its happening. A hold here is the one that a high risk on the C-SSRS screener places (R-10); one
+that a clinician places calls nobody."""
 
 
 def with_alerts(events: Sequence[EventData], context: Context) -> list[EventData]:

@@ -1,33 +1,54 @@
-"""What falls due: sessions that were not held in time, and the end of integration."""
+"""What falls due, and what every decision ends with: the end of integration, and the alerts that begin and end."""
 
 from functools import reduce
 
-from services.integration.domain.alerts import with_alerts
+from services.integration.domain.alerts import ALERT, with_alerts
 from services.integration.domain.state import Integration, evolve
 from shared.events.base import EventData
-from shared.events.integration import IntegrationCompleted, IntegrationOverdue
+from shared.events.integration import IntegrationCompleted, IntegrationOverdue, MeasurementDue, MeasurementOverdue
 from shared.pathway.context import Context
 
 
 def say_overdue(state: Integration, _deadline: str, context: Context) -> list[EventData]:
-    """Say once of each planned session that is due by now that it was not held, and complete integration if that was the last."""
-    overdue: list[EventData] = [
-        IntegrationOverdue(id=each.id, dosing_session=each.dosing_session, due_by=each.due_by)
-        for each in state.planned
-        if each.held is None and not each.overdue and each.due_by <= context.now
+    """Say once of each session and measurement that is due by now that it is, and complete integration if nothing is left."""
+    events: list[EventData] = [
+        IntegrationOverdue(id=each.id, dosing_session=each.dosing_sessions[-1], due_by=each.due_by)
+        for each in state.open_sessions
+        if not each.overdue and each.due_by <= context.now
     ]
-    return with_alerts(then_complete(state, overdue, context), context)
+    for each in state.open_measurements:
+        if each.closes_at <= context.now and not each.overdue:
+            events.append(MeasurementOverdue(id=each.id, day=each.day, closes_at=each.closes_at))
+        elif each.due_at <= context.now and not each.due_said and not each.overdue:
+            events.append(MeasurementDue(id=each.id, day=each.day, due_at=each.due_at))
+    return _concluded(state, events, context)
 
 
-def then_complete(state: Integration, events: list[EventData], context: Context) -> list[EventData]:
+def concluded(state: Integration, events: list[EventData], context: Context) -> list[EventData]:
+    """Return a decision's events, the end of integration if they leave nothing to wait for, and the alerts they begin and end.
+
+    A decision that takes note of nothing stays without effect.
+    """
+    return _concluded(state, events, context) if events else []
+
+
+def _concluded(state: Integration, events: list[EventData], context: Context) -> list[EventData]:
+    alarmed = with_alerts(_then_complete(state, events, context), context)
+    after = reduce(evolve, alarmed, state)
+    return [*alarmed, *ALERT.resolve(after.alerts, after.overdue, context)]
+
+
+def _then_complete(state: Integration, events: list[EventData], context: Context) -> list[EventData]:
     """Return the events, and the end of integration if they leave nothing to wait for.
 
-    The course is over; every planned session is held, or missed for longer than the policy's grace; and one scored
-    PHQ-9 followed the last dose, or its window has passed. The counts are those of the whole case.
+    The course is over, or consent withdrawn; every planned session is held, or missed for longer than the policy's grace;
+    and the outcome was measured after the last dose as planned, or nobody waits for it any more. The counts are those of the whole case.
     """
     after = reduce(evolve, events, state)
     waits_until = after.waits_until
-    if after.completed or not after.course_over or not after.planned or (waits_until is not None and waits_until > context.now):
+    over = after.course_over or after.consent_withdrawn
+    if after.ended or not over or not after.doses or (waits_until is not None and waits_until > context.now):
         return events
     held = sum(each.held is not None for each in after.planned)
-    return [*events, IntegrationCompleted(held=held, missed=len(after.planned) - held, completed_at=context.now)]
+    missed = sum(each.held is None and each.superseded_by is None for each in after.planned)
+    return [*events, IntegrationCompleted(held=held, missed=missed, completed_at=context.now)]

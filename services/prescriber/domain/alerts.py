@@ -19,6 +19,7 @@ ALERTS: Final[Alarms] = {
     prescriber.EligibilityRevoked: Alarm("coordinator", "approval-revoked"),
     prescriber.LateDecisionReceived: Alarm("prescriber", "late-decision"),
     prescriber.DiversionSuspected: Alarm("medical_monitor", "supply-does-not-balance"),
+    prescriber.DeteriorationNoted: Alarm("prescriber", "deterioration"),
 }
 
 

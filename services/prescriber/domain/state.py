@@ -14,6 +14,7 @@ from shared.events.prescriber import (
     Clearance,
     ClearanceAnswered,
     ClearanceRequested,
+    DeteriorationNoted,
     EligibilityApproved,
     EligibilityDeclined,
     EligibilityExpired,
@@ -87,6 +88,8 @@ class Case:
     """When the review, the request for clearance or its answer came."""
     alerts: Alerts = field(default_factory=Alerts)
     supply: Supply = field(default_factory=Supply)
+    deteriorations: tuple[DeteriorationNoted, ...] = ()
+    """Outcomes that were worse than the baseline (R-29)."""
 
     @property
     def deadlines(self) -> Mapping[str, datetime]:
@@ -143,6 +146,8 @@ def evolve_case(case: Case, event: EventData) -> Case:
             return replace(case, status="clearance_answered", to_clear=(), answers=answers, since=event.answered_at)
         case EligibilityApproved() | EligibilityDeclined() | EligibilityExpired() | EligibilityRevoked():
             return _of_approval(case, event)
+        case DeteriorationNoted():
+            return replace(case, deteriorations=(*case.deteriorations, event))
         case _:
             return case
 

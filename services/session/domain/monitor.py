@@ -17,7 +17,7 @@ from services.session.domain.watch import Watch
 from shared.events import base
 from shared.events.base import EventData, Slug
 from shared.events.clinical import BloodPressure
-from shared.events.session import AlertSettled, Escalated, SecondPressure, VitalsRecorded
+from shared.events.session import Escalated, SecondPressure, VitalsRecorded
 from shared.pathway.context import Context
 from shared.pathway.happened import require_happened
 from shared.pathway.policy import PolicyValues
@@ -114,12 +114,7 @@ def then_watch(course: Course, events: Sequence[EventData], context: Context, *,
     told = {_about(event) for event in (*earlier, *events)}
     again = [watch.overdue for watch in after.watches if watch.overdue is not None and watch.name not in {*before, *told}]
     alerted = ALERT.with_alerts(ALERTS, [*events, *again], context)
-    settled = [
-        AlertSettled(alert=alert.id, settled_at=context.now)
-        for alert in after.alerts.unacknowledged
-        if alert.about is not None and alert.about not in now
-    ]
-    return [*earlier, *(event for event in alerted if _calls(event, now)), *settled]
+    return [*earlier, *(event for event in alerted if _calls(event, now)), *ALERT.resolve(after.alerts, now, context)]
 
 
 def missing(course: Course, now: datetime) -> list[EventData]:

@@ -11,19 +11,36 @@ from services.integration.domain.hold_session import RecordIntegrationSession, r
 from services.integration.domain.measure import MeasureOutcome, measure_outcome
 from services.integration.domain.state import Integration, evolve
 from services.integration.reactions import REACTIONS
-from shared.events import intake, session
+from shared.events import intake, prescriber, session
 from shared.events.base import Envelope, EventData
-from shared.events.clinical import Instrument, Score, ScreeningSummary
+from shared.events.clinical import (
+    BloodPressure,
+    Instrument,
+    Intent,
+    MonitoringLimits,
+    Route,
+    Score,
+    ScreeningSummary,
+    TreatmentPlan,
+)
 from shared.pathway.context import Actor, Context
 from shared.pathway.policy import Policy, read_policy
 
 T0 = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-POLICY = read_policy()
+SHIPPED = read_policy()
+
+
+def changed(policy: Policy, **changes: Any) -> Policy:
+    return policy.model_copy(update={"values": policy.values.model_copy(update=changes)})
+
+
+POLICY = changed(SHIPPED, integration_follow_up_days=(14,), outcome_measurement_days=(14,))
+"""A site that follows up once: day 14, for sessions and outcomes; all else as shipped."""
 TICK = ALERT.beside(say_overdue)
 
 
 def policy(**changes: Any) -> Policy:
-    return POLICY.model_copy(update={"values": POLICY.values.model_copy(update=changes)})
+    return changed(POLICY, **changes)
 
 
 def phq9(total: int, item9: int = 0) -> tuple[int | None, ...]:
@@ -54,14 +71,51 @@ def screening(**totals: int | None) -> intake.ScreeningCompleted:
     return intake.ScreeningCompleted(summary=summary, completed_at=T0, policy_version=POLICY.version)
 
 
-def dosed(number: int = 1, given_at: datetime = T0, *, booster: bool = False) -> session.SessionDosed:
+def dosed(
+    number: int = 1, given_at: datetime = T0, *, booster: bool = False, route: Route = "sublingual", intent: Intent | None = None
+) -> session.SessionDosed:
     return session.SessionDosed(
-        session=number, dose_mg=Decimal(200), route="sublingual", booster=booster, given_at=given_at, given_by="monitor-1"
+        session=number, dose_mg=Decimal(200), route=route, intent=intent, booster=booster, given_at=given_at, given_by="monitor-1"
     )
 
 
 def course_over(sessions: int = 1) -> session.CourseCompleted:
     return session.CourseCompleted(sessions=sessions, completed_at=T0)
+
+
+def course_closed(why: str = "expired") -> session.CourseClosed:
+    return session.CourseClosed(why=why, request=1, closed_at=T0)
+
+
+def course_opened(request: int = 2) -> session.CourseOpened:
+    return session.CourseOpened(plan=treatment_plan(), request=request, opened_at=T0)
+
+
+def approval(partner: str = "north", request: int = 1, decided_at: datetime = T0 - timedelta(days=3)) -> prescriber.EligibilityApproved:
+    return prescriber.EligibilityApproved(
+        request=request,
+        plan=treatment_plan(),
+        reasons=("indication-met",),
+        partner=partner,
+        decided_by="prescriber-1",
+        decided_at=decided_at,
+        policy_version=POLICY.version,
+    )
+
+
+def treatment_plan() -> TreatmentPlan:
+    return TreatmentPlan(
+        route="sublingual",
+        intent="psychedelic",
+        dose_mg_low=Decimal(100),
+        dose_mg_high=Decimal(200),
+        mg_per_kg_high=Decimal(3),
+        doses=2,
+        limits=MonitoringLimits(
+            hold_above=BloodPressure(systolic=140, diastolic=90), second_pressure_after_minutes=40, minimum_stay_minutes=120
+        ),
+        expires_at=T0 + timedelta(days=60),
+    )
 
 
 class Story:

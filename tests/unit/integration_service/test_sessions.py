@@ -1,4 +1,4 @@
-"""What follows a dose. Expectations: R-28 of domain.md 5c, and the shipped policy: 72 hours, day 14, 7 days of grace."""
+"""What follows a dose. Expectations: R-28 of domain.md 5c, and the policy of the story: 72 hours, day 14, 7 days of grace."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,13 +16,14 @@ from shared.events.integration import (
     IntegrationHeld,
     IntegrationOverdue,
     IntegrationScheduled,
-    PlannedIntegration,
+    MeasurementOverdue,
     StopNoted,
 )
+from shared.events.integration_plan import PlannedIntegration, PlannedMeasurement
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import PlaceHold
 from tests.unit.alerting import without_alerts
-from tests.unit.integration_service.story import T0, Story, course_over, dosed, phq9, policy, screening
+from tests.unit.integration_service.story import T0, Story, course_opened, course_over, dosed, phq9, policy, screening
 
 CONSENT = intake.ConsentGiven(version="consent-1", scopes=("treatment",), given_at=T0 - timedelta(days=7))
 
@@ -65,6 +66,17 @@ def test_r28_a_dose_plans_a_session_within_seventy_two_hours_and_a_follow_up() -
                 PlannedIntegration(id="follow-up-1-day-14", purpose="follow_up", due_by=later, missed_after=later + timedelta(days=7)),
             ),
             dosed_at=T0,
+            route="sublingual",
+            measurements=(
+                PlannedMeasurement(
+                    id="outcome-1-day-14",
+                    day=14,
+                    opens_at=T0 + timedelta(days=7),
+                    due_at=later,
+                    closes_at=T0 + timedelta(days=21),
+                    lost_after=T0 + timedelta(days=28),
+                ),
+            ),
         )
     ]
     assert story.state.status == "integrating"
@@ -86,7 +98,7 @@ def test_a_further_dose_in_the_same_session_plans_nothing_again(booster: bool) -
 def test_each_dosing_session_is_planned_for() -> None:
     story = after_dose()
     story.hear(dosed(2, T0 + timedelta(days=7)))
-    assert [planned.id for planned in story.state.planned if planned.dosing_session == 2] == ["after-dose-2", "follow-up-2-day-14"]
+    assert [planned.id for planned in story.state.planned if planned.dosing_sessions == (2,)] == ["after-dose-2", "follow-up-2-day-14"]
 
 
 @pytest.mark.parametrize(
@@ -140,6 +152,8 @@ def test_a_session_can_be_held_however_late() -> None:
     story.tick()
     assert kinds(story.hold()) == [IntegrationHeld]
     story.hold("follow-up-1-day-14")
+    assert story.state.status == "overdue"  # the outcome is still to be measured
+    story.measure("phq-9", phq9(6))
     assert story.state.status == "integrating"
 
 
@@ -202,9 +216,10 @@ def test_integration_does_not_end_before_the_course() -> None:
 def test_integration_waits_for_a_phq9_until_the_last_window_has_passed() -> None:
     story = everything_held()
     assert kinds(story.hear(course_over())) == [CourseCompletionNoted]
-    assert story.state.deadlines == {"completion": T0 + timedelta(days=21)}
-    assert kinds(story.on_day(20.9).tick()) == []
-    assert kinds(story.on_day(21).tick()) == [IntegrationCompleted]
+    assert story.state.deadlines["completion"] == T0 + timedelta(days=28)
+    assert kinds(story.on_day(21).tick()) == [MeasurementOverdue]
+    assert kinds(story.on_day(27.9).tick()) == []
+    assert kinds(story.on_day(28).tick()) == [IntegrationCompleted]
 
 
 def test_a_phq9_ends_the_wait() -> None:
@@ -213,8 +228,8 @@ def test_a_phq9_ends_the_wait() -> None:
     assert kinds(story.measure("phq-9", phq9(6)))[-1] is IntegrationCompleted
 
 
-@pytest.mark.parametrize(("days_after_dose", "counts"), [(-1, False), (0, False), (0.01, True)])
-def test_only_a_phq9_after_the_last_dose_counts(days_after_dose: float, counts: bool) -> None:
+@pytest.mark.parametrize(("days_after_dose", "counts"), [(-1, False), (6.9, False), (7, True)])
+def test_only_a_phq9_of_the_window_or_later_counts(days_after_dose: float, counts: bool) -> None:
     story = everything_held()
     story.hear(course_over())
     events = story.measure("phq-9", phq9(6), T0 + timedelta(days=days_after_dose))
@@ -231,7 +246,7 @@ def test_a_phq9_with_a_missing_item_or_another_instrument_does_not_count() -> No
 def test_a_session_counts_as_missed_after_the_grace() -> None:
     story = after_dose().on_day(1)
     story.hold()
-    story.measure("phq-9", phq9(6))
+    story.on_day(8).measure("phq-9", phq9(6))
     story.hear(course_over())
     assert kinds(story.on_day(14).tick()) == [IntegrationOverdue]
     assert kinds(story.on_day(20.9).tick()) == []
@@ -248,7 +263,7 @@ def test_a_missed_session_does_not_hold_up_the_end_once_the_others_are_held() ->
 def test_after_an_outage_what_was_overdue_is_said_before_the_end() -> None:
     story = after_dose()
     story.hear(course_over())
-    assert kinds(story.on_day(60).tick()) == [IntegrationOverdue, IntegrationOverdue, IntegrationCompleted]
+    assert kinds(story.on_day(60).tick()) == [IntegrationOverdue, IntegrationOverdue, MeasurementOverdue, IntegrationCompleted]
 
 
 def test_a_session_held_after_the_end_is_recorded_and_ends_nothing_again() -> None:
@@ -262,7 +277,8 @@ def test_a_further_dose_begins_again() -> None:
     story = everything_held()
     story.measure("phq-9", phq9(6))
     story.hear(course_over())
-    story.on_day(30).hear(dosed(2, story.now))
+    story.on_day(30).hear(course_opened())
+    story.hear(dosed(2, story.now))
     assert story.state.status == "integrating"
     story.on_day(31).hold("after-dose-2")
     story.on_day(44).hold("follow-up-2-day-14")

@@ -26,8 +26,8 @@ from services.session.domain.stated_pressure import StatedPressure
 from services.session.show import show_course
 from shared.events.base import EventData
 from shared.events.session import (
+    AlertAcknowledged,
     AlertRaised,
-    AlertSettled,
     CourseCompleted,
     DosingAuthorised,
     EntryCorrected,
@@ -183,7 +183,7 @@ def test_a_marked_dose_is_given_back_and_everything_it_began_ends() -> None:
     room.tick()
     assert (room.course.doses_left, len(room.calls)) == (1, 3)
     events = room.correct(only_dose(room))
-    assert kinds(events) == [EntryCorrected, AlertSettled, AlertSettled, AlertSettled]
+    assert kinds(events) == [EntryCorrected, AlertAcknowledged, AlertAcknowledged, AlertAcknowledged]
     assert (room.course.doses_left, room.course.require(1).phase) == (2, "scheduled")
     assert set(room.course.deadlines) == {"approval_expiry_1"}
     assert room.course.status == "scheduled"
@@ -471,7 +471,7 @@ STEPS = st.lists(
     ),
     max_size=22,
 )
-SAID_BY_THE_SERVICE = (VitalOverdue, RepeatPressureOverdue, AlertRaised, AlertSettled, Escalated, CourseCompleted)
+SAID_BY_THE_SERVICE = (VitalOverdue, RepeatPressureOverdue, AlertRaised, AlertAcknowledged, Escalated, CourseCompleted)
 
 
 @settings(max_examples=120, deadline=None)

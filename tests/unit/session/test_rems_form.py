@@ -13,7 +13,7 @@ from services.session.domain.dose import RecordDose
 from services.session.domain.rems_form import RemsForm, rems_form
 from services.session.domain.stated import StatedMedication
 from services.session.show import show_rems_forms
-from shared.events.session import AlertSettled
+from shared.events.session import AlertAcknowledged
 from shared.events.stay import RemsFormDue, RemsFormOverdue, RemsFormSubmitted
 from shared.pathway.refusal import Refusal
 from shared.pathway.waiting import Waiting
@@ -67,7 +67,7 @@ def test_r26_the_submission_settles_both_and_is_kept() -> None:
     room = left_room()
     at(room, OVERDUE_AT).tick()
     events = room.submit_form(lots=("lot-7",), concomitant=())
-    assert len([event for event in events if isinstance(event, AlertSettled)]) == 2
+    assert len([event for event in events if isinstance(event, AlertAcknowledged) and event.resolved]) == 2
     assert room.calls == []
     assert "rems_form_1" not in room.course.deadlines
     assert room.course.waits_for == Waiting("scheduling", T0 + timedelta(hours=2), "coordinator")

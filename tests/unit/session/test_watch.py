@@ -12,7 +12,7 @@ import pytest
 from services.session.domain.adverse_event import RecordAdverseEvent, record_adverse_event
 from services.session.domain.alerts import ALERT
 from shared.events.base import EventData
-from shared.events.session import AlertRaised, AlertSettled, Escalated, SessionCompleted, VitalOverdue, VitalsRecorded
+from shared.events.session import AlertAcknowledged, AlertRaised, Escalated, SessionCompleted, VitalOverdue, VitalsRecorded
 from shared.events.stay import ChaperoneChecked, ChaperoneCheckOverdue, RepeatPressureOverdue
 from shared.pathway.alert import AcknowledgeAlert
 from shared.pathway.refusal import Refusal
@@ -34,7 +34,7 @@ def kinds(events: list[EventData]) -> list[type[EventData]]:
 
 
 def settled(events: list[EventData]) -> int:
-    return len([event for event in events if isinstance(event, AlertSettled)])
+    return len([event for event in events if isinstance(event, AlertAcknowledged) and event.resolved])
 
 
 # a pressure above the patient's limit is taken again
@@ -135,7 +135,7 @@ def test_a_settled_alert_is_not_escalated_and_cannot_be_taken_on() -> None:
     assert at_minute(room, 300).tick() == []
     with pytest.raises(Refusal) as refused:
         room.do(ALERT.acknowledge, AcknowledgeAlert(alert=raised.alert))
-    assert refused.value.slug == "already-settled"
+    assert refused.value.slug == "already-acknowledged"
 
 
 # the chaperone of a remote session

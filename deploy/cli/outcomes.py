@@ -1,0 +1,94 @@
+"""`kap outcomes`: what became of the patients who were treated, with the number followed beside every rate."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.cli.options import AsJson, Data
+from deploy.cli.outcome_picture import Line, draw
+from deploy.cli.service_calls import calls_as
+from deploy.local.data import DEFAULT_DATA
+from services.integration.domain.judge import SYMPTOM_SCALES
+
+COLUMNS: Final = ("clinic", "partner", "route", "intent", "day", "treated", "followed", "response", "remission", "worse", "not followed")
+WITHHELD: Final = {
+    "below-floor": "fewer patients than the policy's floor",
+    "would-reveal-a-group-below-the-floor": "withheld: it would reveal a group below the floor",
+}
+Row = Mapping[str, Any]
+
+
+def outcomes(
+    instrument: Annotated[str, typer.Option(help=f"One of {', '.join(SYMPTOM_SCALES)}.")] = "phq-9",
+    clinic: Annotated[str | None, typer.Option(help="Only this clinic.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Also draw the mean totals over time, as an SVG file.")] = None,
+    as_json: AsJson = False,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Report outcomes by clinic, partner, route and intent, as the medical director sees them."""
+    query = {"instrument": instrument, **({} if clinic is None else {"clinic": clinic})}
+    answer = asyncio.run(_outcomes(query, data))
+    if picture is not None:
+        picture.write_text(draw(f"{instrument.upper()}: mean total of those who were followed", lines_of(answer)), encoding="utf-8")
+    if as_json:
+        print(json.dumps(answer, indent=2))
+    else:
+        _print(answer)
+
+
+def lines_of(answer: Row) -> list[Line]:
+    """Return the trajectory of each group that is not withheld: mean totals, where they may be shown, with the number behind each."""
+    found = []
+    for name, group in _rows(answer):
+        if "withheld" in group or name[1] in {"clinic", "network"}:
+            continue
+        means = [(0, group["baseline"]), *((at["day"], at["mean"]) for at in group["follow_up"])]
+        points = [(day, mean["mean"], mean["of"]) for day, mean in means if mean.get("mean") is not None]
+        if points:
+            found.append(Line(", ".join(part for part in name if part), points))
+    return found
+
+
+async def _outcomes(query: dict[str, str], data: Path) -> Row:
+    async with calls_as("medical_director", data) as calls:
+        return await calls.get("integration", "/outcomes", query)
+
+
+def _rows(answer: Row) -> Iterator[tuple[tuple[str, str, str, str], Row]]:
+    """Yield every group and total with its name: clinic, partner, route, intent."""
+    for clinic in answer["clinics"]:
+        for group in clinic["groups"]:
+            yield (clinic["clinic"], group["partner"] or "no partner", group["route"] or "", group["intent"] or ""), group
+        yield (clinic["clinic"], "clinic", "", ""), clinic["total"]
+    if "network" in answer:
+        yield ("all", "network", "", ""), answer["network"]
+
+
+def _print(answer: Row) -> None:
+    table = Table(*COLUMNS, box=None, pad_edge=False)
+    for name, row in _rows(answer):
+        if "withheld" in row:
+            table.add_row(*name, "", WITHHELD[row["withheld"]])
+            continue
+        for at in row["follow_up"]:
+            missing = ", ".join(f"{number} {reason.replace('_', ' ')}" for reason, number in at["not_followed"].items())
+            rates = (_rate(at[rate]) for rate in ("response", "remission", "deterioration"))
+            table.add_row(*name, str(at["day"]), str(row["treated"]), str(at["followed"]), *rates, missing)
+    Console(soft_wrap=True).print(table)
+    print(f"{answer['instrument']}, days after the last dose; policy {answer['policy_version']}; `-`: below the floor.")
+    if answer["simulated"]:
+        print("Contains answers that were simulated.")
+    if answer["erased"]:
+        print(f"{answer['erased']} cases were erased and are in no number.")
+
+
+def _rate(rate: Row) -> str:
+    if "withheld" in rate:
+        return "-"
+    return "none" if rate["rate"] is None else f"{rate['rate']:.0%} ({rate['n']}/{rate['of']})"
