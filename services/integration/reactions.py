@@ -4,6 +4,7 @@ from services.integration.domain.baseline import note_baseline
 from services.integration.domain.course import note_course_cut_short, note_course_open, note_course_over, note_prescriber
 from services.integration.domain.schedule import schedule_integration
 from services.integration.domain.stops import note_stop
+from services.integration.domain.withdraw import withdraw_integration
 from shared.events import intake, prescriber, session
 from shared.events.integration import PolicyNoted, TransferNoted
 from shared.pathway.adoption import noting
@@ -15,6 +16,7 @@ REACTIONS: Reactions = {
     intake.ScreeningCompleted: note_baseline,
     prescriber.EligibilityApproved: note_prescriber,
     session.SessionDosed: schedule_integration,
+    session.EntryCorrected: withdraw_integration,
     session.CourseOpened: note_course_open,
     session.CourseClosed: note_course_cut_short,
     session.CourseCompleted: note_course_over,

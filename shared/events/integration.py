@@ -41,6 +41,15 @@ class IntegrationScheduled(EventData):
     """Sessions and measurements after earlier doses that these replace."""
 
 
+class IntegrationWithdrawn(EventData):
+    """A dose was none: the sessions and measurements planned after it alone are not waited for, and what they replaced is again."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.IntegrationWithdrawn.v1"
+    dosing_session: int
+    because: Slug
+    withdrawn_at: AwareDatetime
+
+
 class IntegrationPlanned(EventData):
     """Integration sessions are planned for another reason than a dose that was just given."""
 
@@ -340,6 +349,7 @@ EVENTS: tuple[type[EventData], ...] = (
     BaselineNoted,
     PrescriberNoted,
     IntegrationScheduled,
+    IntegrationWithdrawn,
     IntegrationPlanned,
     IntegrationHeld,
     IntegrationMissed,

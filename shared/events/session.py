@@ -251,6 +251,8 @@ class EntryCorrected(base.EntryCorrected):
     of: stay.EntryKind
     session: int | None = None
     """None for what belongs to no session."""
+    left_undosed: bool = False
+    """Of a dose: whether its session has none left that counts, and none replaces it."""
 
 
 class SessionCancelled(EventData):

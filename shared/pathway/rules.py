@@ -194,7 +194,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "R-28",
         "An integration session belongs between two dosing sessions, the first within its window; a dose without one is warned of, or "
-        "blocked by policy. Doses whose windows overlap share one; follow-ups are counted from the last dose; who stops is still seen once, for discharge.",
+        "blocked by policy. Doses whose windows overlap share one; follow-ups are counted from the last dose; who stops is still seen "
+        "once, for discharge.",
         "Journey Clinical; Curogram",
         (
             "integration_before_next_dose",

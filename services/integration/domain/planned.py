@@ -111,6 +111,15 @@ def superseded(planned: Planned, ids: Collection[str], by: int) -> Planned:
     return replace(planned, superseded_by=by) if planned.id in ids and planned.open else planned
 
 
+def without_dose(planned: Planned, number: int) -> Planned | None:
+    """Return the session once a dose was none: None if it was planned after that dose alone; one that was held stays as it was."""
+    if planned.held is not None:
+        return planned
+    left = tuple(each for each in planned.dosing_sessions if each != number)
+    by = None if planned.superseded_by == number else planned.superseded_by
+    return replace(planned, dosing_sessions=left, superseded_by=by) if left else None
+
+
 def after_holding(planned: Planned, event: events.IntegrationHeld, doses: Collection[Dose]) -> Planned:
     """Return a planned session after one was held; what had long been missed by then is not waited for any more."""
     if planned.id != event.id:

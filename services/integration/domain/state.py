@@ -15,6 +15,7 @@ from services.integration.domain.planned import (
     measurement_from,
     session_from,
     superseded,
+    without_dose,
 )
 from shared.events import integration as events
 from shared.events.base import EventData, Slug
@@ -225,6 +226,8 @@ def evolve(state: Integration, event: EventData) -> Integration:
     match event:
         case events.IntegrationScheduled():
             return _scheduled(state, event)
+        case events.IntegrationWithdrawn():
+            return _withdrawn(state, event.dosing_session)
         case events.IntegrationPlanned() | events.IntegrationHeld() | events.IntegrationMissed() | events.IntegrationOverdue():
             return replace(state, planned=_planned(state, event))
         case events.OutcomeMeasured():
@@ -286,6 +289,19 @@ def _scheduled(state: Integration, event: events.IntegrationScheduled) -> Integr
         doses=(*state.doses, Dose(number, event.dosed_at, state.care, event.route, event.intent)),
         planned=(*kept, *(session_from(each, (number,), state.care) for each in event.planned)),
         measurements=(*measurements, *(measurement_from(each, number, state.care) for each in event.measurements)),
+    )
+
+
+def _withdrawn(state: Integration, number: int) -> Integration:
+    """The care goes on without the dose; a course that was complete with it is not over."""
+    planned = tuple(left for each in state.planned if (left := without_dose(each, number)) is not None)
+    measured = (each for each in state.measurements if each.dosing_session != number)
+    return replace(
+        state,
+        doses=tuple(dose for dose in state.doses if dose.session != number),
+        planned=planned,
+        measurements=tuple(replace(each, superseded_by=None) if each.superseded_by == number else each for each in measured),
+        course_over=state.course_over and state.cut_short is not None,
     )
 
 

@@ -63,7 +63,13 @@ def correct_entry(course: Course, command: CorrectEntry, context: Context) -> li
     of, session = _require_correctable(course, command)
     replacement = _require_fitting(of, session, command)
     corrected = EntryCorrected(
-        entry=command.entry, kind=command.kind, reason=command.reason, corrected_at=context.now, of=of, session=session
+        entry=command.entry,
+        kind=command.kind,
+        reason=command.reason,
+        corrected_at=context.now,
+        of=of,
+        session=session,
+        left_undosed=of == "dose" and replacement is None and _is_last_dose(course, command.entry, session),
     )
     after = evolve(course, corrected)
     replacing = [] if replacement is None else RECORD[of](after, replacement, context, command.entry)
@@ -98,6 +104,11 @@ def _require_fitting(of: EntryKind, session: int | None, command: CorrectEntry) 
     if getattr(replacement, "session", session) != session:
         raise Refusal("malformed", "The replacement must be of the same session.")
     return replacement
+
+
+def _is_last_dose(course: Course, entry: Slug, number: int | None) -> bool:
+    session = course.find(number)
+    return session is not None and all(dose.entry == entry for dose in session.doses)
 
 
 def _unfounded(course: Course, command: CorrectEntry, of: EntryKind, number: int | None, context: Context) -> list[EventData]:

@@ -184,6 +184,8 @@ def test_a_marked_dose_is_given_back_and_everything_it_began_ends() -> None:
     assert (room.course.doses_left, len(room.calls)) == (1, 3)
     events = room.correct(only_dose(room))
     assert kinds(events) == [EntryCorrected, AlertAcknowledged, AlertAcknowledged, AlertAcknowledged]
+    assert isinstance(events[0], EntryCorrected)
+    assert events[0].left_undosed  # what integration goes by
     assert (room.course.doses_left, room.course.require(1).phase) == (2, "scheduled")
     assert set(room.course.deadlines) == {"approval_expiry_1"}
     assert room.course.status == "scheduled"
@@ -203,6 +205,8 @@ def test_an_amended_dose_counts_once_with_deadlines_of_its_own() -> None:
     room = at_minute(dosed_room(), 10)
     events = room.correct(only_dose(room), "amended", dose=dose_body(given_at=T0 + timedelta(minutes=5), dose_mg=Decimal(150)))
     assert kinds(without_alerts(events)) == [EntryCorrected, SessionDosed, Escalated]  # 200 mg were authorised
+    assert isinstance(events[0], EntryCorrected)
+    assert not events[0].left_undosed
     assert room.course.doses_left == 1
     assert room.course.require(1).dosed_mg_by(room.now) == 150
     assert room.pressures_due == [T0 + timedelta(minutes=55)]
