@@ -7,6 +7,6 @@ A dose that was given while a stop was in force is followed up like any other, a
 Commands: record an integration session, set a goal, record progress on it, measure an outcome, withdraw consent, place
 and lift a hold, acknowledge an alert.
 Publishes: what `shared.events.integration` lists; `IntegrationHeld` counts before the next dose (R-28).
-Reacts to: `ScreeningCompleted` of intake (the baseline), `SessionDosed` and `CourseCompleted` of session; consent,
-withdrawals and holds of every other service.
+Reacts to: `ScreeningCompleted` of intake (the baseline), `SessionDosed`, `CourseCompleted` and `EntryCorrected` (a dose that was
+none) of session; consent, withdrawals and holds of every other service.
 """

@@ -1,14 +1,21 @@
 """The session service: preparation, dosing, monitoring and discharge under a prescriber's plan.
 
 Owns the course of a case (stream kind `case`): from the approval that opens it to the discharge after its last dose.
-What would happen (schedule, dose) can be refused; what did happen (checks, doses, vitals, adverse events, discharge) is
-always recorded, as a deviation with an escalation where nothing covered it.
+What would happen (schedule, dose, discharge) can be refused; what did happen (checks, doses, vitals, a chaperone's checks,
+emergencies, adverse events, who left) is always recorded, as a deviation with an escalation where nothing covered it.
 
-Commands: record the preparation, schedule and cancel a session, record the checks before a dose, authorise a dose,
-record a dose, vitals, an adverse event and the discharge, withdraw consent, place and lift a hold, acknowledge an alert.
-Publishes: what `shared.events.session` lists; `SessionDosed` lets integration plan, `CourseCompleted` ends the course.
-Reacts to: `EligibilityApproved`, `EligibilityDeclined`, `EligibilityExpired` and `EligibilityRevoked` of prescriber,
-`IntegrationHeld` of integration; consent, withdrawals and holds of every other service.
+From a dose on the service watches: the pressure after it (R-21), one above the limit that is to be taken again (R-22), the
+chaperone of a remote session (R-25), the REMS form of an esketamine session (R-26), the weeks until a re-clearance (R-27) and
+the end of the approval (R-15). What is missing is said when it is due and calls a person, until what was waited for comes.
+An emergency stands open until someone records how it ended. Entries are marked and replaced (docs/decisions/0011), and what is
+entered late, after a downtime, raises no alarm that it disproves.
 
-Not yet here: chaperone checks of remote sessions (R-25), the REMS form (R-26), medications taken before a dose (R-34).
+Commands: record the preparation, what surrounds a session, the enrolment for esketamine; schedule and cancel a session; record
+the checks before a dose, decide on a pressure, authorise a dose; record a dose, the end of its administration, vitals, a
+chaperone's check, an adverse event, what was done about an emergency, the discharge and the submission of the REMS form; correct
+an entry; withdraw consent, place and lift a hold, acknowledge an alert.
+Publishes: what `shared.events.session` lists; `SessionDosed` lets integration plan, `CourseCompleted` ends the course,
+`EntryCorrected` takes back what a service made of an entry.
+Reacts to: `EligibilityApproved`, `EligibilityDeclined`, `EligibilityExpired`, `EligibilityRevoked` and `MedicationDispensed` of
+prescriber, `IntegrationHeld` of integration; consent, withdrawals and holds of every other service.
 """
