@@ -1,6 +1,6 @@
 """Vitals: record them, escalate what they show, and say what of the watch over a patient is missing."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from functools import reduce
 from typing import Annotated, Final
@@ -110,11 +110,12 @@ def then_watch(course: Course, events: Sequence[EventData], context: Context, *,
     of the same decision that have raised their alerts.
     """
     after = reduce(evolve, [*earlier, *events], course)
-    before, now = course.overdue, after.overdue
-    told = {_about(event) for event in (*earlier, *events)}
-    again = [watch.overdue for watch in after.watches if watch.overdue is not None and watch.name not in {*before, *told}]
+    overdue = {watch.name: watch.overdue for watch in after.watches if watch.overdue is not None}
+    # Nearly always nothing is, and then nothing can be again.
+    said = {*course.overdue, *(_about(event) for event in (*earlier, *events))} if overdue else set()
+    again = [word for name, word in overdue.items() if name not in said]
     alerted = ALERT.with_alerts(ALERTS, [*events, *again], context)
-    return [*earlier, *(event for event in alerted if _calls(event, now)), *ALERT.resolve(after.alerts, now, context)]
+    return [*earlier, *(event for event in alerted if _calls(event, overdue)), *ALERT.resolve(after.alerts, overdue, context)]
 
 
 def missing(course: Course, now: datetime) -> list[EventData]:
@@ -140,7 +141,7 @@ def _about(event: EventData) -> str | None:
     return None if alarm is None or alarm.about is None else alarm.about(event)
 
 
-def _calls(event: EventData, overdue: frozenset[str]) -> bool:
+def _calls(event: EventData, overdue: Collection[str]) -> bool:
     """Whether an alert has something to call for: what came late is said, and calls nobody any more."""
     return not isinstance(event, base.AlertRaised) or event.about is None or event.about in overdue
 

@@ -87,11 +87,13 @@ def _second_pressures(session: Session) -> Iterator[Watch]:
         at = window.escalate_at if escalating else window.latest
         in_time = any(window.earliest <= taken_at <= window.latest for taken_at in taken)
         settled = in_time or any(overdue.escalated for overdue in said) or (escalating and late) or _left_before(session, at)
-        name = second_pressure_name(session.number, window.due_at)
+        overdue = said[-1] if said and not in_time and not late else None
+        if settled and overdue is None:
+            continue
         yield Watch(
-            name,
+            second_pressure_name(session.number, window.due_at),
             None if settled else _not_before(at, dose.rest_expected_by),
-            said[-1] if said and not in_time and not late else None,
+            overdue,
             partial(events.VitalOverdue, session=session.number, due_at=window.due_at, escalated=escalating),
             session.number,
             ("R-21", "second-pressure-missing") if escalating else None,
