@@ -95,7 +95,7 @@ def discharge_patient(course: Course, command: DischargePatient, context: Contex
         **entry,
     )
     events: list[EventData] = [completed]
-    if command.left_against_advice or (objections and not overridden and not gone):
+    if gone or (objections and not overridden):
         events.append(Escalated(session=session.number, emergency=False, rule=RULE, because=deviations, at=context.now))
     return then_watch(course, then_end(course, events, context), context)
 

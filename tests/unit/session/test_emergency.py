@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.session.domain.adverse_event import RecordAdverseEvent, record_adverse_event
-from shared.events.session import SessionCompleted
+from shared.events.session import Escalated, SessionCompleted
 from shared.events.stay import EmergencyResponded
 from shared.pathway.refusal import Refusal
 from shared.pathway.waiting import Waiting
@@ -48,8 +48,10 @@ def test_r22_the_response_that_ends_it_opens_the_way_home(resolved: bool, allowe
 
 @pytest.mark.parametrize("changes", [{"transported": True}, {"left_against_advice": True}])
 def test_r22_that_the_patient_was_taken_or_left_is_a_fact(changes: dict[str, Any]) -> None:
-    done = emergency_room().discharge(**changes, escort_present=False)[0]
+    done, alarm, *_ = emergency_room().discharge(**changes, escort_present=False)
     assert isinstance(done, SessionCompleted)
+    assert isinstance(alarm, Escalated)
+    assert (alarm.because, alarm.emergency) == (done.deviations, False)
     assert done.deviations[1:] == ("emergency-open", "no-escort")
     assert done.deviations[0] in {"transported", "left-against-advice"}
 
