@@ -4,6 +4,10 @@ Owns the course of a case (stream kind `case`): from the approval that opens it 
 What would happen (schedule, dose, discharge) can be refused; what did happen (checks, doses, vitals, a chaperone's checks,
 emergencies, adverse events, who left) is always recorded, as a deviation with an escalation where nothing covered it.
 
+The rules of the gate stand in `authorise`, `room`, `pressure`, `amount`, `enrol` and `prepare`. They refuse a dose that is asked
+for, and name as deviations what did not cover one that was given. A group session is one session of each of its patients: every
+case has its own gate, doses and record, and `GET /groups/{group}` shows where those stand that the caller may see.
+
 From a dose on the service watches: the pressure after it (R-21), one above the limit that is to be taken again (R-22), the
 chaperone of a remote session (R-25), the REMS form of an esketamine session (R-26), the weeks until a re-clearance (R-27) and
 the end of the approval (R-15). What is missing is said when it is due and calls a person, until what was waited for comes.
