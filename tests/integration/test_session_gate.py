@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
@@ -186,3 +187,43 @@ async def test_r19_only_a_prescriber_ends_the_hold_of_a_pressure(clinic: Clinic)
     lines = {line["event"]: line for line in shown["sessions"][0]["timeline"]}
     assert lines["PressureDecided"]["decided_by"] == "prescriber-1"
     assert lines["DosingAuthorised"]["warnings"] == ["benzodiazepine-recent", "lot-not-dispensed"]
+
+
+async def test_r21_an_alarm_ends_with_what_it_waited_for_and_calls_again_when_that_was_an_error(clinic: Clinic) -> None:
+    given_at = system_now() - timedelta(hours=1)
+    due_at, minutes = given_at + timedelta(minutes=40), timedelta(minutes=10)
+    window = events.SecondPressure(
+        due_at=due_at, earliest=due_at - minutes, latest=due_at + minutes, escalate_at=due_at + timedelta(hours=5)
+    )
+    dose = events.SessionDosed(
+        session=1,
+        dose_mg=Decimal(200),
+        route="sublingual",
+        given_at=given_at,
+        given_by="monitor-1",
+        second_pressure=window,
+        entry="entry-dose",
+    )
+    case = await clinic.course("riverside", scheduled(None), dose)
+
+    async def calls(number: int) -> Any:
+        _, seen = await clinic.get("/alerts", "medical_monitor")
+        return len([alert for alert in seen["alerts"] if alert["case"] == case]) == number or None
+
+    await toy.eventually(lambda: calls(1))
+    vitals = {"session": 1, "taken_at": due_at.isoformat(), "blood_pressure": {"systolic": 130, "diastolic": 80}}
+    status, problem = await clinic.post(f"/cases/{case}/vitals", {**vitals, "oxygen_saturation": 0.97})
+    assert (status, problem["type"], problem["rule"]) == (422, "urn:kapcare:problem:wrong-unit", "R-22")
+    status, answer = await clinic.post(f"/cases/{case}/vitals", vitals)
+    assert (status, [event["type"].split(".")[2] for event in answer["events"]]) == (200, ["VitalsRecorded", "AlertAcknowledged"])
+    await toy.eventually(lambda: calls(0))
+    _, shown = await clinic.get(f"/cases/{case}")
+    (line,) = [line for line in shown["sessions"][0]["timeline"] if line["event"] == "VitalsRecorded"]
+    assert line["late"] is True
+    correction = {"entry": line["entry"], "kind": "wrong_patient", "reason": "The next room's."}
+    status, answer = await clinic.post(f"/cases/{case}/corrections", correction)
+    assert status == 200, answer
+    await toy.eventually(lambda: calls(1))
+    status, problem = await clinic.post(f"/cases/{case}/corrections", correction)
+    assert (status, problem["type"]) == (409, "urn:kapcare:problem:already-corrected")
+    assert (await clinic.get(f"/cases/{case}/rems-forms"))[1]["forms"] == []

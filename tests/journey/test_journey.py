@@ -23,7 +23,7 @@ MAIN_EVENTS = {
     "ScreeningCompleted", "ScreenedOut", "ReviewAssigned", "DecisionReceived", "ClearanceRequested", "ClearanceAnswered",
     "EligibilityApproved", "EligibilityDeclined", "CourseOpened", "PreparationCompleted", "SessionScheduled", "PreDoseChecked",
     "DosingAuthorised", "SessionDosed", "VitalsRecorded", "SessionCompleted", "IntegrationScheduled", "IntegrationHeld", "GoalSet",
-    "OutcomeMeasured", "CourseCompleted", "IntegrationCompleted", "SafetyHoldPlaced", "StopNoted",
+    "OutcomeMeasured", "MeasurementDue", "OutcomeNotFollowed", "CourseCompleted", "IntegrationCompleted", "SafetyHoldPlaced", "StopNoted",
 }  # fmt: skip
 
 
@@ -66,7 +66,8 @@ async def test_one_patient_by_hand(journey: tuple[Report, Hands]) -> None:
     await hands.move_to(starts_at)
     given_at = await dose(hands, path)
     integration = await hands.until("therapist", "integration", path, lambda seen: seen["status"] == "integrating")
-    assert [each["purpose"] for each in integration["planned"]] == ["after_dose", "follow_up"]
+    assert [each["purpose"] for each in integration["planned"]] == ["after_dose", *["follow_up"] * 4]
+    assert [each["day"] for each in integration["measurements"]] == [14, 30, 90, 180]
     assert integration["baseline"][-1]["instrument"] == "phq-9"
     await stay_and_leave(hands, path, as_time(given_at))
 

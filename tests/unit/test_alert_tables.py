@@ -12,6 +12,7 @@ from services.intake.domain.consent import STOP
 from services.integration.domain import alerts as integration_alerts
 from services.integration.domain.measure import MeasureOutcome, measure_outcome
 from services.prescriber.domain import alerts as prescriber_alerts
+from services.prescriber.domain.deterioration import note_deterioration
 from services.prescriber.domain.reassign import passing_on
 from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case as Review
@@ -19,9 +20,11 @@ from services.prescriber.domain.state import evolve_case
 from services.session.domain import alerts as session_alerts
 from services.session.domain.adverse_event import RecordAdverseEvent, record_adverse_event
 from shared.events.base import AlertRaised, EventData
+from shared.events.integration import OutcomeDeteriorated
 from shared.pathway.stop import PlaceHold
 from tests.unit.intake import cases
-from tests.unit.integration_service.story import Story, dosed, phq9
+from tests.unit.integration_service.story import T0 as T0_OF_INTEGRATION
+from tests.unit.integration_service.story import Story, dosed, phq9, screening
 from tests.unit.prescriber import given
 from tests.unit.session.room import T0, approved_room, checked_room, dosed_room
 
@@ -128,6 +131,20 @@ def test_a_missed_integration_session_calls_a_coordinator() -> None:
     story.hear(dosed())
     assert calls(story.on_day(2.9).tick()) == []
     assert calls(story.on_day(3).tick()) == [("coordinator", "integration-overdue", USUAL)]
+
+
+def test_r29_an_outcome_that_nobody_measured_calls_a_coordinator_and_one_that_got_worse_a_therapist_and_a_prescriber() -> None:
+    story = Story()
+    story.hear(screening(phq_9=10))
+    story.hear(dosed(given_at=T0_OF_INTEGRATION + timedelta(hours=1)))
+    story.on_day(1).hold()
+    story.on_day(13).hold("follow-up-1-day-14")
+    assert calls(story.on_day(21).tick()) == []
+    assert calls(story.on_day(22).tick()) == [("coordinator", "outcome-overdue", USUAL)]
+    worse = story.do(measure_outcome, MeasureOutcome(instrument="phq-9", answers=phq9(15), measured_at=story.now))
+    assert calls(worse) == [("therapist", "deterioration", USUAL)]
+    said = next(event for event in worse if isinstance(event, OutcomeDeteriorated))
+    assert calls(note_deterioration(Review(), said, given.context())) == [("prescriber", "deterioration", USUAL)]
 
 
 def test_r08_r10_suicide_risk_in_an_outcome_calls_as_it_does_at_intake() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from services.intake.domain.correct import CorrectEntry, correct_entry
 from services.intake.domain.state import Case as Intake
+from services.integration.domain.discharge import DischargeFromCare, discharge_from_care
 from services.integration.domain.measure import MeasureOutcome, measure_outcome
 from services.prescriber.domain.clearance import AnswerClearances, answering
 from services.prescriber.domain.decide import decide
@@ -194,6 +195,14 @@ def test_integration_waits_for_its_sessions_then_the_outcome() -> None:
     assert step(story.state) is None
     story.hear(course_over())
     assert (story.state.status, step(story.state)) == ("completed", None)
+
+
+def test_a_patient_who_was_discharged_from_care_is_waited_for_no_more() -> None:
+    story = Story()
+    story.hear(dosed())
+    story.do(discharge_from_care, DischargeFromCare(because="moved", discharged_at=story.now))
+    assert step(story.state) is None
+    assert story.state.status in ENDED
 
 
 def test_r08_a_screener_that_an_outcome_demands_comes_first() -> None:

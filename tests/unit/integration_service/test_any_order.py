@@ -85,11 +85,9 @@ def holds(story: Story) -> None:
     assert sorted(covered) == sorted(dose.session for dose in state.doses)
     # Follow-ups and measurements are those of the last dose, or were due before it.
     last = state.last_dose
-    for each in (*state.open_sessions, *state.open_measurements):
-        numbers = each.dosing_sessions if hasattr(each, "dosing_sessions") else (each.dosing_session,)
-        due = each.due_by if hasattr(each, "due_by") else each.due_at
-        moved = bool(getattr(each, "missed", ()))
-        assert last is not None
-        if last.session not in numbers and getattr(each, "purpose", "") != "after_dose" and not moved:
-            assert due <= last.given_at
+    assert last is not None or not state.doses
+    follow_ups = [each for each in state.open_sessions if each.purpose != "after_dose" and not each.missed]
+    times = [(each.due_by, each.dosing_sessions) for each in follow_ups]
+    times += [(each.due_at, (each.dosing_session,)) for each in state.open_measurements]
+    assert all(last is not None and (last.session in numbers or due <= last.given_at) for due, numbers in times)
     assert len({each.id for each in state.planned}) == len(state.planned)
