@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 
-from services.session.domain.administration import RecordAdministrationEnd, record_administration_end
-from shared.events import integration, prescriber
+from shared.events import prescriber
 from shared.events.base import EventData, StepRefused
-from shared.events.clinical import Route, TreatmentPlan
+from shared.events.clinical import Route
 from shared.events.dosing import AskedDose
-from shared.events.session import AdministrationEnded, DosingAuthorised, SessionDosed, SupplyNoted
+from shared.events.session import DosingAuthorised, SessionDosed, SupplyNoted
 from shared.events.session import StepRefused as SessionStepRefused
 from shared.pathway.refusal import Refusal
-from tests.unit.session.room import PLAN, POLICY, T0, Room, checked_room, dosed_room, finish_session, plan, policy, rules
+from tests.unit.session.room import POLICY, T0, Room, checked_room, dosed_room, plan, policy, rules
 
 WIDE: dict[str, Any] = {"dose_mg_low": Decimal("0.01"), "dose_mg_high": Decimal(99999), "mg_per_kg_high": Decimal(999)}
 INTRAVENOUS = plan(route="intravenous", dose_mg_low=Decimal(1), dose_mg_high=Decimal(140), mg_per_kg_high=Decimal(10))
@@ -59,14 +58,13 @@ def test_r18_what_can_be_no_dose_in_milligrams_is_refused_and_never_clamped(rout
             asking.authorise(milligrams)
             assert dosed(given.dose(milligrams, route=route)).dose_mg == Decimal(milligrams)
             continue
-        for attempt in (
-            lambda room=asking, mg=milligrams: room.authorise(mg),
-            lambda room=given, mg=milligrams: room.dose(mg, route=route),
-        ):
-            with pytest.raises(Refusal) as refused:
-                attempt()
-            assert (refused.value.slug, refused.value.rule) == ("out-of-range", "R-18")
-            assert milligrams not in refused.value.detail
+        with pytest.raises(Refusal) as asked:
+            asking.authorise(milligrams)
+        with pytest.raises(Refusal) as recorded:
+            given.dose(milligrams, route=route)
+        for refused in (asked.value, recorded.value):
+            assert (refused.slug, refused.rule) == ("out-of-range", "R-18")
+            assert milligrams not in refused.detail
         assert given.course.require(1).doses == ()
 
 
@@ -239,138 +237,6 @@ def test_another_lot_than_was_authorised_is_a_deviation(authorised_lot: str | No
     assert dosed(room.dose(lot=given_lot)).deviations == (("lot-differs",) if differs else ())
 
 
-# Infusions and lozenges
-
-
-@pytest.mark.parametrize(
-    ("minutes", "warning"), [(40, None), (60, None), (39, "infusion-shorter-than-usual"), (None, "infusion-time-not-stated")]
-)
-def test_r18_an_infusion_runs_over_forty_minutes_or_warns(minutes: int | None, warning: str | None) -> None:
-    permission = authorised(checked_room(INTRAVENOUS).authorise("35", infusion_minutes=minutes))
-    assert permission.warnings == (() if warning is None else (warning,))
-
-
-@pytest.mark.parametrize(("minutes", "warnings"), [(40, ()), (39, ("infusion-shorter-than-usual",))])
-def test_r18_an_infusion_is_recorded_with_its_start_and_end(minutes: int, warnings: tuple[str, ...]) -> None:
-    room = checked_room(INTRAVENOUS)
-    room.authorise("35")
-    room.later(minutes=45)
-    given = dosed(room.dose("35", route="intravenous", given_at=T0, ended_at=T0 + timedelta(minutes=minutes)))
-    assert (given.given_at, given.ended_at, given.warnings, given.deviations) == (T0, T0 + timedelta(minutes=minutes), warnings, ())
-
-
-def ending(room: Room, **changes: Any) -> list[EventData]:
-    return room.do(record_administration_end, RecordAdministrationEnd(**{"session": 1, "ended_at": room.now, **changes}))
-
-
-def test_the_end_of_an_infusion_is_recorded_when_it_comes() -> None:
-    room = checked_room(INTRAVENOUS)
-    room.authorise("35")
-    assert dosed(room.dose("35", route="intravenous")).ended_at is None
-    room.later(minutes=25)
-    assert ending(room, whole=False) == [AdministrationEnded(session=1, given_at=T0, ended_at=T0 + timedelta(minutes=25), whole=False)]
-    assert len(room.course.require(1).administrations_ended) == 1
-
-
-@pytest.mark.parametrize("remainder", ["swallowed", "spat"])
-def test_what_became_of_a_lozenge_is_recorded_with_the_dose_or_after_it(remainder: Any) -> None:
-    room = dosed_room()
-    room.later(minutes=15)
-    (ended,) = ending(room, remainder=remainder)
-    assert isinstance(ended, AdministrationEnded)
-    assert (ended.given_at, ended.ended_at, ended.remainder) == (T0, T0 + timedelta(minutes=15), remainder)
-    charted = checked_room()
-    charted.later(minutes=15)
-    given = dosed(charted.dose(given_at=T0, ended_at=T0 + timedelta(minutes=12), remainder=remainder))
-    assert (given.ended_at, given.remainder) == (T0 + timedelta(minutes=12), remainder)
-
-
-def test_an_end_belongs_to_the_dose_begun_last_before_it() -> None:
-    room = dosed_room()
-    room.later(minutes=30)
-    room.dose("50", booster=True)
-    room.dose("50", booster=True, given_at=T0 + timedelta(minutes=5))
-    for minutes, begun in ((4, 0), (10, 5), (30, 30)):
-        (ended,) = ending(room, ended_at=T0 + timedelta(minutes=minutes))
-        assert isinstance(ended, AdministrationEnded)
-        assert ended.given_at == T0 + timedelta(minutes=begun)
-
-
-@pytest.mark.parametrize(
-    ("changes", "slug"),
-    [
-        ({"ended_at": T0 + SECOND}, "time-in-the-future"),
-        ({"ended_at": T0 - SECOND}, "not-dosed"),
-        ({"session": 9}, "no-such-session"),
-    ],
-)
-def test_an_end_without_a_beginning_is_refused(changes: dict[str, Any], slug: str) -> None:
-    with pytest.raises(Refusal) as refused:
-        ending(dosed_room(), **changes)
-    assert refused.value.slug == slug
-
-
-def test_only_a_lozenge_is_swallowed_or_spat_out() -> None:
-    room = checked_room(INTRAVENOUS)
-    with pytest.raises(Refusal) as at_once:
-        room.dose("35", route="intravenous", remainder="spat")
-    room.dose("35", route="intravenous")
-    with pytest.raises(Refusal) as later:
-        ending(room, remainder="swallowed")
-    assert (at_once.value.slug, later.value.slug) == ("malformed", "malformed")
-
-
-# Devices
-
-
-def devices(*minutes: float) -> tuple[Any, ...]:
-    return tuple(T0 + timedelta(minutes=minute) for minute in minutes)
-
-
-@pytest.mark.parametrize(
-    ("dose_mg", "minutes", "deviations"),
-    [
-        ("56", (0, 5), ()),
-        ("84", (0, 5, 10), ()),
-        ("56", (0, 4.99), ("devices-too-close",)),
-        ("84", (0, 5, 9), ("devices-too-close",)),
-        ("84", (0, 5), ("devices-differ",)),
-        ("56", (0, 5, 10), ("devices-differ",)),
-        ("56", (), ()),
-    ],
-)
-def test_r18_esketamine_comes_in_devices_of_28_milligrams_five_minutes_apart(
-    dose_mg: str, minutes: tuple[float, ...], deviations: tuple[str, ...]
-) -> None:
-    room = checked_room(ESKETAMINE)
-    room.authorise(dose_mg)
-    room.later(minutes=15)
-    given = dosed(room.dose(dose_mg, route="intranasal_esketamine", given_at=T0, devices=devices(*minutes)))
-    assert (given.devices, given.deviations) == (devices(*minutes), deviations)
-
-
-@pytest.mark.parametrize(
-    ("minutes", "slug"),
-    [((5, 10), "out-of-range"), ((0, 10, 5), "out-of-range"), ((0, 16), "time-in-the-future")],
-    ids=["not from the start", "out of order", "not yet"],
-)
-def test_devices_that_cannot_have_been_are_refused(minutes: tuple[float, ...], slug: str) -> None:
-    room = checked_room(ESKETAMINE)
-    room.later(minutes=15)
-    with pytest.raises(Refusal) as refused:
-        room.dose("84", route="intranasal_esketamine", given_at=T0, devices=devices(*minutes))
-    assert refused.value.slug == slug
-
-
-def test_no_other_route_has_devices_and_nothing_ends_before_it_began() -> None:
-    room = checked_room()
-    with pytest.raises(Refusal) as no_device:
-        room.dose(devices=(T0,))
-    with pytest.raises(Refusal) as before:
-        room.dose(ended_at=T0 - SECOND)
-    assert (no_device.value.slug, before.value.slug) == ("malformed", "out-of-range")
-
-
 # Every deviation of the gate
 
 
@@ -387,37 +253,3 @@ def test_what_the_gate_would_have_refused_is_a_deviation_of_the_dose_given_all_t
     assert len(refused) == 8
     given = dosed(room().dose("70", route="intranasal_esketamine"))
     assert set(given.deviations) == {*refused, "not-authorised"}
-
-
-#
-
-
-def second_session(before: str, held: bool, approved: TreatmentPlan = PLAN) -> Room:
-    room = dosed_room(approved, policy(integration_before_next_dose=before))
-    finish_session(room)
-    if held:
-        held_at = room.now
-        room.hear(integration.IntegrationHeld(id="after-dose-1", dosing_session=1, purpose="after_dose", held_at=held_at))
-    room.later(days=7)
-    room.schedule()
-    room.check(2)
-    return room
-
-
-def test_r28_a_policy_may_block_a_dose_without_integration_before_it() -> None:
-    assert rules(second_session("block", held=False).authorise(session=2)) == {("R-28", "integration-not-held")}
-    assert authorised(second_session("block", held=True).authorise(session=2)).warnings == ()
-    assert authorised(second_session("warn", held=False).authorise(session=2)).warnings == ("integration-not-held",)
-
-
-def test_r28_a_dose_given_against_the_block_is_a_deviation_and_against_the_warning_is_none() -> None:
-    assert "integration-not-held" in dosed(second_session("block", held=False).dose(session=2)).deviations
-    given = dosed(second_session("warn", held=False).dose(session=2))
-    assert ("integration-not-held" in given.deviations, "integration-not-held" in given.warnings) == (False, True)
-
-
-def test_r28_a_first_dose_and_its_booster_are_never_blocked() -> None:
-    room = dosed_room(policy=policy(integration_before_next_dose="block"))
-    assert room.course.require(1).doses[0].deviations == ()
-    room.later(minutes=15)
-    authorised(room.authorise("50", booster=True))

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from shared.events import integration
 from shared.events.base import EventData
 from shared.events.clinical import Route, TreatmentPlan
 from shared.events.session import DosingAuthorised
@@ -306,35 +305,6 @@ def test_r18_the_usual_range_of_infusions_is_not_that_of_other_injections() -> N
 def test_r18_a_lozenge_above_four_hundred_and_fifty_milligrams_warns(dose_mg: str, warned: bool) -> None:
     generous = plan(dose_mg_high=Decimal(600), mg_per_kg_high=Decimal(10))
     assert ("sublingual-above-usual" in authorised(decide(dose_mg, generous)).warnings) is warned
-
-
-# integration between doses
-
-
-def second_session(held_at: datetime | None) -> DosingAuthorised:
-    room = dosed_room()
-    finish_session(room)
-    if held_at is not None:
-        room.hear(integration.IntegrationHeld(id="after-dose-1", dosing_session=1, purpose="after_dose", held_at=held_at))
-    room.later(days=7)
-    room.schedule()
-    room.check(2)
-    return authorised(room.authorise(session=2))
-
-
-@pytest.mark.parametrize(("held_at", "warned"), [(None, True), (T0 - timedelta(seconds=1), True), (T0 + timedelta(hours=20), False)])
-def test_r28_no_integration_since_the_last_dose_warns(held_at: datetime | None, warned: bool) -> None:
-    assert second_session(held_at).warnings == (("integration-not-held",) if warned else ())
-
-
-def test_r28_the_first_dose_of_a_case_needs_no_integration_before_it() -> None:
-    assert authorised(decide("200")).warnings == ()
-
-
-def test_r28_a_booster_follows_its_own_dose_without_integration_between() -> None:
-    room = dosed_room()
-    room.later(minutes=15)
-    assert authorised(room.authorise("50", booster=True)).warnings == ()
 
 
 # Boosters

@@ -1,17 +1,16 @@
 """Whatever comes, in whatever order, however late and often: the gate opens exactly where the rules let it, and no fact is kept out.
 
 Other services say things in lanes: each lane keeps its order, lanes overtake one another, what was said can be heard late and again.
-The oracle (`Said`) is written from R-10, R-14, R-15, R-18 to R-20, R-22, R-23, R-26 and R-28 as domain.md 5c states them, and
-keeps its own notes of what was heard and done in the room; it asks the service nothing.
+The oracle is the model in `gate_model.py`, which asks the service nothing.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
+from itertools import product
 from typing import Any
-from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
@@ -38,131 +37,10 @@ from shared.events.session import (
     VitalsRecorded,
 )
 from shared.pathway.refusal import Refusal
+from tests.unit.session.gate_model import AT_HOME, BEGINNINGS, DEFECTS, DOSES, PRESSURES, ROUTES_OF, SOON, Checked, Said
 from tests.unit.session.room import Room, approval, consent, decline, expiry, plan, policy, revocation, rules
 
 STATE = TypeAdapter(Course)
-CLINIC_TIME = ZoneInfo("America/New_York")
-SOON = timedelta(hours=5)
-DOSES: dict[Route, tuple[str, str, str, str]] = {
-    "sublingual": ("100", "300", "100", "301"),
-    "intramuscular": ("20", "140", "50", "141"),
-    "intranasal_esketamine": ("56", "84", "56", "70"),
-}
-"""The plan's band, a dose inside it, and one that no rule lets through: the patient weighs 70 kg, and an injection stays under 2 mg/kg."""
-PRESSURES = ((120, 80), (140, 90), (141, 80), (120, 91), (150, 95))
-DEFECTS = (
-    None, None, None, None, "consent", "version", "monitor", "minor", "escort", "fasting", "ate", "chaperone", "late", "address", "weight"
-)  # fmt: skip
-"""What is wrong with the checks, if anything."""
-
-
-@dataclass(frozen=True)
-class Checked:
-    """The last checks of a session."""
-
-    at: datetime
-    defect: str | None
-    version: str
-
-
-@dataclass
-class Said:
-    """What was heard from outside and done in the room, and what the rules make of it."""
-
-    route: Route
-    approvals: dict[int, datetime] = field(default_factory=dict)
-    closed: set[int] = field(default_factory=set)
-    doubtful: bool = False
-    """Whether an approval came while something could keep it waiting, so that the rules alone do not say which one is open."""
-    given: list[tuple[datetime, str]] = field(default_factory=list)
-    withdrawn: list[datetime] = field(default_factory=list)
-    placed: set[str] = field(default_factory=set)
-    lifted: set[str] = field(default_factory=set)
-    prepared: bool = False
-    enrolled: bool = False
-    held_at: datetime | None = None
-    home: dict[int, bool] = field(default_factory=dict)
-    checked: dict[int, Checked] = field(default_factory=dict)
-    readings: dict[int, list[tuple[datetime, tuple[int, int]]]] = field(default_factory=dict)
-    decided: dict[int, tuple[str, datetime, tuple[int, int]]] = field(default_factory=dict)
-    doses: list[tuple[int, datetime, Decimal]] = field(default_factory=list)
-    running: set[int] = field(default_factory=set)
-    left: set[int] = field(default_factory=set)
-    emergencies: set[int] = field(default_factory=set)
-
-    @property
-    def stopped(self) -> bool:
-        """R-10, R-20: a hold that was not lifted, or no consent since the last withdrawal."""
-        if self.placed - self.lifted or not self.given:
-            return True
-        return any(withdrawn_at >= max(self.given)[0] for withdrawn_at in self.withdrawn)
-
-    def approved(self, now: datetime) -> bool:
-        """R-14, R-15: an approval that no later word closed, and that has not expired."""
-        return any(request > max(self.closed, default=0) and now < expires for request, expires in self.approvals.items())
-
-    def surely_approved(self, now: datetime) -> bool:
-        """Whether there can be no doubt which approval is open."""
-        return len(self.approvals) == 1 and not self.closed and not self.doubtful and self.approved(now)
-
-    def room_allows(self, session: int, now: datetime) -> bool:
-        """R-19, R-20, R-26: the last checks of the day, and what they must show."""
-        checks = self.checked.get(session)
-        if checks is None or checks.at.date() != now.date() or now - checks.at > timedelta(minutes=240):
-            return False
-        home, defect = self.home.get(session, False), checks.defect
-        if defect in {"consent", "escort"} or checks.version != max(self.given)[1]:
-            return False
-        if not home and defect in {"monitor", "minor"}:
-            return False
-        if home and (defect in {"chaperone", "address"} or (defect == "late" and now - checks.at < timedelta(minutes=10))):
-            return False  # a chaperone who is late came five minutes before the checks, of fifteen
-        if self.route == "intranasal_esketamine":
-            ate_at = checks.at - (timedelta(minutes=60) if defect == "ate" else timedelta(hours=12))
-            if not self.enrolled or defect == "fasting" or now - ate_at < timedelta(hours=2):
-                return False
-        return True
-
-    def pressure_allows(self, session: int, now: datetime) -> bool:
-        """R-19: the last pressure is at or under 140/90, or a prescriber's word covers one as high; and no "not today" stands."""
-        word, until, decided_on = self.decided.get(session, ("", now, (0, 0)))
-        if word == "no_dose_today" and until.astimezone(CLINIC_TIME).date() == now.astimezone(CLINIC_TIME).date():
-            return False
-        last_at = max(at for at, _ in self.readings[session])
-        last = [pressure for at, pressure in self.readings[session] if at == last_at]
-        systolic, diastolic = max(each[0] for each in last), max(each[1] for each in last)
-        if systolic <= 140 and diastolic <= 90:
-            return True
-        return word == "proceed" and now < until and systolic <= decided_on[0] and diastolic <= decided_on[1]
-
-    def dose_allows(self, session: int, dose_mg: Decimal, booster: bool, now: datetime) -> bool:
-        """R-18: inside the plan with what was given before in the session, a weight of the last 30 days, a booster after 15 minutes."""
-        low, high = (Decimal(bound) for bound in DOSES[self.route][:2])
-        before = [(at, given) for number, at, given in self.doses if number == session]
-        total = dose_mg + sum(given for _, given in before)
-        if not low <= total <= high or self.checked[session].defect == "weight":
-            return False
-        if self.route == "intranasal_esketamine" and total not in {56, 84}:
-            return False
-        return not booster or now - max(at for at, _ in before) >= timedelta(minutes=15)
-
-    def integrated(self, session: int) -> bool:
-        """R-28: an integration session since the last dose of any other session."""
-        earlier = [at for number, at, _ in self.doses if number != session]
-        return not earlier or (self.held_at is not None and self.held_at >= max(earlier))
-
-    def allows(self, session: int, dose_mg: Decimal, booster: bool, now: datetime) -> bool:
-        """Whether everything but the approval allows the dose."""
-        return (
-            not self.stopped
-            and self.prepared
-            and self.room_allows(session, now)
-            and self.pressure_allows(session, now)
-            and self.dose_allows(session, dose_mg, booster, now)
-            and self.integrated(session)
-            and not self.running - {session}
-            and session not in self.emergencies
-        )
 
 
 class GateMachine(RuleBasedStateMachine):
@@ -179,29 +57,90 @@ class GateMachine(RuleBasedStateMachine):
         self.heard: list[tuple[EventData, Callable[[], None]]] = []
         self.approved_requests: set[int] = set()
 
-    @initialize(
-        route=st.sampled_from(list(DOSES)),
-        home=st.booleans(),
-        missing=st.sampled_from(["nothing", "nothing", "nothing", "nothing", "everything", "delivery"]),
-        defect=st.sampled_from(DEFECTS),
-        pressure=st.integers(0, len(PRESSURES) - 1),
-    )
-    def begin(self, route: Route, home: bool, missing: str, defect: str | None, pressure: int) -> None:
-        """Begin a step before the dose, perhaps with one thing wrong, or with nothing at all."""
-        self.said.route = route
-        if missing == "everything":
+    @initialize(beginning=st.sampled_from(BEGINNINGS), route=st.sampled_from(list(DOSES)), home=st.booleans())
+    def begin(self, beginning: str, route: Route, home: bool) -> None:
+        """Begin with nothing, or a step before the dose, with one thing wrong: random steps alone would seldom come so far."""
+        self.said.route = ROUTES_OF.get(beginning, route)
+        if beginning == "nothing":
             return
         self.consent_given("consent-1")
-        self.approves(1, soon=False)
-        if missing == "delivery":
-            return
+        self.approves(1, soon=beginning == "expired")
         self.delivered("intake")
-        self.delivered("prescriber")
-        self.prepared(told=True)
-        self.enrolled(certified=True)
-        self.scheduled(home=home)
-        if self.room.course.sessions:
-            self.checked(defect, pressure, 0)
+        if beginning != "approval not heard":
+            self.delivered("prescriber")
+        self.prepared(told=beginning != "not told")
+        self.enrolled(certified=beginning != "not certified")
+        if beginning == "approval not heard":
+            return
+        if beginning == "not integrated":
+            self.dosed(known=False, booster=False, late=0)
+            self.time_passed(45)
+            self.left()
+        self.scheduled(home=self.said.route == "sublingual" and (home or beginning in AT_HOME))
+        held = {"held": 2, "held by the lower number": 3, "decided": 2, "decided once": 2, "not today": 2, "higher after all": 2}
+        self.checked(beginning if beginning in DEFECTS else None, held.get(beginning, 0), 0)
+        self.then_in_the_room(beginning)
+        self.then_outside(beginning)
+
+    def then_in_the_room(self, beginning: str) -> None:
+        """What follows a pressure that is held, or good checks."""
+        match beginning:
+            case "decided" | "decided once" | "higher after all":
+                self.prescriber_decides("proceed", 10)
+                self.time_passed(15 if beginning == "decided once" else 1)
+                if beginning == "higher after all":
+                    self.monitored(4, awake=True)
+            case "not today":
+                self.prescriber_decides("no_dose_today", 10)
+                self.time_passed(10)
+                self.checked(None, 0, 0)
+            case "this morning":
+                self.time_passed(300)
+            case "given and gone":
+                self.dosed(known=True, booster=False, late=0)
+                self.left()
+            case "just dosed" | "well dosed" | "emergency":
+                self.authorised()
+                self.dosed(known=True, booster=False, late=0)
+                if beginning != "just dosed":
+                    self.time_passed(15)
+                    self.monitored(0, awake=beginning == "well dosed")
+            case _:
+                pass
+
+    def then_outside(self, beginning: str) -> None:
+        """What other services say, or time brings, once the checks are good."""
+        match beginning:
+            case "expired":
+                self.time_passed(300)
+                self.checked(None, 0, 0)
+            case "elsewhere running":
+                self.dosed(known=False, booster=False, late=0)
+                self.integration_held(0)
+                self.delivered("integration")
+            case "another hold lifted":
+                self.hold(lifted=False, name="a", lane="intake")
+                self.hold(lifted=True, name="b", lane="intake")
+                self.delivered("intake")
+                self.delivered("intake")
+            case "ended" | "declined, and the approval heard again":
+                self.approval_ends_as("revoked" if beginning == "ended" else "declined", 1)
+                self.delivered("prescriber")
+                self.first_approval_heard_again()
+            case "replaced":
+                self.approves(2, soon=True)
+                self.delivered("prescriber")
+                self.time_passed(300)
+                self.checked(None, 0, 0)
+                self.first_approval_heard_again()
+            case "version changed":
+                self.consent_given("consent-2")
+                self.delivered("intake")
+            case _:
+                pass
+
+    def first_approval_heard_again(self) -> None:
+        self.room.hear(next(event for event, _ in self.heard if isinstance(event, prescriber.EligibilityApproved)))
 
     # What other services say, in their lanes
 
@@ -218,7 +157,7 @@ class GateMachine(RuleBasedStateMachine):
     def consent_withdrawn(self, lane: str) -> None:
         self.room.later(seconds=1)
         at, service = self.room.now, {"intake": intake, "prescriber": prescriber, "integration": integration}[lane]
-        event = service.ConsentWithdrawn(withdrawn_at=at, said_to=lane)  # type: ignore[attr-defined]
+        event = service.ConsentWithdrawn(withdrawn_at=at, said_to=lane)
         self.say(lane, event, lambda: self.said.withdrawn.append(at))
 
     @rule(lifted=st.booleans(), name=st.sampled_from(["a", "b"]), lane=st.sampled_from(["intake", "integration"]))
@@ -226,10 +165,10 @@ class GateMachine(RuleBasedStateMachine):
         """A lift may overtake the hold that it lifts."""
         service = {"intake": intake, "integration": integration}[lane]
         if lifted:
-            event = service.SafetyHoldLifted(hold=name, reason="reviewed", lifted_at=self.room.now)  # type: ignore[attr-defined]
+            event = service.SafetyHoldLifted(hold=name, reason="reviewed", lifted_at=self.room.now)
             self.say(lane, event, lambda: self.said.lifted.add(name))
         else:
-            event = service.SafetyHoldPlaced(hold=name, reason="suicide_risk", placed_at=self.room.now)  # type: ignore[attr-defined]
+            event = service.SafetyHoldPlaced(hold=name, reason="suicide_risk", placed_at=self.room.now)
             self.say(lane, event, lambda: self.said.placed.add(name))
 
     @rule(request=st.integers(1, 3), soon=st.booleans())
@@ -252,13 +191,14 @@ class GateMachine(RuleBasedStateMachine):
     @rule(word=st.sampled_from(["declined", "expired", "revoked"]), data=st.data())
     def approval_ends(self, word: str, data: st.DataObject) -> None:
         """A decline is the answer to another request; the end of an approval names its own."""
-        known = sorted(self.approved_requests)
+        self.approval_ends_as(word, data.draw(st.sampled_from(sorted(self.approved_requests))))
+
+    def approval_ends_as(self, word: str, request: int) -> None:
         if word == "declined":
-            request = max(known) + 1
-            self.approved_requests.add(request)
-            self.say("prescriber", decline(request=request), lambda: self.said.closed.add(request))
+            answered = max(self.approved_requests) + 1
+            self.approved_requests.add(answered)
+            self.say("prescriber", decline(request=answered), lambda: self.said.closed.add(answered))
             return
-        request = data.draw(st.sampled_from(known))
         event = expiry(request=request) if word == "expired" else revocation(request=request)
         self.say("prescriber", event, lambda: self.said.closed.add(request))
 
@@ -414,12 +354,11 @@ class GateMachine(RuleBasedStateMachine):
 
     # What holds
 
-    @precondition(lambda self: self.room.course.sessions and self.last.phase in {"scheduled", "dosed"})
     @invariant()
     def the_gate_opens_where_the_rules_let_it_and_nowhere_else(self) -> None:
-        session, now = self.last, self.room.now
-        booster = session.phase == "dosed"
-        for dose_mg in DOSES[self.said.route][2:]:
+        now, open_sessions = self.room.now, [each for each in self.room.course.sessions if each.phase in {"scheduled", "dosed"}]
+        for session, dose_mg in product(open_sessions, DOSES[self.said.route][2:]):
+            booster = session.phase == "dosed"
             command = AuthoriseDose(session=session.number, dose_mg=Decimal(dose_mg), booster=booster, intent="psycholytic")
             opened = isinstance(authorise_dose(self.room.course, command, self.room.context())[0], DosingAuthorised)
             GateMachine.opened += opened
@@ -438,15 +377,22 @@ class GateMachine(RuleBasedStateMachine):
         assert recorded.deviations or covered
 
     @invariant()
-    def state_survives_storage(self) -> None:
+    def state_survives_storage_and_sessions_are_numbered_without_a_gap(self) -> None:
         assert STATE.validate_json(STATE.dump_json(self.room.course)) == self.room.course
-
-    @invariant()
-    def sessions_are_numbered_without_a_gap(self) -> None:
         assert [session.number for session in self.room.course.sessions] == list(range(1, len(self.room.course.sessions) + 1))
+
+
+@pytest.mark.parametrize("home", [False, True])
+@pytest.mark.parametrize("route", DOSES)
+@pytest.mark.parametrize("beginning", dict.fromkeys(BEGINNINGS))
+def test_each_beginning_alone_opens_the_gate_where_the_rules_let_it(beginning: str, route: Route, home: bool) -> None:
+    machine = GateMachine()
+    machine.begin(beginning, route, home)
+    machine.the_gate_opens_where_the_rules_let_it_and_nowhere_else()
+    machine.a_dose_is_recorded_as_covered_only_where_the_rules_let_it_be_given()
 
 
 def test_no_order_delay_or_repetition_opens_the_gate_wrongly_or_keeps_a_fact_out() -> None:
     GateMachine.opened = 0
-    run_state_machine_as_test(GateMachine, settings=settings(max_examples=75, stateful_step_count=15, deadline=None, database=None))
+    run_state_machine_as_test(GateMachine, settings=settings(max_examples=120, stateful_step_count=8, deadline=None, database=None))
     assert GateMachine.opened > 20
