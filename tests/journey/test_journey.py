@@ -1,16 +1,22 @@
 """From referral to integration over real HTTP: the demo's own patients, and one patient by hand."""
 
+import asyncio
+import json
 import random
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from deploy.cli.__main__ import app
 from deploy.demo.actors import as_time
 from deploy.demo.care import dosing_slot
 from deploy.demo.simulator import Person, spread
 from deploy.demo.summary import Report
+from deploy.local.failure import StackError
 from services.intake.domain.codes import QUESTIONS
 from shared.pathway.instrument_items import FORMS
 from tests.journey.conftest import CHOSEN
@@ -36,6 +42,27 @@ async def test_every_patient_reaches_an_end_and_everything_holds(journey: tuple[
     assert report.ledger_size == sum(report.events.values())
     assert report.webhooks == {"due": report.webhooks["due"], "verified": report.webhooks["due"], "refused": 0}
     assert set(report.to_json()) >= {"patients", "outcomes", "events", "parked", "ledger", "seconds"}
+
+
+async def test_r29_the_outcomes_of_all_who_were_dosed_are_reported_and_groups_this_small_are_not(
+    journey: tuple[Report, Hands], tmp_path: Path
+) -> None:
+    report, hands = journey
+    picture = tmp_path / "outcomes.svg"
+    command = ["outcomes", "--data", str(hands.stack.data.root)]
+    result = await asyncio.to_thread(CliRunner().invoke, app, [*command, "--json", "--picture", str(picture)])
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert 0 < report.phq9.dosed < 5  # fewer than the floor in any group
+    groups = [group for clinic in answer["clinics"] for group in clinic["groups"]]
+    assert groups
+    assert all(row == {**row, "withheld": "below-floor"} for row in groups)
+    assert answer["network"] == {"withheld": "below-floor"}
+    assert "No group is large enough to be shown." in picture.read_text()
+    table = await asyncio.to_thread(CliRunner().invoke, app, command)
+    assert (table.exit_code, "fewer patients than the policy's floor" in table.stdout) == (0, True)
+    wrong = await asyncio.to_thread(CliRunner().invoke, app, [*command, "--instrument", "audit-c"])
+    assert isinstance(wrong.exception, StackError)
 
 
 async def test_a_foreign_clinic_sees_nothing(journey: tuple[Report, Hands], people: list[Person]) -> None:

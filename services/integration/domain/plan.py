@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Final
 
 from shared.events.integration_plan import PlannedIntegration, PlannedMeasurement, Purpose
 from shared.pathway.policy import PolicyValues
+
+MOST_MAINTENANCE_SESSIONS: Final = 24
+"""After one dose: a policy that asks for no clearance anew must not plan for ever."""
 
 
 def session_after_dose(session: int, dosed_at: datetime, policy: PolicyValues) -> PlannedIntegration:
@@ -48,7 +52,7 @@ def measurements(session: int, dosed_at: datetime, policy: PolicyValues) -> tupl
 
 def _days(policy: PolicyValues, *, maintenance: bool) -> Iterator[tuple[int, Purpose]]:
     horizon = policy.reclearance_after_weeks * 7 if maintenance else 0
-    for day in range(policy.maintenance_session_days, horizon + 1, policy.maintenance_session_days):
+    for day in range(policy.maintenance_session_days, horizon + 1, policy.maintenance_session_days)[:MOST_MAINTENANCE_SESSIONS]:
         yield day, "maintenance"
     for day in set(policy.integration_follow_up_days):
         if day > horizon:

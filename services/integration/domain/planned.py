@@ -129,11 +129,12 @@ def after_holding(planned: Planned, event: events.IntegrationHeld, doses: Collec
 
 
 def after_missing(planned: Planned, event: events.IntegrationMissed) -> Planned:
-    """Return the session after it was missed; with a new time it is to be held then."""
+    """Return the session after it was missed; with a new time it is to be held then, also if another dose's plan had replaced it."""
     planned = replace(planned, missed=(*planned.missed, event))
     if event.rescheduled_to is None or event.missed_after is None:
         return planned
-    return replace(planned, due_by=event.rescheduled_to, missed_after=event.missed_after, overdue=False, lost=False)
+    moved = replace(planned, due_by=event.rescheduled_to, missed_after=event.missed_after)
+    return replace(moved, overdue=False, lost=False, superseded_by=None)
 
 
 def fold_goal(goal: Goal, event: events.GoalProgressed | events.GoalChanged | events.GoalKept | events.GoalLetGo) -> Goal:

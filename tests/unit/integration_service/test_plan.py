@@ -170,6 +170,12 @@ def test_a_follow_up_that_was_replaced_can_still_have_been_held() -> None:
     assert without_alerts(story.hold("follow-up-1-day-14"))
 
 
+def test_a_follow_up_that_was_replaced_is_waited_for_again_once_a_person_gives_it_a_time() -> None:
+    story = after(0, 12)
+    missing(story, "follow-up-1-day-14", because="rescheduled", rescheduled_to=day(16))
+    assert ("follow-up-1-day-14", 16) in awaited(story)
+
+
 def test_a_session_that_nobody_had_planned_is_recorded_and_settles_no_planned_one() -> None:
     story = after(0).on_day(5)
     events = story.do(record_integration_session, RecordIntegrationSession(held_at=day(4)))
@@ -535,3 +541,10 @@ def test_r28_the_interval_is_the_policys() -> None:
     story.hear(course_over())
     story.do(begin_maintenance, BeginMaintenance(began_at=T0))
     assert [name for name, _ in awaited(story) if name.startswith("m")] == ["maintenance-1-day-20", "maintenance-1-day-40"]
+
+
+def test_a_policy_that_asks_for_no_clearance_anew_plans_no_endless_maintenance() -> None:
+    story = after(0, story=Story(policy(maintenance_session_days=1, reclearance_after_weeks=100_000)))
+    story.hear(course_over())
+    story.do(begin_maintenance, BeginMaintenance(began_at=T0))
+    assert len([name for name, _ in awaited(story) if name.startswith("maintenance")]) == 24
