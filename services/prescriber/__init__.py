@@ -10,7 +10,7 @@ withdraw consent, place and lift a hold, acknowledge an alert; record a prescrip
 policy document for the network. A review whose organisation stays silent goes to another one at its deadline, and an
 approval expires when its plan says.
 Publishes: what `shared.events.prescriber` lists; `EligibilityApproved` opens the course of sessions.
-Reacts to: `ScreeningCompleted`, `ScreeningReopened` and `ConsentGiven` of intake; withdrawals and holds of every other
+Reacts to: `ScreeningCompleted`, `ScreeningReopened`, `ScreenedOut` and `ConsentGiven` of intake; withdrawals and holds of every other
 service; `SessionDosed` takes the dose out of the supply.
 
 domain/          the rules, pure: one file per verb

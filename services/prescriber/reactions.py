@@ -25,6 +25,7 @@ def table(partners: Partners) -> Reactions:
     return {
         intake.ScreeningCompleted: open_review,
         intake.ScreeningReopened: recall,
+        intake.ScreenedOut: recall,
         intake.CaseTransferred: noting_transfer(TransferNoted),
         intake.ConsentGiven: note,
         intake.ConsentWithdrawn: note,

@@ -71,9 +71,9 @@ def _facts(case: Case, context: Context) -> tuple[Fact, ...]:
 
 
 def _require_open(case: Case, context: Context) -> None:
-    """A case that should not be goes nowhere. A screening ends the matter, but for a deferral whose day has come (R-05)."""
+    """A case that should not be goes nowhere. A screening ends the matter, but for a renewal, and a deferral whose day has come (R-05)."""
     case.require_going_on()
-    if case.outcome is None:
+    if case.outcome is None or case.renewing_since is not None:
         return
     if case.outcome.kind == "completed":
         raise Refusal("already-screened", "The screening of this case is completed.")

@@ -18,6 +18,19 @@ from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Stops
 from shared.pathway.waiting import Waiting, for_stop
 
+CaseStatus = Literal[
+    "unknown",
+    "entered_in_error",
+    "referred",
+    "on_hold",
+    "consent_withdrawn",
+    "screened",
+    "renewing",
+    "screened_out",
+    "deferred",
+]
+"""`renewing`: screened, and under way to another screening. `deferred`: screened out until a day."""
+
 
 @dataclass(frozen=True, slots=True)
 class Referral:
@@ -70,11 +83,11 @@ class Case:
     refused: RefusedStep | None = None
     simulated: bool = False
     alerts: Alerts = field(default_factory=Alerts)
+    renewing_since: datetime | None = None
+    """While the patient is screened again: since when. Only what was answered from then on counts for it."""
 
     @property
-    def status(
-        self,
-    ) -> Literal["unknown", "entered_in_error", "referred", "on_hold", "consent_withdrawn", "screened", "screened_out", "deferred"]:
+    def status(self) -> CaseStatus:
         """A clear word for work lists; a stop comes before all else, but for a case that should not be."""
         if self.entered_in_error:
             return "entered_in_error"
@@ -87,7 +100,7 @@ class Case:
         if self.outcome is None:
             return "referred"
         if self.outcome.kind == "completed":
-            return "screened"
+            return "screened" if self.renewing_since is None else "renewing"
         return "screened_out" if self.outcome.deferred_until is None else "deferred"
 
     @property
@@ -98,7 +111,7 @@ class Case:
     @property
     def waits_for(self) -> Waiting | None:
         """What the referral waits for; a positive PHQ-9 item 9 comes before all else (R-08). None once it is screened."""
-        if self.referral is None or self.entered_in_error or (self.outcome is not None and self.outcome.deferred_until is None):
+        if self.referral is None or self.entered_in_error or self.settled:
             return None
         if self.screener_due:
             return Waiting("suicide_risk_screen", screener_due_since(self.entries), "therapist")
@@ -106,10 +119,15 @@ class Case:
         if stopped is not None:
             return replace(stopped, since=stopped.since or self.referral.referred_at) if stopped.what == "consent" else stopped
         if self.unanswered:
-            return Waiting("questionnaire", self.stops.consent_given_at, "coordinator")
+            return Waiting("questionnaire", self.renewing_since or self.stops.consent_given_at, "coordinator")
         if self.unscored:
-            return Waiting("instruments", self.stops.consent_given_at, "coordinator")
+            return Waiting("instruments", self.renewing_since or self.stops.consent_given_at, "coordinator")
         return Waiting("screening", max(answered.answered_at for answered in self.answered), "therapist")
+
+    @property
+    def settled(self) -> bool:
+        """Whether a screening came to an end, and no other is under way or waits for its day."""
+        return self.outcome is not None and self.outcome.deferred_until is None and self.renewing_since is None
 
     @property
     def entered_in_error(self) -> bool:
@@ -161,7 +179,8 @@ class Case:
     @property
     def unanswered(self) -> tuple[str, ...]:
         """Questions of the contraindication questionnaire without an answer."""
-        answered = {fact.code for fact in self.facts if fact.kind == "statement"}
+        entries = (entry for entry in self.counting if self._counts_now(entry.recorded_at))
+        answered = {fact.code for entry in entries for fact in entry.facts if fact.kind == "statement"}
         male = self.referral is not None and self.referral.sex == "male"
         return tuple(slug for slug in QUESTIONS if slug not in answered and not (male and slug in ONLY_IF_NOT_MALE))
 
@@ -171,8 +190,12 @@ class Case:
         needed: tuple[Instrument, ...] = ("phq-9", "gad-7", "audit-c")
         if self.referral is not None and self.referral.indication == "ptsd":
             needed = (*needed, "pcl-5")
-        scored = {answered.instrument for answered in self.answered if answered.total is not None}
+        scored = {each.instrument for each in self.answered if each.total is not None and self._counts_now(each.answered_at)}
         return tuple(instrument for instrument in needed if instrument not in scored)
+
+    def _counts_now(self, at: datetime | None) -> bool:
+        """Whether what was said then is new enough for the screening under way."""
+        return self.renewing_since is None or (at is not None and at >= self.renewing_since)
 
 
 def evolve(case: Case, event: EventData) -> Case:
@@ -203,6 +226,8 @@ def evolve(case: Case, event: EventData) -> Case:
             return _screened(case, "screened_out", event.screened_at, event.reasons, event.policy_version)
         case intake.ScreeningReopened():
             return replace(case, outcome=None)
+        case intake.ScreeningRenewed():
+            return replace(case, renewing_since=event.renewed_at)
         case intake.StepRefused():
             return replace(case, refused=RefusedStep(event.step, event.rule, event.detail))
         case _:
@@ -219,10 +244,12 @@ def _recorded(case: Case, entry: Entry, *, simulated: bool = False) -> Case:
         refused=case.refused,
         simulated=case.simulated or simulated,
         alerts=case.alerts,
+        renewing_since=case.renewing_since,
     )
 
 
 def _screened(
     case: Case, kind: Literal["completed", "screened_out"], at: datetime, findings: tuple[Finding, ...], policy_version: str
 ) -> Case:
-    return replace(case, outcome=Outcome(kind, at, findings, policy_version, read_by_screening(case.entries)))
+    outcome = Outcome(kind, at, findings, policy_version, read_by_screening(case.entries))
+    return replace(case, outcome=outcome, renewing_since=None)
