@@ -78,7 +78,12 @@ ITEMS: Mapping[str, Item] = {
         ),
         Item("respiratory_disease", "R-06", "Do you have a severe disease of the lungs?", "Journey Clinical eligibility"),
         Item("sleep_apnoea", "R-06", "Do you have sleep apnoea?", "Journey Clinical eligibility; CPSBC draft"),
-        Item("stroke", "R-06", "", "Spravato label: weigh cerebrovascular disease; one not said to be ischaemic may have been a bleeding (R-02)"),
+        Item(
+            "stroke",
+            "R-06",
+            "",
+            "Spravato label: weigh cerebrovascular disease; one not said to be ischaemic may have been a bleeding (R-02)",
+        ),
         Item("suicidality_in_chart", "R-10", "", "Hull 2022: recent intent or attempt"),
         Item("benzodiazepine", "R-34", "", "REMS monitoring form"),
         Item("opioid", "R-34", "", "REMS monitoring form, later edition"),
@@ -162,7 +167,7 @@ def _listed(cell: str) -> tuple[str, ...]:
 
 
 CONDITIONS: Mapping[tuple[str, str], Code] = {
-    (row["system"], row["code"]): Code(cast(System, row["system"]), row["code"], tuple(row["item"].split()), row["name"], row["source"])
+    (row["system"], row["code"]): Code(cast("System", row["system"]), row["code"], tuple(row["item"].split()), row["name"], row["source"])
     for row in _rows("conditions.csv")
 }
 """Conditions, and allergens under the item that an allergy to them means."""
@@ -173,7 +178,9 @@ INGREDIENTS: tuple[Ingredient, ...] = tuple(
 )
 """Ingredients of the classes that the REMS monitoring form and R-34 ask about."""
 
-CLINICAL_DRUGS: Mapping[str, ClinicalDrug] = {row["rxnorm"]: ClinicalDrug(row["name"], row["source"]) for row in _rows("clinical_drugs.csv")}
+CLINICAL_DRUGS: Mapping[str, ClinicalDrug] = {
+    row["rxnorm"]: ClinicalDrug(row["name"], row["source"]) for row in _rows("clinical_drugs.csv")
+}
 """By RxNorm code: products with such an ingredient."""
 
 DRUG_NAMES: Mapping[str, str] = {

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from hashlib import sha256
 
 from services.intake.domain.codes import System
 from shared.pathway.refusal import Refusal
@@ -22,6 +23,7 @@ SYSTEM_NAMES: Mapping[System, str] = {short: name for name, short in SYSTEMS.ite
 Coding = tuple[System, str]
 """A code and the system it is of."""
 LONGEST_TEXT = 512
+LONGEST_CODE = 64
 _DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:T.*)?)?)?", re.ASCII)
 
 
@@ -137,7 +139,18 @@ def read_codings_or_words(concept: Element, wanted: tuple[System, ...]) -> tuple
         raise unreadable(f"{concept.path}.coding")
     if words is None:
         raise Refusal("malformed", f"{concept.path}.coding: no code in {' or '.join(wanted)}, and no text.")
-    return (("text", " ".join(words.lower().split())[:100]),)
+    return (("text", code_of_words(words)),)
+
+
+def code_of_words(words: str) -> str:
+    """Return a code of at most 64 letters, digits and hyphens for what has words alone, so that a clinician can state its end.
+
+    Words that are longer, or in another script, bear a hash: two of them never become one.
+    """
+    spelt = re.sub("[^a-z0-9]+", "-", words.lower()).strip("-")
+    if words.isascii() and 0 < len(spelt) <= LONGEST_CODE:
+        return spelt
+    return f"{spelt[:47]}-{sha256(words.encode()).hexdigest()[:16]}".strip("-")
 
 
 def _codings(concept: Element) -> tuple[Coding, ...]:

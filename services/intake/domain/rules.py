@@ -10,7 +10,17 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from services.intake.domain.chart import Chart, Measured, affirms, is_named, items_of
-from services.intake.domain.codes import BODY_MASS_INDEX, DAST10, DIASTOLIC, HEIGHT, ITEMS, SUBSTANCE_USE_DISORDERS, SYSTOLIC, WEIGHT, reads_like
+from services.intake.domain.codes import (
+    BODY_MASS_INDEX,
+    DAST10,
+    DIASTOLIC,
+    HEIGHT,
+    ITEMS,
+    SUBSTANCE_USE_DISORDERS,
+    SYSTOLIC,
+    WEIGHT,
+    reads_like,
+)
 from shared.events.clinical import Fact, Finding
 from shared.pathway.instruments import POSITIVE, PROVISIONAL_PTSD, risk_of
 

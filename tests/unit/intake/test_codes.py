@@ -106,12 +106,13 @@ def test_every_condition_comes_to_a_finding_of_its_rule() -> None:
 
 
 def test_r34_every_medication_comes_to_a_finding_by_its_code_alone_and_by_its_name_alone() -> None:
-    coded = [(each.rxnorm, (each.item,)) for each in INGREDIENTS if each.rxnorm is not None]
-    coded += [(code, drug_classes("", drug.name)) for code, drug in CLINICAL_DRUGS.items()]
-    for code, classes in coded:
+    coded = {code: drug_classes("", drug.name) for code, drug in CLINICAL_DRUGS.items()}
+    coded |= {each.rxnorm: (each.item,) for each in INGREDIENTS if each.rxnorm is not None}
+    for code, classes in coded.items():
         fact = Fact(kind="medication", system="rxnorm", code=code, label=f"RxNorm {code}")
         found = rules.findings(chart(fact))
-        assert classes and {(finding.item, finding.rule, finding.weight) for finding in found} == {(item, "R-34", "review") for item in classes}
+        assert classes, code
+        assert {(finding.item, finding.rule, finding.weight) for finding in found} == {(item, "R-34", "review") for item in classes}
     for each in INGREDIENTS:
         for name in (each.name, *each.also):
             fact = Fact(kind="medication", system="text", code=name, label=f"{name.title()} 10 mg, one tablet at night")
@@ -164,9 +165,8 @@ VSAC_CLASSES = {
 
 @pytest.mark.parametrize("item", FDA_CLASSES)
 def test_r34_the_classes_are_those_of_the_fda(item: str) -> None:
-    assert {name: drug_classes("", name.upper()) for name in FDA_CLASSES[item].split()} == {
-        name: (item,) for name in FDA_CLASSES[item].split()
-    }
+    names = FDA_CLASSES[item].split()
+    assert {name: drug_classes("", name.upper()) for name in names} == dict.fromkeys(names, (item,))
 
 
 @pytest.mark.parametrize(("oid", "item"), VSAC_CLASSES.items())
@@ -184,7 +184,17 @@ def test_r34_products_have_the_class_of_their_value_set(oid: str, item: str) -> 
         *("methylnaltrexone", "nalmefene", "naloxegol", "alvimopan", "loperamide hydrochloride 2 MG Oral Capsule", "dextromethorphan"),
         # Topical steroids and others whose names begin or end alike.
         *("hydrocortisone 10 MG/ML Topical Cream", "clobetasol propionate 0.5 MG/ML Topical Cream", "methylprednisolone", "clonidine"),
-        *("loratadine", "oxcarbazepine", "oxaprozin", "zolmitriptan", "trazodone", "temozolomide", "dexamethasone", "selenium", "lorcaserin"),
+        *(
+            "loratadine",
+            "oxcarbazepine",
+            "oxaprozin",
+            "zolmitriptan",
+            "trazodone",
+            "temozolomide",
+            "dexamethasone",
+            "selenium",
+            "lorcaserin",
+        ),
         # For the same troubles, of another class.
         *("atomoxetine", "guanfacine", "viloxazine", "bupropion", "buspirone", "hydroxyzine", "melatonin", "caffeine", "doxepin"),
         *("sertraline", "ketorolac", "cannabidiol 100 MG/ML Oral Solution", "topiramate", "pregabalin"),
@@ -227,7 +237,8 @@ VSAC_ICD = {
 def test_icd_10_cm_categories_hold_the_members_of_published_value_sets(item: str) -> None:
     for code in VSAC_ICD[item].split():
         row = condition_of("icd-10-cm", code)
-        assert row is not None and row.items == (item,), code
+        assert row is not None, code
+        assert row.items == (item,), code
 
 
 @pytest.mark.parametrize(
@@ -251,7 +262,8 @@ def test_icd_10_cm_categories_hold_the_members_of_published_value_sets(item: str
 )
 def test_an_icd_10_cm_code_is_of_its_narrowest_category(code: str, items: tuple[str, ...]) -> None:
     row = condition_of("icd-10-cm", code)
-    assert row is not None and row.items == items
+    assert row is not None
+    assert row.items == items
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from services.intake.domain.fhir import read_bundle
+from services.intake.domain.fhir_element import code_of_words
 from services.intake.domain.rules import findings
+from services.intake.domain.state_facts import StatedFact
 from shared.events.clinical import Fact, Finding
 from tests.unit.intake.cases import chart
 from tests.unit.intake.test_fhir import RXNORM, SNOMED, SUBJECT, TODAY, bundle_of, coded, condition, facts_of, prescribed, refused
@@ -44,7 +46,9 @@ def test_r34_each_class_is_found_by_code_by_name_and_by_reference(resource: str,
     nameless, unknown = {"coding": [{"system": RXNORM, "code": code}]}, coded(RXNORM, "99999999", name.upper())
     assert found(taken(nameless, resource)) == [(item, "review", "R-34", (code,))]
     assert found(taken(unknown, resource)) == [(item, "review", "R-34", ("99999999",))]
-    assert found(taken({"text": f"Patient takes {name}"}, resource)) == [(item, "review", "R-34", (f"patient takes {name.lower()}",))]
+    assert found(taken({"text": f"Patient takes {name}"}, resource)) == [
+        (item, "review", "R-34", (code_of_words(f"Patient takes {name}"),))
+    ]
     contained = taken({}, resource, contained=[{"resourceType": "Medication", "id": "m", "code": nameless}])
     del contained["medicationCodeableConcept"]
     assert found({**contained, "medicationReference": {"reference": "#m"}}) == [(item, "review", "R-34", (code,))]
@@ -53,7 +57,7 @@ def test_r34_each_class_is_found_by_code_by_name_and_by_reference(resource: str,
 
 
 def test_r34_brands_and_other_code_systems_are_read_by_their_words() -> None:
-    assert found(taken({"text": "Xanax 0.5 mg BID prn"})) == [("benzodiazepine", "review", "R-34", ("xanax 0.5 mg bid prn",))]
+    assert found(taken({"text": "Xanax 0.5 mg BID prn"})) == [("benzodiazepine", "review", "R-34", ("xanax-0-5-mg-bid-prn",))]
     ndc = coded(NDC, "0000-0000-00", "Ambien 10 MG tablet")
     assert [each[0] for each in found(taken(ndc))] == ["hypnotic"]
     assert [each[0] for each in found(taken({"coding": [{"system": RXNORM, "code": "1"}], "text": "Adderall XR"}))] == ["psychostimulant"]
@@ -168,7 +172,7 @@ def test_a_condition_that_is_read_or_over_or_social_or_refuted_is_not_among_the_
 def test_r02_r03_a_name_that_warns_is_kept_even_if_over_and_must_be_cleared(status: str, name: str, item: str, rule: str) -> None:
     named = {**condition(status=status), "code": {"text": name}}
     assert unread(named) == [name]
-    assert found(named) == [(item, "needs_clearance", rule, (name.lower(),))]
+    assert found(named) == [(item, "needs_clearance", rule, (code_of_words(name),))]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +189,7 @@ def test_r02_r03_a_name_that_denies_or_only_resembles_is_shown_and_comes_to_no_f
 
 def test_r02_an_allergy_to_ketamine_in_words_must_be_cleared_and_a_code_beside_it_excludes() -> None:
     allergy = {"resourceType": "AllergyIntolerance", "code": {"text": "Ketamine (Ketalar)"}, "patient": SUBJECT}
-    assert found(allergy) == [("ketamine_hypersensitivity", "needs_clearance", "R-02", ("ketamine (ketalar)",))]
+    assert found(allergy) == [("ketamine_hypersensitivity", "needs_clearance", "R-02", ("ketamine-ketalar",))]
     with_code = {"resourceType": "AllergyIntolerance", "code": coded(RXNORM, "6130", "Ketamine"), "patient": SUBJECT}
     assert found(allergy, with_code) == [("ketamine_hypersensitivity", "absolute", "R-02", ("6130",))]
 
@@ -193,6 +197,20 @@ def test_r02_an_allergy_to_ketamine_in_words_must_be_cleared_and_a_code_beside_i
 def test_r02_a_name_adds_nothing_where_a_code_excludes_already() -> None:
     named = {**condition(), "code": {"text": "Schizophrenia, as the mother says"}}
     assert found(named, condition("58214004")) == [("psychotic_disorder", "absolute", "R-03", ("58214004",))]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("лоразепам 1", "диазепам 1"), ("a" * 80 + " morning", "a" * 80 + " night"), ("鎮痛", "睡眠"), ("...", "!!!")]
+)
+def test_words_that_differ_become_codes_that_differ_and_that_a_clinician_can_state(one: str, other: str) -> None:
+    assert code_of_words(one) != code_of_words(other)
+    for words in (one, other, "Xanax 0.5 mg"):
+        StatedFact.model_validate({"kind": "medication", "system": "text", "code": code_of_words(words), "label": words})
+
+
+def test_r34_a_clinician_ends_a_medication_that_came_in_words() -> None:
+    (fact,) = facts_of(taken({"text": "Xanax 0.5 mg BID prn"}))
+    assert findings(chart(fact, fact.model_copy(update={"active": False}))) == ()
 
 
 def test_what_the_last_word_ends_is_no_longer_unread() -> None:
