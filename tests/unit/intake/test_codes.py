@@ -181,7 +181,15 @@ def test_r34_products_have_the_class_of_their_value_set(oid: str, item: str) -> 
     [
         # Antagonists by the FDA's classes, and opioids that do not reach the brain.
         *("flumazenil 0.1 MG/ML Injection", "naloxone hydrochloride 40 MG/ML Nasal Spray", "naltrexone 380 MG Injection"),
-        *("methylnaltrexone", "nalmefene", "naloxegol", "alvimopan", "loperamide hydrochloride 2 MG Oral Capsule", "dextromethorphan"),
+        *(
+            "methylnaltrexone",
+            "nalmefene",
+            "apomorphine hydrochloride 10 MG/ML",
+            "naloxegol",
+            "alvimopan",
+            "loperamide hydrochloride 2 MG Oral Capsule",
+            "dextromethorphan",
+        ),
         # Topical steroids and others whose names begin or end alike.
         *("hydrocortisone 10 MG/ML Topical Cream", "clobetasol propionate 0.5 MG/ML Topical Cream", "methylprednisolone", "clonidine"),
         *(
