@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Literal, get_args
 
-from services.intake.domain.chart import Chart
+from services.intake.domain.chart import Chart, items_of
 from services.intake.domain.codes import DAST10, WEIGHT
 from services.intake.domain.rules import Findings, excluding, findings
 from services.intake.domain.state import Case, Referral
@@ -130,6 +130,8 @@ def _summary(case: Case, referral: Referral, chart: Chart, found: Findings, comm
         risk=_risk(case),
         findings=found,
         medications=tuple(fact.label for fact in chart.medications),
+        medications_of_no_class=tuple(fact.label for fact in chart.medications if not items_of(fact)),
+        unread_conditions=tuple(fact.label for fact in chart.unread_conditions),
         note=command.note,
         stated_scores=case.scores,
     )

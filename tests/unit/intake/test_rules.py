@@ -38,7 +38,7 @@ def test_r01_minimum_age_comes_from_the_policy() -> None:
 @pytest.mark.parametrize("code", [AVM, ANEURYSM, HAEMORRHAGE, KETAMINE_ALLERGY])
 @pytest.mark.parametrize("active", [True, False])
 def test_r02_excludes_past_and_present(code: str, active: bool) -> None:
-    item = CONDITIONS["snomed", code].item
+    (item,) = CONDITIONS["snomed", code].items
     ended = None if active else date(2001, 1, 1)
     assert found(condition(code, active=active, ended=ended)) == [(item, "absolute", "R-02")]
 
