@@ -128,6 +128,14 @@ def test_conditions_coded_in_icd_10_cm_come_to_the_finding_of_their_rule(code: s
     assert found({**condition(), "code": coded(ICD, code)}) == [(*expected, (code,))]
 
 
+@pytest.mark.parametrize(("system", "code"), [(ICD, "N30.00"), (SNOMED, "307426000")])
+def test_an_acute_infection_of_the_bladder_is_shown_and_needs_no_clearance(system: str, code: str) -> None:
+    """It passes, and records keep it active for years (Synthea's do, for half of its patients)."""
+    resource = {**condition(), "code": {**coded(system, code), "text": "Acute cystitis"}}
+    assert found(resource) == []
+    assert unread(resource) == ["Acute cystitis"]
+
+
 def test_a_condition_in_two_code_systems_comes_to_one_finding_and_names_both() -> None:
     both = coded(SNOMED, "58214004")
     both["coding"].append({"system": ICD, "code": "F20.9"})
