@@ -2,7 +2,7 @@
 
 Each ends with the test run, by its own process id; a killed run takes them along.
 
-Properties are tried on few examples at each run, other ones every time, and on many with `--hypothesis-profile=thorough`.
+Properties are tried on few examples, which differ from run to run, and on many with `--hypothesis-profile=thorough`.
 """
 
 import gc
@@ -24,8 +24,8 @@ from deploy.local.failure import UnavailableError
 from deploy.local.mongod import Mongod, start_mongod
 from deploy.local.ports import free_port
 
-settings.register_profile("quick", max_examples=30, deadline=None)
-settings.register_profile("thorough", max_examples=1000, deadline=None)
+settings.register_profile("quick", max_examples=60)
+settings.register_profile("thorough", max_examples=500)
 settings.load_profile("quick")
 
 
