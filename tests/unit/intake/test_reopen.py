@@ -3,9 +3,8 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from services.intake.domain.entries import Entry
 from services.intake.domain.screen import CompleteScreening, complete_screening
 from services.intake.domain.state_facts import StateFacts
 from shared.events import intake
@@ -63,23 +62,25 @@ def test_what_the_screening_did_not_rest_on_leaves_it_as_it_is() -> None:
     assert corrected(late, len(late.entries) - 1).status == "screened"  # came after the screening
 
 
-KINDS: tuple[CorrectionKind, ...] = ("entered_in_error", "amended", "wrong_patient")
+def amendments(entry: Entry) -> list[dict[str, Any]]:
+    if entry.kind == "consent":
+        return []
+    if entry.answered is None:
+        return [{"facts": StateFacts(answers={"arteriovenous_malformation": malformed})} for malformed in (False, True)]
+    size = len(entry.answered.answers)
+    return [{"answers": answers_of(entry.answered.instrument, [each] * size)} for each in range(4)]
 
 
-@given(st.integers(0, 5), st.sampled_from(KINDS), st.integers(0, 3), st.booleans())
-def test_no_decision_stands_on_facts_that_changed_since(place: int, kind: CorrectionKind, answered: int, malformed: bool) -> None:
-    case = screened()
-    entry = case.entries[place]
-    replacement: dict[str, Any] = {}
-    if kind == "amended":
-        if entry.kind == "consent":
-            return
-        if entry.answered is None:
-            replacement = {"facts": StateFacts(answers={"arteriovenous_malformation": malformed})}
-        else:
-            size = len(entry.answered.answers)
-            replacement = {"answers": answers_of(entry.answered.instrument, [answered] * size)}
-    case = corrected(case, place, kind, **replacement)
+KINDS: tuple[CorrectionKind, ...] = ("entered_in_error", "wrong_patient")
+CHANGES: list[tuple[int, CorrectionKind, dict[str, Any]]] = [
+    *((place, kind, {}) for place in range(6) for kind in KINDS),
+    *((place, "amended", replacement) for place, entry in enumerate(screened().entries) for replacement in amendments(entry)),
+]
+
+
+@pytest.mark.parametrize(("place", "kind", "replacement"), CHANGES)
+def test_no_decision_stands_on_facts_that_changed_since(place: int, kind: CorrectionKind, replacement: dict[str, Any]) -> None:
+    case = corrected(screened(), place, kind, **replacement)
     assert case.outcome is None
     try:
         (again,) = complete_screening(case, CompleteScreening(), at())
