@@ -16,7 +16,7 @@ from shared.log.commit import Cause
 from shared.service.definition import Origin, ServiceDefinition, StreamKind
 from shared.service.runtime import Runtime
 from tests import toy
-from tests.integration.test_partner_webhooks import Answer, Clinic, clinic_on
+from tests.integration.partner_clinic import Answer, Clinic, clinic_on
 from tests.unit.prescriber.given import POLICY, plan, summary
 from tests.unit.prescriber.moved import dispensing, dosed, prescription, returning, wastage
 

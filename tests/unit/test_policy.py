@@ -17,13 +17,13 @@ from shared.pathway.context import Actor, Context
 from shared.pathway.policy import SHIPPED, Book, Document, PolicyValues, WholeDocument, read_document, read_policy
 from shared.pathway.refusal import Refusal
 
-SHIPPED_TEXT = json.loads(SHIPPED.read_text())
+SHIPPED_TEXT = SHIPPED.read_text()
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ROUTES: tuple[Route, ...] = ("sublingual", "intravenous")
 
 
 def document(version: str = "site-2", overrides: dict[str, list[dict[str, Any]]] | None = None, **changes: Any) -> WholeDocument:
-    content = json.loads(SHIPPED.read_text()) | {"version": version} | changes
+    content = json.loads(SHIPPED_TEXT) | {"version": version} | changes
     for name, rows in (overrides or {}).items():
         content["values"][name]["overrides"] = rows
     return WholeDocument.model_validate_json(json.dumps(content))
@@ -138,7 +138,7 @@ def test_a_row_that_nothing_reads_is_refused() -> None:
 
 
 def test_each_value_has_a_row_and_each_row_a_value() -> None:
-    assert set(PolicyValues.model_fields) == set(SHIPPED_TEXT["values"])
+    assert set(PolicyValues.model_fields) == set(json.loads(SHIPPED_TEXT)["values"])
 
 
 @pytest.mark.parametrize(

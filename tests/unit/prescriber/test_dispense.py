@@ -5,8 +5,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.prescriber.domain.ask_again import AskForReview, ask_again
@@ -81,12 +79,13 @@ def test_r15_six_months_end_on_the_same_day_or_the_last_of_a_shorter_month(issue
     assert last_day(issued) == ends_on
 
 
-@given(st.dates(date(2000, 1, 1), date(2100, 1, 1)))
-def test_r15_six_months_are_181_to_184_days(issued_on: date) -> None:
+def test_r15_six_months_are_181_to_184_days() -> None:
+    """From each day of nine years around 2100, which is no leap year."""
     (issued,) = issue(approved())
     assert isinstance(issued, PrescriptionIssued)
-    issued = issued.model_copy(update={"issued_on": issued_on})
-    assert 181 <= (last_day(issued) - issued_on).days <= 184
+    for day in range(9 * 365):
+        issued_on = date(2096, 1, 1) + timedelta(days=day)
+        assert 181 <= (last_day(issued.model_copy(update={"issued_on": issued_on})) - issued_on).days <= 184, issued_on
 
 
 @pytest.mark.parametrize(("milligrams", "found"), [("200", ()), ("200.01", ("above-prescribed",))])
