@@ -23,17 +23,34 @@ class Past:
     step: str
     envelope: Envelope
     """Of the event that recorded it: when, by whom, in which clinic."""
-    policy_version: str
+    policy_version: str | None
+    """None where the event does not say it: then it was made under what was in force."""
     facts: tuple[tuple[str, str], ...]
     """What it was decided on: name and value, in the order they were stated."""
     result: Result
     decide: Callable[[Context], Result]
     """Decide again, on the same facts, at the same moment."""
+    roles: frozenset[str] = frozenset()
+    """Of who decided, as far as the event shows that the decision took them."""
+    moved_from: str | None = None
+    """The clinic that it was decided in, where the same commit moved the case to another one."""
+
+    @property
+    def clinic(self) -> str:
+        """The clinic whose policy counted."""
+        return self.moved_from or self.envelope.clinic
 
     def again(self, policy: Policy) -> Result:
         """Return what the decision comes to under a policy."""
         envelope = self.envelope
-        context = Context(now=envelope.time, actor=Actor(envelope.actor), policy=policy, seed=f"again:{envelope.id}", envelope=envelope)
+        context = Context(
+            now=envelope.time,
+            actor=Actor(envelope.actor, self.roles),
+            policy=policy,
+            seed=f"again:{envelope.id}",
+            envelope=envelope,
+            clinic=self.clinic,
+        )
         try:
             return self.decide(context)
         except Refusal as refusal:

@@ -1,0 +1,227 @@
+"""The session room's decisions in the history of a case: what was scheduled, authorised, escalated, let go, and what rules refused. Pure.
+
+Each is decided again by the decider that made it. What was asked of it is read off what was recorded, by the names of the fields:
+off the fact or the permission, or off the request that a refusal keeps. A refusal of an earlier release, which kept none, is passed over.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial, reduce
+from itertools import groupby
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from services.session.domain.authorise import AuthoriseDose, authorise_dose
+from services.session.domain.check import RecordChecks, record_checks
+from services.session.domain.discharge import OVERRIDING_ROLE, DischargePatient, discharge_patient
+from services.session.domain.dose import RecordDose, record_dose
+from services.session.domain.monitor import RecordVitals, record_vitals, say_overdue
+from services.session.domain.past_facts import Facts, of_course, of_dose, of_missing, of_request, of_route, of_stay
+from services.session.domain.schedule import ScheduleSession, schedule_session
+from services.session.domain.state import Course, Session, evolve
+from shared.events.base import EventData
+from shared.events.codec import Recorded
+from shared.events.session import (
+    DosingAuthorised,
+    Escalated,
+    PreDoseChecked,
+    SecondPressure,
+    SessionCompleted,
+    SessionDosed,
+    SessionScheduled,
+    StepRefused,
+    VitalOverdue,
+    VitalsRecorded,
+)
+from shared.pathway.context import Context
+from shared.pathway.past import Past, Result
+from shared.pathway.refusal import Refusal
+from shared.pathway.stop import Request
+
+AGAINST_ADVICE: Final = "left-against-advice"
+Asked = Mapping[str, Any]
+"""A request as JSON has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One verb of the session room that a policy has a say in: its name for a reader, its request, its decider, what it looks at."""
+
+    name: str
+    request: type[Request]
+    decide: Callable[[Course, Any, Context], list[EventData]]
+    known: Callable[[Course, Session | None], Facts]
+
+
+SCHEDULE: Final = Step("schedule a session", ScheduleSession, schedule_session, of_course)
+AUTHORISE: Final = Step("authorise a dose", AuthoriseDose, authorise_dose, of_dose)
+WATCH: Final = Step("watch the pressure after a dose", RecordDose, record_dose, of_route)
+DISCHARGE: Final = Step("discharge", DischargePatient, discharge_patient, of_stay)
+
+RECORDED: Final[Mapping[type[EventData], Step]] = {
+    SessionScheduled: SCHEDULE,
+    PreDoseChecked: Step("escalate checks", RecordChecks, record_checks, of_route),
+    DosingAuthorised: AUTHORISE,
+    SessionDosed: WATCH,
+    VitalsRecorded: Step("escalate vitals", RecordVitals, record_vitals, of_route),
+    SessionCompleted: DISCHARGE,
+}
+"""What each event records."""
+REFUSED: Final[Mapping[str, Step]] = {"schedule-session": SCHEDULE, "dose": AUTHORISE, "discharge": DISCHARGE}
+"""What each refusal refused."""
+
+
+def past_decisions(history: Sequence[Recorded]) -> Iterator[Past]:
+    """Yield the decisions of a case, oldest first. All that one commit refused is one decision."""
+    course, clinic, known = Course(), None, 0
+    for _, group in groupby(history, key=lambda recorded: recorded.envelope.id.rpartition(".")[0]):
+        committed = list(group)
+        yield from _decision(course, committed, clinic)
+        yield from _missing(course, history[:known], committed)
+        course = reduce(evolve, (recorded.data for recorded in committed), course)
+        clinic, known = committed[-1].envelope.clinic, known + len(committed)
+
+
+def _decision(course: Course, committed: Sequence[Recorded], clinic: str | None) -> Iterator[Past]:
+    """Yield the decision that a commit records, if it records one."""
+    for recorded in committed:
+        taken = _taken(course, recorded.data)
+        if taken is None:
+            continue
+        step, asked = taken
+        yield Past(
+            step=step.name,
+            envelope=recorded.envelope,
+            policy_version=getattr(recorded.data, "policy_version", None),
+            facts=(*of_request(asked), *step.known(course, course.find(asked.get("session")))),
+            result=_words([each.data for each in committed]),
+            decide=partial(_again, course, step, asked),
+            roles=_roles(recorded.data),
+            moved_from=clinic,
+        )
+        return
+
+
+def _taken(course: Course, event: EventData) -> tuple[Step, Asked] | None:
+    """Return the step that an event records or refuses, and what was asked of it; None for any other event."""
+    match event:
+        case StepRefused(step=name, asked=asked) if asked and name in REFUSED:
+            return REFUSED[name], asked
+        case SessionDosed(second_pressure=None):
+            return None
+        case _ if type(event) in RECORDED:
+            return RECORDED[type(event)], _asked(course, event)
+        case _:
+            return None
+
+
+def _asked(course: Course, event: EventData) -> Asked:
+    """Return the request that an event records: its own fields, and those that can only have been so."""
+    unsaid: Asked = {}
+    match event:
+        case DosingAuthorised(session=number):
+            session = course.find(number)
+            unsaid = {"booster": session is not None and session.phase == "dosed"}
+        case SessionCompleted(deviations=deviations, assessed_by=assessed_by, pressure_acceptable=accepted):
+            unsaid = {
+                "assessed_by": None if "not-assessed" in deviations else assessed_by,
+                "left_against_advice": AGAINST_ADVICE in deviations,
+                "pressure_acceptable": "pressure-above-limit" not in deviations if accepted is None else accepted,
+            }
+        case _:
+            pass
+    stated = {**event.model_dump(mode="json"), **unsaid}
+    return {name: stated[name] for name in RECORDED[type(event)].request.model_fields if name in stated}
+
+
+def _roles(event: EventData) -> frozenset[str]:
+    """Only an override lets a patient go where the gate does not hold, unless they left anyway."""
+    overridden = isinstance(event, SessionCompleted) and event.override_reason is not None and AGAINST_ADVICE not in event.deviations
+    return frozenset({OVERRIDING_ROLE}) if overridden else frozenset()
+
+
+def _again(course: Course, step: Step, asked: Asked, context: Context) -> Result:
+    return _words(_decided(course, step, asked, context))
+
+
+def _decided(course: Course, step: Step, asked: Asked, context: Context) -> list[EventData]:
+    try:
+        request = step.request.model_validate_json(json.dumps(asked))
+    except ValidationError:
+        raise Refusal("request-of-another-release", "What was asked then is no request of this release.") from None
+    return step.decide(course, request, context)
+
+
+def _words(events: Sequence[EventData]) -> Result:
+    refused = [event for event in events if isinstance(event, StepRefused)]
+    if refused:
+        return ("refused", *sorted(f"{refusal.rule} {refusal.facts['because']}" for refusal in refused))
+    match next((event for event in events if type(event) in RECORDED), None):
+        case SessionScheduled():
+            return ("scheduled",)
+        case DosingAuthorised(warnings=warnings):
+            return ("authorised", *sorted(f"warning {warning}" for warning in warnings))
+        case SessionDosed(given_at=given_at, second_pressure=SecondPressure() as times):
+            return _after(given_at, times)
+        case SessionCompleted(deviations=deviations):
+            return ("discharged", *sorted(f"deviation {deviation}" for deviation in deviations))
+        case _:
+            escalations = sorted(_escalation(event) for event in events if isinstance(event, Escalated))
+            return ("escalated" if escalations else "nothing to escalate", *escalations)
+
+
+def _escalation(escalated: Escalated) -> str:
+    return f"{escalated.rule} {', '.join(sorted(escalated.because))}{' (emergency)' if escalated.emergency else ''}"
+
+
+def _after(given_at: datetime, times: SecondPressure) -> Result:
+    """R-21: when the pressure after a dose is due, counts and escalates, in minutes after the dose."""
+    due, earliest, latest, escalate = (
+        f"{(at - given_at).total_seconds() / 60:g}" for at in (times.due_at, times.earliest, times.latest, times.escalate_at)
+    )
+    return ("watched", f"R-21 due after {due} min", f"R-21 counts from {earliest} to {latest} min", f"R-21 escalates after {escalate} min")
+
+
+def _missing(course: Course, before: Sequence[Recorded], committed: Sequence[Recorded]) -> Iterator[Past]:
+    """Yield what was said of each dose whose pressure was missing (R-21), under the policy that set its times when it was given."""
+    said = [recorded for recorded in committed if isinstance(recorded.data, VitalOverdue)]
+    for dose in before if said else ():
+        dosed = dose.data
+        of_dose = [recorded for recorded in said if isinstance(dosed, SessionDosed) and _is_of(recorded.data, dosed)]
+        if isinstance(dosed, SessionDosed) and of_dose:
+            said = [recorded for recorded in said if recorded not in of_dose]
+            yield Past(
+                step="miss the pressure after a dose",
+                envelope=of_dose[0].envelope,
+                policy_version=dosed.policy_version,
+                facts=tuple(of_missing(course, dosed)),
+                result=_how_missing(recorded.data for recorded in of_dose),
+                decide=partial(_missing_again, [recorded.data for recorded in before], dosed),
+                moved_from=dose.envelope.clinic,
+            )
+
+
+def _missing_again(before: Sequence[EventData], dosed: SessionDosed, context: Context) -> Result:
+    """Say what is missing at the moment it was said, with the times that this policy sets after the dose."""
+    course, timed = Course(), dosed
+    for event in before:
+        told = event
+        if event == dosed:
+            (timed,) = (each for each in _decided(course, WATCH, _asked(course, dosed), context) if isinstance(each, SessionDosed))
+            told = dosed.model_copy(update={"second_pressure": timed.second_pressure})
+        elif _is_of(event, dosed) and timed.second_pressure is not None:
+            told = event.model_copy(update={"due_at": timed.second_pressure.due_at})
+        course = evolve(course, told)
+    return _how_missing(event for event in say_overdue(course, "", context) if _is_of(event, timed))
+
+
+def _is_of(event: EventData, dosed: SessionDosed) -> bool:
+    times = dosed.second_pressure
+    return isinstance(event, VitalOverdue) and times is not None and (event.session, event.due_at) == (dosed.session, times.due_at)
+
+
+def _how_missing(said: Iterable[EventData]) -> Result:
+    return tuple("escalated" if event.escalated else "said" for event in said if isinstance(event, VitalOverdue)) or ("not missing yet",)
