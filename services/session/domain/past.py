@@ -44,6 +44,8 @@ from shared.pathway.stop import Request
 AGAINST_ADVICE: Final = "left-against-advice"
 Asked = Mapping[str, Any]
 """A request as JSON has it."""
+Watched = tuple[int, datetime]
+"""The pressure after a dose: its session, and when it is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,40 +189,49 @@ def _after(given_at: datetime, times: SecondPressure) -> Result:
 
 def _missing(course: Course, before: Sequence[Recorded], committed: Sequence[Recorded]) -> Iterator[Past]:
     """Yield what was said of each dose whose pressure was missing (R-21), under the policy that set its times when it was given."""
-    said = [recorded for recorded in committed if isinstance(recorded.data, VitalOverdue)]
-    for dose in before if said else ():
-        dosed = dose.data
-        of_dose = [recorded for recorded in said if isinstance(dosed, SessionDosed) and _is_of(recorded.data, dosed)]
-        if isinstance(dosed, SessionDosed) and of_dose:
-            said = [recorded for recorded in said if recorded not in of_dose]
-            yield Past(
-                step="miss the pressure after a dose",
-                envelope=of_dose[0].envelope,
-                policy_version=dosed.policy_version,
-                facts=tuple(of_missing(course, dosed)),
-                result=_how_missing(recorded.data for recorded in of_dose),
-                decide=partial(_missing_again, [recorded.data for recorded in before], dosed),
-                moved_from=dose.envelope.clinic,
-            )
+    said: dict[Watched, list[Recorded]] = {}
+    for recorded in committed:
+        watched = _watched(recorded.data)
+        if watched is not None and isinstance(recorded.data, VitalOverdue):
+            said.setdefault(watched, []).append(recorded)
+    for watched, overdue in said.items():
+        for dose in before:
+            dosed = dose.data
+            if isinstance(dosed, SessionDosed) and _watched(dosed) == watched:
+                yield Past(
+                    step="miss the pressure after a dose",
+                    envelope=overdue[0].envelope,
+                    policy_version=dosed.policy_version,
+                    facts=tuple(of_missing(course, dosed)),
+                    result=_how_missing(recorded.data for recorded in overdue),
+                    decide=partial(_missing_again, [recorded.data for recorded in before], watched),
+                    moved_from=dose.envelope.clinic,
+                )
+                break
 
 
-def _missing_again(before: Sequence[EventData], dosed: SessionDosed, context: Context) -> Result:
+def _missing_again(before: Sequence[EventData], watched: Watched, context: Context) -> Result:
     """Say what is missing at the moment it was said, with the times that this policy sets after the dose."""
-    course, timed = Course(), dosed
+    course, again = Course(), watched
     for event in before:
         told = event
-        if event == dosed:
-            (timed,) = (each for each in _decided(course, WATCH, _asked(course, dosed), context) if isinstance(each, SessionDosed))
-            told = dosed.model_copy(update={"second_pressure": timed.second_pressure})
-        elif _is_of(event, dosed) and timed.second_pressure is not None:
-            told = event.model_copy(update={"due_at": timed.second_pressure.due_at})
+        if _watched(event) == watched and isinstance(event, SessionDosed):
+            (timed,) = (each for each in _decided(course, WATCH, _asked(course, event), context) if isinstance(each, SessionDosed))
+            told = event.model_copy(update={"second_pressure": timed.second_pressure})
+            again = _watched(told) or watched
+        elif _watched(event) == watched:
+            told = event.model_copy(update={"due_at": again[1]})
         course = evolve(course, told)
-    return _how_missing(event for event in say_overdue(course, "", context) if _is_of(event, timed))
+    return _how_missing(event for event in say_overdue(course, "", context) if _watched(event) == again)
 
 
-def _is_of(event: EventData, dosed: SessionDosed) -> bool:
-    times = dosed.second_pressure
-    return isinstance(event, VitalOverdue) and times is not None and (event.session, event.due_at) == (dosed.session, times.due_at)
+def _watched(event: EventData) -> Watched | None:
+    """Return which pressure a dose demands, and which one is said to be missing."""
+    match event:
+        case SessionDosed(session=session, second_pressure=SecondPressure(due_at=due_at)) | VitalOverdue(session=session, due_at=due_at):
+            return session, due_at
+        case _:
+            return None
 
 
 def _how_missing(said: Iterable[EventData]) -> Result:

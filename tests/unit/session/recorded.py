@@ -11,6 +11,14 @@ from shared.pathway.policy import Policy
 from shared.pathway.transfer import clinic_after
 from tests.unit.session.room import PLAN, POLICY, Room, approval, consent
 
+HILLSIDE: dict[str, Any] = {
+    "escalate_systolic_above": 140,
+    "minimum_stay_minutes": 240,
+    "weight_valid_days": 1,
+    "second_pressure_tolerance_minutes": 0,
+}
+"""Stricter in every respect."""
+
 
 class RecordedRoom(Room):
     """A course with its history."""
@@ -20,12 +28,13 @@ class RecordedRoom(Room):
         self.history: list[Recorded] = []
         self.commits = 0
         self.clinic = "riverside"
-        self.policies = {(policy.version, self.clinic): policy}
+        self.policies = {policy.version: policy}
 
     def take(self, events: list[EventData]) -> list[EventData]:
         if not events:
             return events
         self.commits += 1
+        clinic = self.clinic
         self.clinic = next((to for event in reversed(events) if (to := clinic_after(event)) is not None), self.clinic)
         for index, event in enumerate(events):
             envelope = Envelope(
@@ -41,12 +50,19 @@ class RecordedRoom(Room):
                 correlation=f"commit{self.commits}",
             )
             self.history.append(Recorded(envelope, type(event).model_validate_json(event.model_dump_json())))
+        if self.clinic != clinic:
+            self.policy = self.policy_of(self.policy.version, self.clinic)
         return super().take(events)
 
     def adopt(self, version: str, **changes: Any) -> None:
         """Decide by another document from now on."""
-        self.policy = other_policy(version, **changes)
-        self.policies[version, self.clinic] = self.policy
+        self.policies[version] = other_policy(version, **changes)
+        self.policy = self.policy_of(version, self.clinic)
+
+    def policy_of(self, version: str, clinic: str) -> Policy:
+        """What a document says in a clinic; every one has other values for hillside."""
+        policy = self.policies[version]
+        return policy if clinic != "hillside" else other_policy(version, **{**policy.values.model_dump(), **HILLSIDE})
 
     def past(self) -> list[Past]:
         return list(past_decisions(self.history))
@@ -57,7 +73,7 @@ class RecordedRoom(Room):
     def again(self, past: Past) -> Result:
         """Decide again under the policy that the decision says it was made under."""
         assert past.policy_version is not None
-        return past.again(self.policies[past.policy_version, past.clinic])
+        return past.again(self.policy_of(past.policy_version, past.clinic))
 
 
 def other_policy(version: str = "other", **changes: Any) -> Policy:

@@ -21,6 +21,8 @@ from tests.unit.session.room import POLICY, T0, approval, finish_session, hold, 
 WATCHED = ("watched", "R-21 due after 40 min", "R-21 counts from 30 to 50 min", "R-21 escalates after 60 min")
 """Spravato label 2019: about 40 minutes; 10 minutes of tolerance and 10 of grace in the shipped policy."""
 
+MOVED = intake.CaseTransferred(from_clinic="riverside", to_clinic="hillside", reason="moved", transferred_at=T0)
+
 
 def steps(room: RecordedRoom) -> list[tuple[str, str]]:
     return [(past.step, past.result[0]) for past in room.past()]
@@ -252,6 +254,18 @@ def test_r23_a_stay_that_the_policy_sets_where_no_prescriber_did() -> None:
     assert changed(room, minimum_stay_minutes=121) == [("discharge", ("refused", "R-23 stay-too-short"))]
 
 
+@pytest.mark.parametrize("accepted", [True, False])
+def test_r23_a_pressure_that_nobody_had_to_accept_is_not_taken_as_accepted_where_the_limit_is_lower(accepted: bool) -> None:
+    """140 mmHg is the shipped policy's limit for who has no prescriber's."""
+    room = RecordedRoom()
+    room.dose(session=None)
+    room.later(minutes=120)
+    room.vitals(pressure=(135, 80))
+    room.discharge(pressure_acceptable=accepted)
+    same(room)
+    assert changed(room, hold_systolic_above=130) == ([] if accepted else [("discharge", ("refused", "R-23 pressure-above-limit"))])
+
+
 def missed() -> RecordedRoom:
     """Nobody took the pressure after the dose: said at 50 minutes, escalated at 60."""
     room = dosed()
@@ -315,16 +329,52 @@ def test_r21_two_doses_whose_pressures_are_missing_are_two_decisions() -> None:
     same(room)
 
 
-def test_a_discharge_that_a_transfer_waited_for_was_decided_in_the_clinic_that_the_patient_left() -> None:
+def test_r21_two_doses_recorded_of_the_same_moment_wait_for_one_pressure() -> None:
     room = dosed()
-    moved = intake.CaseTransferred(from_clinic="riverside", to_clinic="hillside", reason="moved", transferred_at=T0)
-    room.take(take_transfer(room.course, moved, room.context()))
+    room.dose("50", booster=True)
+    room.later(minutes=50)
+    room.tick()
+    assert steps(room)[-2:] == [("watch the pressure after a dose", "watched"), ("miss the pressure after a dose", "said")]
+    same(room)
+    assert room.last().again(other_policy(second_pressure_tolerance_minutes=11)) == ("not missing yet",)
+
+
+def test_r21_what_was_said_already_is_not_said_again_where_the_policy_moves_the_time() -> None:
+    """A dose that no approval covered is watched by the policy's times: 35 + 10 + 10 minutes are over when 40 + 10 + 10 are."""
+    room = RecordedRoom()
+    room.dose(session=None)
+    for minutes in (50, 10):
+        room.later(minutes=minutes)
+        room.tick()
+    same(room)
+    assert room.last().again(other_policy(second_pressure_after_minutes=35)) == ("escalated",)
+
+
+def test_r21_what_is_missing_goes_by_the_clinic_of_the_dose_wherever_the_patient_went_since() -> None:
+    """The ticker comes after the patient left the room and the clinic; hillside has no tolerance, so it would have escalated too."""
+    room = dosed()
+    room.take(take_transfer(room.course, MOVED, room.context()))
+    room.later(minutes=55)
+    room.discharge(left_against_advice=True)
+    room.tick()
+    assert room.history[-1].envelope.clinic == "hillside"
+    assert (room.last().result, room.last().clinic) == (("said",), "riverside")
+    same(room)
+    assert room.last().again(room.policy_of(POLICY.version, "hillside")) == ("said", "escalated")
+
+
+def test_a_discharge_that_a_transfer_waited_for_was_decided_in_the_clinic_that_the_patient_left() -> None:
+    """Hillside escalates above 140 mmHg, riverside above 180: so one of these pressures of 160 escalates, the other does not."""
+    room = dosed()
+    room.take(take_transfer(room.course, MOVED, room.context()))
+    room.vitals(pressure=(160, 80))
     finish_session(room)
-    assert room.clinic == "hillside"
-    assert [past.clinic for past in room.past()] == ["riverside"] * 6
-    room.policies[POLICY.version, "hillside"] = other_policy(POLICY.version)
+    assert room.history[-1].envelope.clinic == "hillside"
+    assert [past.clinic for past in room.past()] == ["riverside"] * 7
     room.schedule()
-    assert room.last().clinic == "hillside"
+    room.check(2, pressure=(160, 80))
+    assert [past.clinic for past in room.past()[7:]] == ["hillside"] * 2
+    assert [past.result[0] for past in room.past() if past.step.startswith("escalate")][-1] == "escalated"
     same(room)
 
 
