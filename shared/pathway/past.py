@@ -4,14 +4,22 @@ Each service knows how to find its decisions in a case's history (`ServiceDefini
 was made on, so deciding again under the policy that was in force must give what was recorded; under another policy it may not.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from shared.events.base import Envelope
+from pydantic import ValidationError
+
+from shared.events.base import Envelope, EventData
 from shared.pathway.context import Actor, Context
 from shared.pathway.policy import Policy
 from shared.pathway.refusal import Refusal
+from shared.pathway.stop import Request
 
+Asked = Mapping[str, Any]
+"""A request as JSON has it."""
+AnyRequest = TypeVar("AnyRequest", bound=Request)
 Result = tuple[str, ...]
 """What a decision came to, as words that can be compared: the outcome first, then what it rests on."""
 
@@ -55,3 +63,17 @@ class Past:
             return self.decide(context)
         except Refusal as refusal:
             return ("cannot be decided", refusal.slug)
+
+
+def asked_by(request: type[Request], event: EventData) -> dict[str, Any]:
+    """Return what an event records of the request that led to it: the fields that both have by the same name."""
+    recorded = event.model_dump(mode="json")
+    return {name: recorded[name] for name in request.model_fields if name in recorded}
+
+
+def as_request(request: type[AnyRequest], asked: Asked) -> AnyRequest:
+    """Return what was asked as the request it was; raises Refusal where this release would not take it."""
+    try:
+        return request.model_validate_json(json.dumps(asked))
+    except ValidationError:
+        raise Refusal("request-of-another-release", "What was asked then is no request of this release.") from None

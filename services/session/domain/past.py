@@ -4,15 +4,12 @@ Each is decided again by the decider that made it. What was asked of it is read 
 off the fact or the permission, or off the request that a refusal keeps. A refusal of an earlier release, which kept none, is passed over.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial, reduce
 from itertools import groupby
 from typing import Any, Final
-
-from pydantic import ValidationError
 
 from services.session.domain.authorise import AuthoriseDose, authorise_dose
 from services.session.domain.check import RecordChecks, record_checks
@@ -37,13 +34,10 @@ from shared.events.session import (
     VitalsRecorded,
 )
 from shared.pathway.context import Context
-from shared.pathway.past import Past, Result
-from shared.pathway.refusal import Refusal
+from shared.pathway.past import Asked, Past, Result, as_request, asked_by
 from shared.pathway.stop import Request
 
 AGAINST_ADVICE: Final = "left-against-advice"
-Asked = Mapping[str, Any]
-"""A request as JSON has it."""
 Watched = tuple[int, datetime]
 """The pressure after a dose: its session, and when it is due."""
 
@@ -135,8 +129,7 @@ def _asked(course: Course, event: EventData) -> Asked:
             }
         case _:
             pass
-    stated = {**event.model_dump(mode="json"), **unsaid}
-    return {name: stated[name] for name in RECORDED[type(event)].request.model_fields if name in stated}
+    return {**asked_by(RECORDED[type(event)].request, event), **unsaid}
 
 
 def _roles(event: EventData) -> frozenset[str]:
@@ -150,11 +143,7 @@ def _again(course: Course, step: Step, asked: Asked, context: Context) -> Result
 
 
 def _decided(course: Course, step: Step, asked: Asked, context: Context) -> list[EventData]:
-    try:
-        request = step.request.model_validate_json(json.dumps(asked))
-    except ValidationError:
-        raise Refusal("request-of-another-release", "What was asked then is no request of this release.") from None
-    return step.decide(course, request, context)
+    return step.decide(course, as_request(step.request, asked), context)
 
 
 def _words(events: Sequence[EventData]) -> Result:
