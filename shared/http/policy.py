@@ -133,9 +133,7 @@ class PolicyRoutes:
         }
 
     def _document_of(self, past: Past) -> Document | None:
-        """Return the document that a decision was made under; None where this service does not know it."""
-        book = self._runtime.policies
-        return book.document(past.envelope.time) if past.policy_version is None else book.find(past.policy_version)
+        return self._runtime.policies.made_under(past.policy_version, past.envelope.time)
 
     def _again(self, past: Past, document: Document | None) -> Result | None:
         return None if document is None else past.again(self._runtime.policies.of(document, past.clinic))
