@@ -3,13 +3,14 @@
 from typing import Any
 
 from services.session.domain.past import past_decisions
+from shared.events import intake
 from shared.events.base import Envelope, EventData
 from shared.events.clinical import TreatmentPlan
 from shared.events.codec import Recorded
 from shared.pathway.past import Past, Result
 from shared.pathway.policy import Policy
 from shared.pathway.transfer import clinic_after
-from tests.unit.session.room import PLAN, POLICY, Room, approval, consent
+from tests.unit.session.room import PLAN, POLICY, T0, Room, approval, consent
 
 HILLSIDE: dict[str, Any] = {
     "escalate_systolic_above": 140,
@@ -18,6 +19,8 @@ HILLSIDE: dict[str, Any] = {
     "second_pressure_tolerance_minutes": 0,
 }
 """Stricter in every respect."""
+
+MOVED = intake.CaseTransferred(from_clinic="riverside", to_clinic="hillside", reason="moved", transferred_at=T0)
 
 
 class RecordedRoom(Room):
@@ -103,3 +106,17 @@ def dosed(plan: TreatmentPlan = PLAN, policy: Policy = POLICY) -> RecordedRoom:
     room.authorise()
     room.dose()
     return room
+
+
+def steps(room: RecordedRoom) -> list[tuple[str, str]]:
+    return [(past.step, past.result[0]) for past in room.past()]
+
+
+def same(room: RecordedRoom) -> None:
+    assert [(past.step, room.again(past)) for past in room.past()] == [(past.step, past.result) for past in room.past()]
+
+
+def changed(room: RecordedRoom, **values: Any) -> list[tuple[str, tuple[str, ...]]]:
+    """What another policy would have decided otherwise."""
+    other = other_policy(**values)
+    return [(past.step, past.again(other)) for past in room.past() if past.again(other) != past.result]
