@@ -10,5 +10,8 @@ Publishes: what `shared.events.session` lists; `SessionDosed` lets integration p
 Reacts to: `EligibilityApproved`, `EligibilityDeclined`, `EligibilityExpired` and `EligibilityRevoked` of prescriber,
 `IntegrationHeld` of integration; consent, withdrawals and holds of every other service.
 
+Every permission, every refusal and whatever the policy's numbers made of vitals, a discharge or a missing pressure can be explained
+and decided again (`domain/past.py`): a refusal keeps the request that it refused.
+
 Not yet here: chaperone checks of remote sessions (R-25), the REMS form (R-26), medications taken before a dose (R-34).
 """

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, JsonValue
 
 from shared.events import base
 from shared.events.base import EventData, Slug, Text
@@ -68,6 +68,7 @@ class SessionScheduled(EventData):
     session: int
     starts_at: AwareDatetime
     setting: Literal["clinic", "home"]
+    policy_version: str | None = None
 
 
 class PreDoseChecked(EventData):
@@ -85,6 +86,8 @@ class PreDoseChecked(EventData):
     weighed_at: AwareDatetime
     blood_pressure: BloodPressure
     checked_at: AwareDatetime
+    policy_version: str | None = None
+    """Under which the pressure was found worth an escalation or not (R-22)."""
     entry: Slug | None = None
     """Its name in corrections; None for what was recorded before entries had names."""
     replaces: Slug | None = None
@@ -127,6 +130,8 @@ class SessionDosed(EventData):
     given_at: AwareDatetime
     given_by: str
     second_pressure: SecondPressure | None = None
+    policy_version: str | None = None
+    """Under which the times of `second_pressure` were set."""
     entry: Slug | None = None
     """Its name in corrections; None for what was recorded before entries had names."""
     replaces: Slug | None = None
@@ -147,6 +152,8 @@ class VitalsRecorded(EventData):
     respiratory_rate: Annotated[int, Field(ge=0, le=80)] | None = None
     oxygen_saturation: Annotated[int, Field(ge=0, le=100)] | None = None
     sedation: Annotated[int, Field(ge=0, le=5)] | None = None
+    policy_version: str | None = None
+    """Under which the vitals were found worth an escalation or not (R-22)."""
     entry: Slug | None = None
     """Its name in corrections; None for what was recorded before entries had names."""
     replaces: Slug | None = None
@@ -200,7 +207,11 @@ class SessionCompleted(EventData):
     escort_present: bool
     no_driving_instruction: bool
     override_reason: Text | None = None
+    """Why a prescriber let the patient go although the gate did not hold."""
     deviations: tuple[Slug, ...] = ()
+    pressure_acceptable: bool | None = None
+    """Whether the assessor accepted a last pressure above the patient's limit; None in a record of an earlier release."""
+    policy_version: str | None = None
     entry: Slug | None = None
     """Its name in corrections; None for what was recorded before entries had names."""
     replaces: Slug | None = None
@@ -265,9 +276,11 @@ class StopNoted(base.StopNoted):
 
 
 class StepRefused(base.StepRefused):
-    """A rule refused a step in the session room."""
+    """A rule refused a step in the session room; what was asked is kept, so that it can be decided again under another policy."""
 
     TYPE: ClassVar[str] = "kapcare.session.StepRefused.v1"
+    asked: dict[str, JsonValue] = Field(default_factory=dict)
+    """The request, by the names of its fields."""
 
 
 class PolicyNoted(base.PolicyNoted):

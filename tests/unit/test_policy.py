@@ -168,6 +168,20 @@ def test_a_later_adoption_replaces_an_earlier_one_that_is_still_valid() -> None:
     assert book.find("four") is None
 
 
+def test_a_decision_that_names_no_version_was_made_under_what_was_in_force() -> None:
+    """As releases recorded vitals and discharges that kept none; a version that nobody knows is not guessed."""
+    book = Book(read_document(), [document("two", valid_from="2026-02-01T00:00:00Z"), document("three", valid_from="2026-03-01T00:00:00Z")])
+
+    def version(named: str | None, day: datetime) -> str | None:
+        made_under = book.made_under(named, day)
+        return None if made_under is None else made_under.version
+
+    assert version(None, datetime(2026, 1, 31, tzinfo=UTC)) == read_document().version
+    assert version(None, datetime(2026, 2, 1, tzinfo=UTC)) == "two"
+    assert version("three", datetime(2026, 2, 1, tzinfo=UTC)) == "three"
+    assert version("four", datetime(2026, 2, 1, tzinfo=UTC)) is None
+
+
 def test_the_clinics_day_is_that_of_its_own_time_zone() -> None:
     zones = {"network": "America/New_York", "coast": "America/Los_Angeles"}
     written = document(time_zones=zones)

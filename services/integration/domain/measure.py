@@ -50,6 +50,7 @@ def measure_outcome(state: Integration, command: MeasureOutcome, context: Contex
         deterioration=is_deterioration(command.instrument, baseline, scored.total, policy),
         measured_at=command.measured_at,
         simulated=command.simulated,
+        policy_version=context.policy.version,
     )
     events: list[EventData] = [measured]
     if ITEM9_POSITIVE in scored.flags:

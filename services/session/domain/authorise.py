@@ -36,11 +36,11 @@ def authorise_dose(course: Course, command: AuthoriseDose, context: Context) -> 
     plan, checks = course.plan, session.latest_checks
     objections = [*_course_objections(course, session, command, context), *_room_objections(course, checks, context)]
     if plan is None or checks is None:
-        return refused("dose", objections, context)
+        return refused("dose", objections, context, asked=command)
     total = session.dosed_mg + command.dose_mg
     objections += [*_pressure_objections(session, plan), *_dose_objections(plan, checks, total, context)]
     if objections:
-        return refused("dose", objections, context)
+        return refused("dose", objections, context, asked=command)
     return [
         DosingAuthorised(
             session=session.number,

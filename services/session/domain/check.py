@@ -51,6 +51,7 @@ def record_checks(course: Course, command: RecordChecks, context: Context) -> li
         weighed_at=command.weighed_at,
         blood_pressure=pressure,
         checked_at=command.checked_at,
+        policy_version=context.policy.version,
     )
     return with_alerts([checked, *pressure_escalation(command.session, pressure, command.checked_at, policy)], context)
 

@@ -22,6 +22,8 @@ from shared.pathway.stop import Request
 
 AWAKE: Final = 5
 """MOAA/S of a patient who responds readily to their name (SP1)."""
+OVERRIDING_ROLE: Final = "prescriber"
+"""Who may let a patient go although the gate does not hold."""
 
 
 class DischargePatient(Request):
@@ -59,9 +61,9 @@ def discharge_patient(course: Course, command: DischargePatient, context: Contex
     if last_dose_at is not None and command.discharged_at < last_dose_at:
         raise Refusal("out-of-range", "discharged_at lies before the last dose.")
     objections = [*_gate(course, session, command, context.policy.on(course.route_of(session)))]
-    overridden = command.override_reason is not None and "prescriber" in context.actor.roles
+    overridden = command.override_reason is not None and OVERRIDING_ROLE in context.actor.roles
     if objections and not overridden and not command.left_against_advice:
-        return refused("discharge", objections, context)
+        return refused("discharge", objections, context, asked=command)
     return _complete(course, session, command, objections, context)
 
 
@@ -90,6 +92,8 @@ def _complete(
         no_driving_instruction=command.no_driving_instruction,
         override_reason=command.override_reason if objections else None,
         deviations=deviations,
+        pressure_acceptable=command.pressure_acceptable,
+        policy_version=context.policy.version,
     )
     events: list[EventData] = [completed]
     if command.left_against_advice:

@@ -49,6 +49,7 @@ def record_dose(course: Course, command: RecordDose, context: Context) -> list[E
         given_at=command.given_at,
         given_by=command.given_by or context.actor.id,
         second_pressure=second_pressure(command.given_at, after_minutes, policy),
+        policy_version=context.policy.version,
     )
     events: list[EventData] = [dosed]
     if deviations:

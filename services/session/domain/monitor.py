@@ -46,8 +46,9 @@ def record_vitals(course: Course, command: RecordVitals, context: Context) -> li
         respiratory_rate=command.respiratory_rate,
         oxygen_saturation=command.oxygen_saturation,
         sedation=command.sedation,
+        policy_version=context.policy.version,
     )
-    if not recorded.model_dump(exclude={"session", "taken_at"}, exclude_none=True):
+    if not command.model_dump(exclude={"session", "taken_at"}, exclude_none=True):
         raise Refusal("malformed", "At least one value is needed.")
     return with_alerts([recorded, *_escalations(recorded, context.policy.on(course.route_of(session)))], context)
 

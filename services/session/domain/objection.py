@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from shared.events.base import EventData, Slug
 from shared.events.session import StepRefused
 from shared.pathway.context import Context
+from shared.pathway.stop import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,9 @@ class Objection:
     facts: dict[str, str] = field(default_factory=dict)
 
 
-def refused(step: Slug, objections: Sequence[Objection], context: Context) -> list[EventData]:
-    """Return one recorded refusal for each objection."""
+def refused(step: Slug, objections: Sequence[Objection], context: Context, *, asked: Request) -> list[EventData]:
+    """Return one recorded refusal for each objection, each with what was asked."""
+    request = asked.model_dump(mode="json")
     return [
         StepRefused(
             step=step,
@@ -27,6 +29,7 @@ def refused(step: Slug, objections: Sequence[Objection], context: Context) -> li
             detail=objection.detail,
             facts={"because": objection.slug, **objection.facts},
             policy_version=context.policy.version,
+            asked=request,
         )
         for objection in objections
     ]

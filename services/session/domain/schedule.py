@@ -49,8 +49,12 @@ def schedule_session(course: Course, command: ScheduleSession, context: Context)
         raise Refusal("session-open", "Another session is open; it is discharged or cancelled first.")
     gap = too_long_since_last_dose(course, command.starts_at, context.policy.on(plan.route))
     if gap is not None:
-        return refused("schedule-session", [gap], context)
-    return [SessionScheduled(session=course.next_number, starts_at=command.starts_at, setting=command.setting)]
+        return refused("schedule-session", [gap], context, asked=command)
+    return [
+        SessionScheduled(
+            session=course.next_number, starts_at=command.starts_at, setting=command.setting, policy_version=context.policy.version
+        )
+    ]
 
 
 def cancel_session(course: Course, command: CancelSession, _context: Context) -> list[EventData]:

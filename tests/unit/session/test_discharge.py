@@ -10,6 +10,7 @@ from shared.events.base import EventData
 from shared.events.session import CourseCompleted, CourseOpened, CourseWithheld, Escalated, SessionCompleted
 from shared.pathway.refusal import Refusal
 from tests.unit.session.room import (
+    POLICY,
     T0,
     Room,
     approval,
@@ -57,6 +58,8 @@ def test_r23_the_gate_opens_when_everything_holds() -> None:
         at_baseline=True,
         escort_present=True,
         no_driving_instruction=True,
+        pressure_acceptable=False,
+        policy_version=POLICY.version,
     )
 
 
