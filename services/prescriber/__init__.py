@@ -17,6 +17,7 @@ domain/          the rules, pure: one file per verb
 reactions.py     which event and which passed deadline lead to which reaction
 api.py           which route leads to which command or view
 fhir_export.py   the referral and the approved plan in FHIR R4
+fhir_supply.py   prescriptions and fills in FHIR R4
 directory.py     the registered partners, as every instance knows them
 deliveries.py    the webhooks that are due to partners
 sending.py       how they are sent, and sent again

@@ -248,7 +248,7 @@ VIEWS = (
         path="/cases/{case}/fhir",
         permission=Permission.READ_CASE,
         render=bundle_of(export),
-        summary="The referral and the approved plan as a FHIR R4 bundle",
+        summary="The referral, the approved plan and the medication as a FHIR R4 bundle",
         media_type=MEDIA_TYPE,
         whole=True,
     ),

@@ -61,6 +61,11 @@ class Record:
         return str(uuid5(NAMESPACE_URL, f"urn:kapcare:{self.case}/{kind}/{key}"))
 
 
+def reference_to(resource: Resource) -> Element:
+    """Return a reference to a resource of the bundle."""
+    return {"reference": _full_url(resource["id"])}
+
+
 def bundle_of(export: Export) -> Callable[[str, str, str, Any], Bundle]:
     """Return the view that renders a service's part of a case as a bundle of its own."""
 

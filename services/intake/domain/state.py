@@ -66,6 +66,8 @@ class Case:
     entries: Entries = ()
     """All that was recorded, in the order it came; none is ever dropped."""
     outcome: Outcome | None = None
+    reopened_at: datetime | None = None
+    """When a screening was last taken back."""
     stops: Stops = field(default_factory=Stops)
     refused: RefusedStep | None = None
     simulated: bool = False
@@ -189,7 +191,7 @@ def evolve(case: Case, event: EventData) -> Case:
         case intake.ScreenedOut():
             return _screened(case, "screened_out", event.screened_at, event.reasons, event.policy_version)
         case intake.ScreeningReopened():
-            return replace(case, outcome=None)
+            return replace(case, outcome=None, reopened_at=event.reopened_at)
         case intake.StepRefused():
             return replace(case, refused=RefusedStep(event.step, event.rule, event.detail))
         case _:
@@ -222,7 +224,8 @@ def _entry(event: Recorded) -> Entry:
         case intake.PatientReferred():
             return Entry("referral", event.entry, event.referred_at, event.referred_at, facts=event.facts)
         case intake.ConsentGiven():
-            return Entry("consent", event.entry, event.given_at, event.recorded_at, consent_version=event.version)
+            consent = Entry("consent", event.entry, event.given_at, event.recorded_at, consent_version=event.version)
+            return replace(consent, consent_scopes=event.scopes)
 
 
 def _screened(

@@ -16,18 +16,19 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "ServiceRequest": ("status", "intent", "subject"),
     "Task": ("status", "intent"),
     "MedicationRequest": ("status", "intent", "subject", "medicationCodeableConcept"),
-    "MedicationDispense": ("status", "medicationCodeableConcept", "subject", "quantity"),
+    "MedicationDispense": ("status", "medicationCodeableConcept", "subject"),
+    "Provenance": ("target", "recorded", "agent"),
 }
 """Kinds that are exported, and the elements that R4 demands of each."""
 STATUS: dict[str, frozenset[str]] = {
     "Consent": frozenset({"draft", "proposed", "active", "rejected", "inactive", "entered-in-error"}),
     "QuestionnaireResponse": frozenset({"in-progress", "completed", "amended", "entered-in-error", "stopped"}),
-    "Observation": frozenset({"registered", "preliminary", "final", "amended"}),
-    "RiskAssessment": frozenset({"registered", "preliminary", "final", "amended"}),
+    "Observation": frozenset({"registered", "preliminary", "final", "amended", "corrected", "entered-in-error"}),
+    "RiskAssessment": frozenset({"registered", "preliminary", "final", "amended", "corrected", "entered-in-error"}),
     "ServiceRequest": frozenset({"draft", "active", "on-hold", "revoked", "completed", "entered-in-error", "unknown"}),
     "Task": frozenset({"draft", "requested", "received", "accepted", "rejected", "on-hold", "in-progress", "completed"}),
     "MedicationDispense": frozenset({"completed", "entered-in-error"}),
-    "MedicationRequest": frozenset({"active", "on-hold", "cancelled", "completed", "stopped", "draft", "unknown"}),
+    "MedicationRequest": frozenset({"active", "on-hold", "cancelled", "completed", "stopped", "draft", "entered-in-error"}),
 }
 KNOWN_SYSTEMS = {
     codes.LOINC_SYSTEM,
