@@ -13,7 +13,8 @@ from services.session.domain.dose import RecordDose, record_dose
 from services.session.domain.monitor import RecordVitals, record_vitals
 from services.session.domain.prepare import RecordPreparation, record_preparation
 from services.session.domain.schedule import CancelSession, ScheduleSession, cancel_session, schedule_session
-from services.session.domain.state import Course, Session
+from services.session.domain.session import Session
+from services.session.domain.state import Course
 from services.session.domain.stops import STOPS, lift_hold
 from shared.access.decide import Permission
 from shared.events.base import EventData
