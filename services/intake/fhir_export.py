@@ -9,11 +9,13 @@ from datetime import timedelta
 
 from services.intake.domain.entries import Correction, Entries, Entry
 from services.intake.domain.state import Case, Outcome
-from services.intake.fhir_instruments import drug_use, instrument, is_anothers, key_of, newest_drug_use
+from services.intake.fhir_drug_use import drug_use, newest_drug_use
 from shared.events.clinical import Finding
+from shared.events.intake import InstrumentAnswered
 from shared.fhir.codes import CONSENT_DOCUMENT, CONSENT_SCOPE, DISCLOSE, local
-from shared.fhir.corrections import IN_ERROR, mark, revision
+from shared.fhir.corrections import IN_ERROR, Standing, mark, revision
 from shared.fhir.elements import Element, concept, moment, period, said
+from shared.fhir.instruments import Answered, instrument
 from shared.fhir.record import Record, Resource
 from shared.pathway.stop import Stops
 
@@ -72,38 +74,46 @@ def _in_error(entry: Entry, correction: Correction) -> Entry:
     return replace(entry, corrected=correction if entry.corrected is None or correction.kind == "wrong_patient" else entry.corrected)
 
 
+def _standing(entry: Entry) -> Standing:
+    return Standing(entry.id, None if entry.corrected is None else entry.corrected.kind, replaces=entry.replaces is not None)
+
+
 def _resources(record: Record, entry: Entry, state: Case) -> Iterator[Resource]:
     if entry.answered is not None:
-        yield from instrument(record, entry, entry.answered)
+        yield from instrument(record, _answered(entry, entry.answered))
     elif entry.kind == "consent":
         yield from _consents(record, entry, state.stops)
     else:
-        yield from drug_use(record, entry)
+        yield from drug_use(record, entry, _standing(entry))
+
+
+def _answered(entry: Entry, event: InstrumentAnswered) -> Answered:
+    at, recorded_at = event.answered_at, entry.recorded_at
+    return Answered(event.instrument, event.answers, event.total, event.band, at, recorded_at, _standing(entry))
 
 
 def _consents(record: Record, entry: Entry, stops: Stops) -> Iterator[Resource]:
     """One Consent for each scope of a form that was signed; inactive once it is withdrawn (R-20)."""
+    standing = _standing(entry)
     in_force = stops.consented and stops.consent_given_at == entry.happened_at
     ended_at = None if in_force else stops.consent_withdrawn_at
     for scope in sorted(entry.consent_scopes):
-        status = "active" if in_force else "inactive"
+        permitted = said(
+            type="permit",
+            period=period(entry.happened_at, ended_at),
+            action=[concept(DISCLOSE, "Disclose to the prescriber")] if scope == "disclosure_to_prescriber" else None,
+        )
         yield record.resource(
             "Consent",
-            key_of(entry, scope),
-            status=status if entry.corrected is None else IN_ERROR,
+            standing.key(scope),
+            status=standing.status("active" if in_force else "inactive"),
             scope=concept(CONSENT_SCOPE[scope], scope.replace("_", " ")),
             category=[concept(CONSENT_DOCUMENT, "Consent document")],
             patient=record.subject,
-            dateTime=None if is_anothers(entry) else moment(entry.happened_at),
             organization=[record.organisation_reference("clinic", record.clinic)],
             policyRule=concept(local("consent-form"), f"Consent form, version {entry.consent_version}"),
-            provision=said(
-                type="permit",
-                period=period(entry.happened_at, ended_at),
-                action=[concept(DISCLOSE, "Disclose to the prescriber")] if scope == "disclosure_to_prescriber" else None,
-            )
-            if entry.corrected is None
-            else None,
+            provision=permitted if standing.marked is None else None,
+            **standing.told(dateTime=moment(entry.happened_at)),
         )
 
 
@@ -129,7 +139,7 @@ def _found(record: Record, state: Case, outcome: Outcome) -> Element:
     before = [(name, each) for name, each in answered if each.happened_at is not None and each.happened_at <= outcome.at]
     return {
         "occurrenceDateTime": moment(outcome.at),
-        "basis": [record.reference("Observation", key_of(each, name)) for name, each in before],
+        "basis": [record.reference("Observation", _standing(each).key(name)) for name, each in before],
         "prediction": [{"outcome": _came_to(outcome)}, *(_finding(finding) for finding in outcome.findings)],
     }
 

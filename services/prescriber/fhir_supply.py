@@ -10,8 +10,9 @@ from services.prescriber.domain.state import Case
 from services.prescriber.domain.supply import Line
 from shared.events.supply import PrescriptionIssued
 from shared.fhir.codes import MEDICATION, ROUTE
-from shared.fhir.corrections import IN_ERROR, mark, revision
-from shared.fhir.elements import Element, concept, quantity
+from shared.fhir.corrections import Standing, mark, revision
+from shared.fhir.elements import Element, concept, quantity, said
+from shared.fhir.medicines import Lot, lot_reference, lots
 from shared.fhir.record import Record, Resource
 
 ANOTHERS = {"text": "another patient's medication"}
@@ -23,14 +24,15 @@ def prescriptions(record: Record, state: Case) -> Iterator[Resource]:
     for line in state.supply.lines:
         if line.issued is None:
             continue
+        standing = _standing(line)
         prescribed = record.resource(
             "MedicationRequest",
             line.issued.prescription,
-            status=_status(state, line, line.issued),
+            status=standing.status(_progress(state, line.issued)),
             intent="order",
             subject=record.subject,
             priorPrescription=None if line.replaces is None else record.reference("MedicationRequest", line.replaces),
-            **({"medicationCodeableConcept": ANOTHERS} if _is_anothers(line) else _signed(line.issued)),
+            **(standing.told(**_signed(line.issued)) or {"medicationCodeableConcept": ANOTHERS}),
         )
         yield prescribed
         if line.corrected is not None:
@@ -38,35 +40,40 @@ def prescriptions(record: Record, state: Case) -> Iterator[Resource]:
 
 
 def fills(record: Record, state: Case) -> Iterator[Resource]:
-    """What was dispensed, fill by fill, as it was reported; a replacement is a revision of what it replaces."""
+    """What was dispensed, fill by fill and lot by lot, as it was reported; a replacement is a revision of what it replaces."""
     exported: dict[str, Resource] = {}
-    for number, line in enumerate((line for line in state.supply.lines if line.kind == "dispensed"), start=1):
-        filled = record.resource(
+    filled = [line for line in state.supply.lines if line.kind == "dispensed"]
+    yield from lots(record, (lot for line in filled if (lot := _lot(state, line)) is not None and not _is_anothers(line)))
+    for number, line in enumerate(filled, start=1):
+        standing = _standing(line)
+        fill = record.resource(
             "MedicationDispense",
-            f"fill-{number}" if line.entry is None else f"fill/{line.entry}",
-            status="completed" if line.corrected is None else IN_ERROR,
+            f"fill-{number}" if line.entry is None else standing.key("fill"),
+            status=standing.status("completed"),
             subject=record.subject,
-            **({"medicationCodeableConcept": ANOTHERS} if _is_anothers(line) else _dispensed(record, state, line)),
+            **(standing.told(**_dispensed(record, state, line)) or {"medicationCodeableConcept": ANOTHERS}),
         )
-        yield filled
+        yield fill
         if line.entry is None:
             continue
-        exported[line.entry] = filled
+        exported[line.entry] = fill
         if line.corrected is not None:
-            yield mark(record, [filled], line.entry, line.corrected.kind, line.corrected.corrected_at)
-        replaced = next((each for each in state.supply.lines if each.entry == line.replaces), None)
+            yield mark(record, [fill], line.entry, line.corrected.kind, line.corrected.corrected_at)
+        replaced = next((each for each in filled if each.entry == line.replaces), None)
         if line.replaces in exported and replaced is not None and replaced.corrected is not None:
-            yield revision(record, [filled], line.entry, exported[line.replaces], replaced.corrected.corrected_at)
+            yield revision(record, [fill], line.entry, exported[line.replaces], replaced.corrected.corrected_at)
+
+
+def _standing(line: Line) -> Standing:
+    return Standing(line.entry, None if line.corrected is None else line.corrected.kind, replaces=line.replaces is not None)
 
 
 def _is_anothers(line: Line) -> bool:
     return line.corrected is not None and line.corrected.kind == "wrong_patient"
 
 
-def _status(state: Case, line: Line, issued: PrescriptionIssued) -> str:
+def _progress(state: Case, issued: PrescriptionIssued) -> str:
     """A stop puts on hold what is not all dispensed yet. That its six months are over is for who reads the period."""
-    if line.corrected is not None:
-        return IN_ERROR
     if state.supply.dispensed(issued.prescription) >= issued.milligrams:
         return "completed"
     return "active" if state.stops.why_stopped("treatment") is None else "on-hold"
@@ -89,13 +96,15 @@ def _signed(issued: PrescriptionIssued) -> Element:
 
 
 def _dispensed(record: Record, state: Case, line: Line) -> Element:
+    issued, lot = state.supply.find(line.prescription), _lot(state, line)
+    return said(
+        medicationReference=None if lot is None else lot_reference(record, lot),
+        quantity=quantity(line.milligrams, "mg"),
+        whenHandedOver=None if line.on is None else line.on.isoformat(),
+        authorizingPrescription=None if issued is None else [record.reference("MedicationRequest", issued.prescription)],
+    )
+
+
+def _lot(state: Case, line: Line) -> Lot | None:
     issued = state.supply.find(line.prescription)
-    known = {} if issued is None else {"authorizingPrescription": [record.reference("MedicationRequest", issued.prescription)]}
-    return {
-        "medicationCodeableConcept": {"text": "ketamine, on a prescription unknown here"}
-        if issued is None
-        else concept(*MEDICATION[issued.route]),
-        "quantity": quantity(line.milligrams, "mg"),
-        "whenHandedOver": None if line.on is None else line.on.isoformat(),
-        **known,
-    }
+    return None if line.lot is None else (None if issued is None else issued.route, line.lot)

@@ -57,6 +57,10 @@ class Record:
         """Return a reference to it."""
         return self.reference("Organization", f"{kind}/{slug}")
 
+    def practitioner_reference(self, person: str) -> Element:
+        """Return who did something, by the opaque id that the network knows them under: no resource says who that is."""
+        return {"type": "Practitioner", "identifier": {"system": "urn:kapcare:person", "value": person}}
+
     def _id(self, kind: str, key: str) -> str:
         return str(uuid5(NAMESPACE_URL, f"urn:kapcare:{self.case}/{kind}/{key}"))
 

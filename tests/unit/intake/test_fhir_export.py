@@ -20,10 +20,10 @@ from services.intake.domain.fhir import identify, read_bundle
 from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StatedFact
 from services.intake.domain.state_score import StateScore, state_score
-from services.intake.fhir_instruments import WORDED
 from shared.events.base import CorrectionKind
 from shared.events.clinical import Instrument
 from shared.fhir.codes import INSTRUMENTS, LOCAL_SYSTEM, LOINC_SYSTEM
+from shared.fhir.instruments import WORDED
 from shared.fhir.record import Record
 from shared.pathway.instrument_items import FORMS
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent

@@ -183,13 +183,16 @@ def test_an_approval_that_ended_leaves_no_plan_and_a_review_that_was_done(ending
     assert only(bundle, "Task")["status"] == "completed"
 
 
-def test_each_fill_is_exported_as_it_was_reported() -> None:
+def test_each_fill_is_exported_as_it_was_reported_with_its_lot() -> None:
     case = told(prescribed(), dispense(prescribed()))
-    fill = only(exported(case), "MedicationDispense")
+    fill, lot = only(exported(case), "MedicationDispense"), only(exported(case), "Medication")
     assert (fill["status"], fill["quantity"]["value"], fill["whenHandedOver"]) == ("completed", 200, "2026-03-02")
-    assert coded(fill["medicationCodeableConcept"]) == (LOCAL_SYSTEM, "ketamine.sublingual-compounded")
+    assert fill["medicationReference"] == {"reference": f"urn:uuid:{lot['id']}"}
+    assert (coded(lot["code"]), lot["batch"]) == ((LOCAL_SYSTEM, "ketamine.sublingual-compounded"), {"lotNumber": "lot-1"})
+    again = told(case, dispense(case, context(seed="http:test/second")))
+    assert len(of_kind(exported(again), "Medication")) == 1
     unknown = told(case, dispense(case, context(seed="http:test/second"), of="prescription-of-nobody"))
-    assert "coding" not in of_kind(exported(unknown), "MedicationDispense")[1]["medicationCodeableConcept"]
+    assert "coding" not in of_kind(exported(unknown), "Medication")[1]["code"]
 
 
 def orders(bundle: dict[str, Any]) -> list[dict[str, Any]]:
