@@ -13,7 +13,7 @@ from services.intake.fhir_drug_use import drug_use, newest_drug_use
 from shared.events.clinical import Finding
 from shared.events.intake import InstrumentAnswered
 from shared.fhir.codes import CONSENT_DOCUMENT, CONSENT_SCOPE, DISCLOSE, local
-from shared.fhir.corrections import IN_ERROR, Standing, mark, revision
+from shared.fhir.corrections import IN_ERROR, Standing, with_provenance
 from shared.fhir.elements import Element, concept, moment, period, said
 from shared.fhir.instruments import Answered, instrument
 from shared.fhir.record import Record, Resource
@@ -26,7 +26,7 @@ def export(case: str, clinic: str, patient: str, state: Case) -> list[Resource]:
     return [
         _patient(record, state),
         record.organisation("clinic", clinic),
-        *_of_entries(record, state),
+        *with_provenance(record, ((_standing(entry), [*_resources(record, entry, state)]) for entry in _shown(state))),
         *_screening(record, state),
     ]
 
@@ -35,21 +35,6 @@ def _patient(record: Record, state: Case) -> Resource:
     if state.referral is None or state.entered_in_error:
         return record.person(simulated=state.simulated)
     return record.person(state.referral.sex, state.referral.birth_date.year, simulated=state.simulated)
-
-
-def _of_entries(record: Record, state: Case) -> Iterator[Resource]:
-    """The resources of each entry that counts or was corrected, and what was corrected when."""
-    first: dict[str | None, Resource] = {}
-    for entry in _shown(state):
-        resources = [*_resources(record, entry, state)]
-        yield from resources
-        if not resources or entry.id is None:
-            continue
-        first[entry.id] = resources[0]
-        if entry.corrected is not None:
-            yield mark(record, resources, entry.id, entry.corrected.kind, entry.corrected.at)
-        if entry.replaces in first and entry.recorded_at is not None:
-            yield revision(record, resources, entry.id, first[entry.replaces], entry.recorded_at)
 
 
 def _shown(state: Case) -> Entries:
@@ -75,7 +60,8 @@ def _in_error(entry: Entry, correction: Correction) -> Entry:
 
 
 def _standing(entry: Entry) -> Standing:
-    return Standing(entry.id, None if entry.corrected is None else entry.corrected.kind, replaces=entry.replaces is not None)
+    corrected = entry.corrected
+    return Standing(entry.id, None if corrected is None else corrected.kind, None if corrected is None else corrected.at, entry.replaces)
 
 
 def _resources(record: Record, entry: Entry, state: Case) -> Iterator[Resource]:

@@ -10,7 +10,7 @@ from services.prescriber.domain.state import Case
 from services.prescriber.domain.supply import Line
 from shared.events.supply import PrescriptionIssued
 from shared.fhir.codes import MEDICATION, ROUTE
-from shared.fhir.corrections import Standing, mark, revision
+from shared.fhir.corrections import Standing, with_provenance
 from shared.fhir.elements import Element, concept, quantity, said
 from shared.fhir.medicines import Lot, lot_reference, lots
 from shared.fhir.record import Record, Resource
@@ -20,52 +20,46 @@ ANOTHERS = {"text": "another patient's medication"}
 
 
 def prescriptions(record: Record, state: Case) -> Iterator[Resource]:
-    """What a prescriber signed, as orders; a replacement names what it replaces (`priorPrescription`)."""
-    for line in state.supply.lines:
-        if line.issued is None:
-            continue
-        standing = _standing(line)
-        prescribed = record.resource(
-            "MedicationRequest",
-            line.issued.prescription,
-            status=standing.status(_progress(state, line.issued)),
-            intent="order",
-            subject=record.subject,
-            priorPrescription=None if line.replaces is None else record.reference("MedicationRequest", line.replaces),
-            **(standing.told(**_signed(line.issued)) or {"medicationCodeableConcept": ANOTHERS}),
-        )
-        yield prescribed
-        if line.corrected is not None:
-            yield mark(record, [prescribed], line.issued.prescription, line.corrected.kind, line.corrected.corrected_at)
+    """What a prescriber signed, as orders."""
+    signed = ((line, line.issued) for line in state.supply.lines if line.issued is not None)
+    return with_provenance(record, ((_standing(line), [_order(record, state, line, issued)]) for line, issued in signed))
 
 
 def fills(record: Record, state: Case) -> Iterator[Resource]:
-    """What was dispensed, fill by fill and lot by lot, as it was reported; a replacement is a revision of what it replaces."""
-    exported: dict[str, Resource] = {}
+    """What was dispensed, fill by fill and lot by lot, as it was reported."""
     filled = [line for line in state.supply.lines if line.kind == "dispensed"]
     yield from lots(record, (lot for line in filled if (lot := _lot(state, line)) is not None and not _is_anothers(line)))
-    for number, line in enumerate(filled, start=1):
-        standing = _standing(line)
-        fill = record.resource(
-            "MedicationDispense",
-            f"fill-{number}" if line.entry is None else standing.key("fill"),
-            status=standing.status("completed"),
-            subject=record.subject,
-            **(standing.told(**_dispensed(record, state, line)) or {"medicationCodeableConcept": ANOTHERS}),
-        )
-        yield fill
-        if line.entry is None:
-            continue
-        exported[line.entry] = fill
-        if line.corrected is not None:
-            yield mark(record, [fill], line.entry, line.corrected.kind, line.corrected.corrected_at)
-        replaced = next((each for each in filled if each.entry == line.replaces), None)
-        if line.replaces in exported and replaced is not None and replaced.corrected is not None:
-            yield revision(record, [fill], line.entry, exported[line.replaces], replaced.corrected.corrected_at)
+    numbered = enumerate(filled, start=1)
+    yield from with_provenance(record, ((_standing(line), [_fill(record, state, line, number)]) for number, line in numbered))
+
+
+def _order(record: Record, state: Case, line: Line, issued: PrescriptionIssued) -> Resource:
+    standing = _standing(line)
+    return record.resource(
+        "MedicationRequest",
+        issued.prescription,
+        status=standing.status(_progress(state, issued)),
+        intent="order",
+        subject=record.subject,
+        priorPrescription=None if line.replaces is None else record.reference("MedicationRequest", line.replaces),
+        **(standing.told(**_signed(issued)) or {"medicationCodeableConcept": ANOTHERS}),
+    )
+
+
+def _fill(record: Record, state: Case, line: Line, number: int) -> Resource:
+    standing = _standing(line)
+    return record.resource(
+        "MedicationDispense",
+        f"fill-{number}" if line.entry is None else standing.key("fill"),
+        status=standing.status("completed"),
+        subject=record.subject,
+        **(standing.told(**_dispensed(record, state, line)) or {"medicationCodeableConcept": ANOTHERS}),
+    )
 
 
 def _standing(line: Line) -> Standing:
-    return Standing(line.entry, None if line.corrected is None else line.corrected.kind, replaces=line.replaces is not None)
+    mark = line.corrected
+    return Standing(line.entry, None if mark is None else mark.kind, None if mark is None else mark.corrected_at, line.replaces)
 
 
 def _is_anothers(line: Line) -> bool:

@@ -3,7 +3,7 @@
 What is another patient's is named by its address and status alone, so that whoever holds it can take it away.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -18,12 +18,14 @@ IN_ERROR: Final = "entered-in-error"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An entry's name, whether it was marked, and whether it replaces another. A mark changes a resource's status, not its address."""
+    """An entry's name, how it was marked, and what it replaces. A mark changes a resource's status, not its address."""
 
     name: str | None = None
     """None for what was recorded before entries had names: its resources go by their kind alone."""
     marked: CorrectionKind | None = None
-    replaces: bool = False
+    marked_at: datetime | None = None
+    replaces: str | None = None
+    """The name of what it replaces."""
 
     def key(self, kind: str) -> str:
         """Return the key of the entry's resource of this kind."""
@@ -33,21 +35,31 @@ class Standing:
         """Return the status of its resource; `replacing` is R4's word for one that replaces another, where R4 has one."""
         if self.marked is not None:
             return IN_ERROR
-        return otherwise if replacing is None or not self.replaces else replacing
+        return otherwise if replacing is None or self.replaces is None else replacing
 
     def told(self, **elements: object) -> Element:
         """Return what the entry says; nothing of it if that is another patient's."""
         return {} if self.marked == "wrong_patient" else elements
 
 
-def mark(record: Record, resources: Sequence[Resource], entry: str, kind: CorrectionKind, at: datetime) -> Resource:
-    """Return the Provenance of a mark: which resources were taken back, when, and what kind of error it was."""
-    return _provenance(record, f"mark/{entry}", resources, at, reason=[concept(local(f"correction.{kind}"), kind.replace("_", " "))])
+def with_provenance(record: Record, entries: Iterable[tuple[Standing, Sequence[Resource]]]) -> Iterator[Resource]:
+    """Yield each entry's resources, and its corrections: what was taken back when and why, and of what a replacement is a revision.
 
-
-def revision(record: Record, resources: Sequence[Resource], entry: str, replaced: Resource, at: datetime) -> Resource:
-    """Return the Provenance of a replacement: what it is a revision of, and when it was recorded."""
-    return _provenance(record, f"revision/{entry}", resources, at, entity=[{"role": "revision", "what": reference_to(replaced)}])
+    A replacement stands after what it replaces, and was recorded in the same commit.
+    """
+    marked: dict[str, tuple[Resource, datetime]] = {}
+    for standing, resources in entries:
+        yield from resources
+        if standing.name is None or not resources:
+            continue
+        if standing.marked is not None and standing.marked_at is not None:
+            marked[standing.name] = resources[0], standing.marked_at
+            why = concept(local(f"correction.{standing.marked}"), standing.marked.replace("_", " "))
+            yield _provenance(record, f"mark/{standing.name}", resources, standing.marked_at, reason=[why])
+        if standing.replaces is not None and standing.replaces in marked:
+            replaced, at = marked[standing.replaces]
+            entity = {"role": "revision", "what": reference_to(replaced)}
+            yield _provenance(record, f"revision/{standing.name}", resources, at, entity=[entity])
 
 
 def _provenance(record: Record, key: str, resources: Sequence[Resource], at: datetime, **elements: object) -> Resource:

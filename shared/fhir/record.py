@@ -58,7 +58,7 @@ class Record:
         return self.reference("Organization", f"{kind}/{slug}")
 
     def practitioner_reference(self, person: str) -> Element:
-        """Return who did something, by the opaque id that the network knows them under: no resource says who that is."""
+        """Return who did something, by the opaque id that the network knows them under; no resource says who that is."""
         return {"type": "Practitioner", "identifier": {"system": "urn:kapcare:person", "value": person}}
 
     def _id(self, kind: str, key: str) -> str:

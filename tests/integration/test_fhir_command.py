@@ -60,7 +60,7 @@ class Clinic:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def clinic(tmp_path: Path) -> AsyncIterator[Clinic]:
-    services = ("intake", "prescriber", "audit")
+    services = ("intake", "prescriber", "session", "integration", "audit")
     async with LocalStack(tmp_path / "kap", port_base=free_port(), services=services) as stack, aiohttp.ClientSession() as session:
         yield Clinic(stack, session)
 

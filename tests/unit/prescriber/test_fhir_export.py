@@ -231,7 +231,7 @@ def test_an_amended_fill_is_a_revision_and_an_amended_prescription_names_the_one
     bundle = exported(corrected_cases()[-1])
     wrong, right = of_kind(bundle, "MedicationDispense")
     assert [(each["status"], each["quantity"]["value"]) for each in (wrong, right)] == [("entered-in-error", 200), ("completed", 100)]
-    (revision,) = (each for each in of_kind(bundle, "Provenance") if "entity" in each)
+    _, revision = (each for each in of_kind(bundle, "Provenance") if "entity" in each)
     assert revision["entity"] == [{"role": "revision", "what": {"reference": f"urn:uuid:{wrong['id']}"}}]
     assert revision["target"] == [{"reference": f"urn:uuid:{right['id']}"}]
     first, second = orders(bundle)
