@@ -198,6 +198,12 @@ def test_of_a_case_of_the_wrong_patient_everything_was_an_error_and_nothing_of_i
     assert not {name for name in said if any(name.startswith(each) for each in CLINICAL)}
 
 
+def test_what_was_an_error_before_the_referral_turned_out_to_be_anothers_tells_nothing_either() -> None:
+    case = corrected(answer(ready(), "gad-7", [3] * 7), place(ready(), "instrument", "gad-7"))
+    wrong = exported(corrected(case, place(case, "referral"), "wrong_patient"))
+    assert not any("item" in each for each in of_kind(wrong, "QuestionnaireResponse"))
+
+
 def test_an_instrument_that_was_an_error_keeps_its_address_and_gives_way_to_the_one_before() -> None:
     case = answer(answer(referred(), "gad-7", [1] * 7, hours_ago=5), "gad-7", [3] * 7, hours_ago=1)
     (shown,) = of_kind(exported(case), "QuestionnaireResponse")

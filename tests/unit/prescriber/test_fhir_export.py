@@ -244,6 +244,7 @@ def test_medication_of_another_patient_is_named_by_its_address_alone() -> None:
     _, wrong_fill, _, wrong_order, *_ = [exported(case) for case in corrected_cases()]
     expected = {"resourceType", "id", "status", "subject", "medicationCodeableConcept"}
     assert set(only(wrong_fill, "MedicationDispense")) == expected
+    assert of_kind(wrong_fill, "Medication") == []
     assert set(orders(wrong_order)[0]) == {*expected, "intent"}
     for resource in (only(wrong_fill, "MedicationDispense"), orders(wrong_order)[0]):
         assert resource["status"] == "entered-in-error"
