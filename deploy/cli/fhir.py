@@ -16,7 +16,7 @@ from deploy.local.failure import StackError
 from deploy.local.private import replace
 from shared.fhir.record import merged
 
-SERVICES = ("intake", "prescriber")
+SERVICES = ("intake", "prescriber", "session", "integration")
 """Who exports, in this order: what intake says of the patient is the fullest."""
 
 

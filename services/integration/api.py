@@ -8,7 +8,9 @@ from services.integration.domain.hold_session import RecordIntegrationSession, r
 from services.integration.domain.measure import MeasureOutcome, measure_outcome
 from services.integration.domain.state import Goal, Integration, Planned
 from services.integration.domain.stops import STOPS
+from services.integration.fhir_export import export
 from shared.access.decide import Permission
+from shared.fhir.record import MEDIA_TYPE, bundle_of
 from shared.pathway.alert import AcknowledgeAlert, show
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from shared.service.definition import Command, View
@@ -72,4 +74,14 @@ def _show_goal(goal: Goal) -> dict[str, Any]:
     }
 
 
-VIEWS = (View(CASE, Permission.READ_CASE, show_integration, "Show what follows the doses: sessions, goals, outcomes"),)
+VIEWS = (
+    View(CASE, Permission.READ_CASE, show_integration, "Show what follows the doses: sessions, goals, outcomes"),
+    View(
+        f"{CASE}/fhir",
+        Permission.READ_CASE,
+        bundle_of(export),
+        "Show integration sessions, goals and outcomes as a FHIR R4 bundle",
+        media_type=MEDIA_TYPE,
+        whole=True,
+    ),
+)

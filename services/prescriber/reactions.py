@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from services.prescriber.domain.administer import administer
+from services.prescriber.domain.administer import administer, mark_administration
 from services.prescriber.domain.expire import expire
 from services.prescriber.domain.reassign import passing_on
 from services.prescriber.domain.recall import recall
@@ -38,6 +38,7 @@ def table(partners: Partners) -> Reactions:
         integration.SafetyHoldPlaced: note,
         integration.SafetyHoldLifted: note,
         session.SessionDosed: administer,
+        session.EntryCorrected: mark_administration,
     }
 
 

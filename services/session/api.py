@@ -13,10 +13,13 @@ from services.session.domain.dose import RecordDose, record_dose
 from services.session.domain.monitor import RecordVitals, record_vitals
 from services.session.domain.prepare import RecordPreparation, record_preparation
 from services.session.domain.schedule import CancelSession, ScheduleSession, cancel_session, schedule_session
-from services.session.domain.state import Course, Session
+from services.session.domain.session import Session
+from services.session.domain.state import Course
 from services.session.domain.stops import STOPS, lift_hold
+from services.session.fhir_export import export
 from shared.access.decide import Permission
 from shared.events.base import EventData
+from shared.fhir.record import MEDIA_TYPE, bundle_of
 from shared.pathway.alert import AcknowledgeAlert, show
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from shared.service.definition import Command, View
@@ -79,4 +82,14 @@ def _lines(entries: Any) -> list[dict[str, Any]]:
     return [{"at": at, "event": type(event).__name__, **event.model_dump(mode="json", exclude_none=True)} for at, event in ordered]
 
 
-VIEWS = (View(CASE, Permission.READ_CASE, show_course, "Show the course, with the timeline of each session"),)
+VIEWS = (
+    View(CASE, Permission.READ_CASE, show_course, "Show the course, with the timeline of each session"),
+    View(
+        f"{CASE}/fhir",
+        Permission.READ_CASE,
+        bundle_of(export),
+        "Show the course, its sessions, doses and vital signs as a FHIR R4 bundle",
+        media_type=MEDIA_TYPE,
+        whole=True,
+    ),
+)

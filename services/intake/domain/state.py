@@ -79,6 +79,8 @@ class Case:
     entries: Entries = ()
     """All that was recorded, in the order it came; none is ever dropped."""
     outcome: Outcome | None = None
+    reopened_at: datetime | None = None
+    """When a screening was last taken back."""
     stops: Stops = field(default_factory=Stops)
     refused: RefusedStep | None = None
     simulated: bool = False
@@ -212,7 +214,10 @@ def evolve(case: Case, event: EventData) -> Case:
             score = Entry("score", event.entry, event.score.answered_at, event.recorded_at, event.replaces, score=event.score)
             return _recorded(case, score, simulated=event.simulated)
         case intake.ConsentGiven():
-            return _recorded(case, Entry("consent", event.entry, event.given_at, event.recorded_at, consent_version=event.version))
+            consent = Entry(
+                "consent", event.entry, event.given_at, event.recorded_at, consent_version=event.version, consent_scopes=event.scopes
+            )
+            return _recorded(case, consent)
         case intake.PatientReferred():
             referral = Referral(event.birth_date, event.sex, event.indication, event.route, event.referred_at)
             referred = Entry("referral", event.entry, event.referred_at, event.referred_at, facts=event.facts)
@@ -225,7 +230,7 @@ def evolve(case: Case, event: EventData) -> Case:
         case intake.ScreenedOut():
             return _screened(case, "screened_out", event.screened_at, event.reasons, event.policy_version)
         case intake.ScreeningReopened():
-            return replace(case, outcome=None)
+            return replace(case, outcome=None, reopened_at=event.reopened_at)
         case intake.ScreeningRenewed():
             return replace(case, renewing_since=event.renewed_at)
         case intake.StepRefused():
@@ -245,6 +250,7 @@ def _recorded(case: Case, entry: Entry, *, simulated: bool = False) -> Case:
         simulated=case.simulated or simulated,
         alerts=case.alerts,
         renewing_since=case.renewing_since,
+        reopened_at=case.reopened_at,
     )
 
 

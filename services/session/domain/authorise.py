@@ -7,7 +7,8 @@ from decimal import Decimal
 from services.session.domain.check import of_the_day
 from services.session.domain.objection import Objection, refused
 from services.session.domain.schedule import too_long_since_last_dose
-from services.session.domain.state import Course, Session
+from services.session.domain.session import Session
+from services.session.domain.state import Course
 from shared.events.base import EventData, Slug
 from shared.events.clinical import Milligrams, TreatmentPlan
 from shared.events.session import DosingAuthorised, PreDoseChecked

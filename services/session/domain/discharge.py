@@ -10,7 +10,8 @@ from pydantic import AwareDatetime
 from services.session.domain.alerts import with_alerts
 from services.session.domain.objection import Objection, refused
 from services.session.domain.open_course import then_open
-from services.session.domain.state import Course, Session, evolve
+from services.session.domain.session import Session
+from services.session.domain.state import Course, evolve
 from services.session.domain.transfer import then_transfer
 from shared.events.base import EventData, Slug, Text
 from shared.events.session import CourseCompleted, Escalated, SessionCompleted

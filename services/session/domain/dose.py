@@ -9,7 +9,8 @@ from services.session.domain.authorise import milligrams_per_kilogram
 from services.session.domain.check import of_the_day
 from services.session.domain.discharge import then_complete
 from services.session.domain.monitor import second_pressure
-from services.session.domain.state import Course, Session
+from services.session.domain.session import Session
+from services.session.domain.state import Course
 from shared.events.base import EventData, Slug, Text
 from shared.events.clinical import Milligrams, Route
 from shared.events.session import Escalated, PreDoseChecked, SessionDosed

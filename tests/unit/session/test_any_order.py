@@ -15,7 +15,8 @@ from pydantic import TypeAdapter
 from services.session.domain.adverse_event import RecordAdverseEvent, record_adverse_event
 from services.session.domain.authorise import AuthoriseDose, authorise_dose
 from services.session.domain.dose import RecordDose, record_dose
-from services.session.domain.state import Course, Session
+from services.session.domain.session import Session
+from services.session.domain.state import Course
 from shared.events import intake, integration, prescriber
 from shared.events.base import EventData
 from shared.events.session import (
