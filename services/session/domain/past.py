@@ -18,7 +18,8 @@ from services.session.domain.dose import RecordDose, record_dose
 from services.session.domain.monitor import RecordVitals, record_vitals, say_overdue
 from services.session.domain.past_facts import Facts, of_course, of_dose, of_missing, of_request, of_route, of_stay
 from services.session.domain.schedule import ScheduleSession, schedule_session
-from services.session.domain.state import Course, Session, evolve
+from services.session.domain.session import Session
+from services.session.domain.state import Course, evolve
 from shared.events.base import EventData
 from shared.events.codec import Recorded
 from shared.events.session import (

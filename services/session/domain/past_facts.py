@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from services.session.domain.state import Course, Session
+from services.session.domain.session import Session
+from services.session.domain.state import Course
 from shared.events.clinical import BloodPressure
 from shared.events.session import SessionDosed
 
