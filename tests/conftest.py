@@ -1,24 +1,43 @@
 """The real parts that tests stand on: a mongod, a broker, and Apache Kafka where this machine can run it.
 
 Each ends with the test run, by its own process id; a killed run takes them along.
+
+Properties are tried on few examples, which differ from run to run, and on many with `--hypothesis-profile=thorough`.
 """
 
+import gc
 import os
 import shutil
 import subprocess
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from deploy.local.apache_kafka import start_kafka
 from deploy.local.broker import Broker, start_broker
 from deploy.local.failure import UnavailableError
 from deploy.local.mongod import Mongod, start_mongod
 from deploy.local.ports import free_port
+
+settings.register_profile("quick", max_examples=60)
+settings.register_profile("thorough", max_examples=500)
+settings.load_profile("quick")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without the garbage collector, and spare it what was imported: that stays for the whole run."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import typer
 
+from deploy.cli.clinics import clinics_of
 from deploy.cli.options import Data
 from deploy.cli.service_calls import NotThere, calls_as
 from deploy.local.data import DEFAULT_DATA
@@ -15,7 +16,7 @@ from deploy.local.failure import StackError
 from deploy.local.private import replace
 from shared.fhir.record import merged
 
-SERVICES = ("intake", "prescriber")
+SERVICES = ("intake", "prescriber", "session", "integration")
 """Who exports, in this order: what intake says of the patient is the fullest."""
 
 
@@ -34,7 +35,7 @@ def fhir(
 
 async def _bundle(case: str, data: Path) -> dict[str, Any]:
     parts = []
-    async with calls_as("coordinator", data, [await _clinic_of(case, data)]) as calls:
+    async with calls_as("coordinator", data, await clinics_of(case, data)) as calls:
         for service in SERVICES:
             try:
                 parts.append(await calls.get(service, f"/cases/{quote(case, safe='')}/fhir"))
@@ -44,13 +45,3 @@ async def _bundle(case: str, data: Path) -> dict[str, Any]:
     if not parts:
         raise StackError("no service knows this case")
     return merged(case, parts)
-
-
-async def _clinic_of(case: str, data: Path) -> str:
-    """Only a token of the case's clinic may read it, and the ledger says in clear which that is."""
-    async with calls_as("auditor", data) as calls:
-        answer = await calls.get("audit", "/ledger/events", {"case": case, "limit": "1"})
-    if not answer["events"]:
-        raise StackError("the ledger knows no event of this case")
-    clinic: str = answer["events"][0]["clinic"]
-    return clinic

@@ -21,10 +21,8 @@ from shared.pathway.policy import Document, read_document
 
 app = typer.Typer(help="Thresholds as data: what is in force, why, and what would change.", no_args_is_help=True)
 
-HOLDING = ("intake", "prescriber", "session", "integration")
-"""Services that hold the policy."""
-DECIDING = ("intake", "prescriber")
-"""Services whose past decisions can be decided again."""
+DECIDING = ("intake", "prescriber", "session", "integration")
+"""Services that hold the policy, and whose past decisions can be decided again."""
 
 File = Annotated[
     Path, typer.Argument(help="A policy document, as shared/pathway/network_default.json is one.", exists=True, dir_okay=False)
@@ -116,7 +114,7 @@ def _read(file: Path) -> Document:
 
 async def _held(data: Path) -> dict[str, dict[str, Any]]:
     async with calls_as("medical_director", data) as calls:
-        return {service: await calls.get(service, "/policy") for service in HOLDING}
+        return {service: await calls.get(service, "/policy") for service in DECIDING}
 
 
 async def _adopt(body: Mapping[str, Any], data: Path) -> None:

@@ -64,7 +64,7 @@ class Person:
 
     def affirms(self, question: str) -> bool:
         """Answer a question of the contraindication questionnaire: what the record says, and sometimes more."""
-        if any(CONDITIONS[("snomed", code)].item == question for code in self.record.active if ("snomed", code) in CONDITIONS):
+        if any(question in CONDITIONS["snomed", code].items for code in self.record.active if ("snomed", code) in CONDITIONS):
             return True
         return self._random("questionnaire", question).random() < YES_BESIDE_THE_RECORD.get(question, 0.0)
 

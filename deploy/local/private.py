@@ -11,7 +11,7 @@ from typing import Any
 def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The object kept at `path`, made on first use. Of two processes that make it at once, one wins and both use it."""
     if not path.exists():
-        draft = _draft(path, make())
+        draft = _draft(path, _text(make()))
         try:
             os.link(draft, path)
         except FileExistsError:
@@ -24,14 +24,23 @@ def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def replace(path: Path, content: dict[str, Any]) -> None:
     """Put another object in the file's place, whole or not at all."""
-    _draft(path, content).replace(path)
+    _draft(path, _text(content)).replace(path)
 
 
-def _draft(path: Path, content: dict[str, Any]) -> Path:
+def write_text(path: Path, text: str) -> None:
+    """Put another text in the file's place, whole or not at all."""
+    _draft(path, text).replace(path)
+
+
+def _draft(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w") as draft:
-        json.dump(content, draft, indent=2)
+        draft.write(text)
         draft.flush()
         os.fsync(draft.fileno())
     return Path(name)
+
+
+def _text(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2)

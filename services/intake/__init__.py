@@ -2,10 +2,10 @@
 
 Commands: refer a patient (typed in, or as a FHIR R4 bundle), state facts, give and withdraw consent, answer an instrument,
 state the score of one whose items are not recorded, correct an entry, place and lift a safety hold, acknowledge an alert,
-complete the screening.
+complete the screening, screen again.
 
 Publishes: PatientReferred, FactsStated, ConsentGiven, ConsentWithdrawn, InstrumentAnswered, ScoreStated, EntryCorrected,
-ScreeningReopened, SuicideRiskScreenRequired, SafetyHoldPlaced, SafetyHoldLifted, ScreeningCompleted, ScreenedOut,
+ScreeningReopened, ScreeningRenewed, SuicideRiskScreenRequired, SafetyHoldPlaced, SafetyHoldLifted, ScreeningCompleted, ScreenedOut,
 StopNoted, StepRefused, PolicyNoted, AlertRaised, AlertAcknowledged, AlertEscalated.
 
 Reacts to: ConsentWithdrawn, SafetyHoldPlaced and SafetyHoldLifted of prescriber, session and integration.

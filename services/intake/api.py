@@ -12,6 +12,7 @@ from services.intake.domain.correct import CorrectEntry, correct_entry
 from services.intake.domain.entries import Entry
 from services.intake.domain.fhir import identify
 from services.intake.domain.refer import ReferBundle, ReferPatient, refer_bundle, refer_patient
+from services.intake.domain.renew import RenewScreening, renew_screening
 from services.intake.domain.screen import CompleteScreening, complete_screening
 from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StateFacts, state_facts
@@ -64,6 +65,7 @@ COMMANDS = (
         "Complete the screening",
         waits_for_inbox=True,
     ),
+    Command("/cases/{case}/screening/renewal", RenewScreening, renew_screening, Permission.SCREEN, "Screen the patient again"),
 )
 
 
@@ -100,6 +102,7 @@ def show_case(case: Case) -> dict[str, Any]:
             "instruments": [*case.unscored, *(("c-ssrs",) if case.screener_due else ())],
             "answers": list(case.unanswered),
         },
+        "renewing_since": None if case.renewing_since is None else case.renewing_since.isoformat(),
         "screening": _show_outcome(case),
         "refused": None if case.refused is None else {"rule": case.refused.rule, "detail": case.refused.detail},
     }

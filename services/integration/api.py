@@ -26,8 +26,10 @@ from services.integration.domain.not_followed import RecordNotFollowed, record_n
 from services.integration.domain.planned import Goal, Measurement, Planned
 from services.integration.domain.state import Integration
 from services.integration.domain.stops import STOPS, withdraw_consent
+from services.integration.fhir_export import export
 from shared.access.decide import Permission
 from shared.events.clinical import Instrument
+from shared.fhir.record import MEDIA_TYPE, bundle_of
 from shared.pathway.alert import AcknowledgeAlert, show
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from shared.service.definition import Command, Decide, View
@@ -139,4 +141,14 @@ def _trend(state: Integration, instrument: Instrument) -> list[dict[str, Any]]:
     return [each.model_dump(include=set(shown)) for each in sorted(scored, key=lambda each: each.measured_at)]
 
 
-VIEWS = (View(CASE, Permission.READ_CASE, show_integration, "Show what follows the doses: sessions, goals, outcomes"),)
+VIEWS = (
+    View(CASE, Permission.READ_CASE, show_integration, "Show what follows the doses: sessions, goals, outcomes"),
+    View(
+        f"{CASE}/fhir",
+        Permission.READ_CASE,
+        bundle_of(export),
+        "Show integration sessions, goals and outcomes as a FHIR R4 bundle",
+        media_type=MEDIA_TYPE,
+        whole=True,
+    ),
+)

@@ -6,6 +6,7 @@ import services.integration
 from services.integration.api import COMMANDS, VIEWS
 from services.integration.domain.alerts import ALERT
 from services.integration.domain.complete import say_overdue
+from services.integration.domain.past import past_decisions
 from services.integration.domain.state import Integration, evolve
 from services.integration.outcome_report import OutcomeReport
 from services.integration.reactions import REACTIONS
@@ -25,6 +26,7 @@ DEFINITION = ServiceDefinition(
     commands=COMMANDS,
     views=VIEWS,
     reactions=REACTIONS,
+    past=past_decisions,
 )
 
 

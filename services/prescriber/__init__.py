@@ -6,17 +6,19 @@ moved; it is not an application for electronic prescriptions of controlled subst
 
 Commands: register a partner, decide a review (in-house over the API, partners by signed webhook), answer what the
 prescriber wants cleared, give an open review to another organisation, take an approval back, ask for another review,
-withdraw consent, place and lift a hold, acknowledge an alert; record a prescription, a fill, wastage, a return; adopt a
-policy document for the network. A review whose organisation stays silent goes to another one at its deadline, and an
-approval expires when its plan says.
+withdraw consent, place and lift a hold, acknowledge an alert; record a prescription, a fill, wastage, a return, and
+correct them; adopt a policy document for the network. A review whose organisation stays silent goes to another one at its
+deadline, and an approval expires when its plan says.
 Publishes: what `shared.events.prescriber` lists; `EligibilityApproved` opens the course of sessions.
-Reacts to: `ScreeningCompleted`, `ScreeningReopened` and `ConsentGiven` of intake; withdrawals and holds of every other
-service; `SessionDosed` takes the dose out of the supply; `OutcomeDeteriorated` of integration calls a prescriber.
+Reacts to: `ScreeningCompleted`, `ScreeningReopened`, `ScreenedOut` and `ConsentGiven` of intake; withdrawals and holds of every other
+service; `SessionDosed` takes the dose out of the supply, `EntryCorrected` of the session room marks it; `OutcomeDeteriorated` of
+integration calls a prescriber.
 
 domain/          the rules, pure: one file per verb
 reactions.py     which event and which passed deadline lead to which reaction
 api.py           which route leads to which command or view
 fhir_export.py   the referral and the approved plan in FHIR R4
+fhir_supply.py   prescriptions and fills in FHIR R4
 directory.py     the registered partners, as every instance knows them
 deliveries.py    the webhooks that are due to partners
 sending.py       how they are sent, and sent again

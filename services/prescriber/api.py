@@ -1,11 +1,12 @@
 """Routes: which request leads to which decision, and what of a case is shown to whom. No rules."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from services.prescriber.domain.alerts import ALERT
 from services.prescriber.domain.ask_again import AskForReview, ask_again
 from services.prescriber.domain.clearance import AnswerClearances, answering
+from services.prescriber.domain.correct import CorrectMovement, CorrectPrescription, correct_movement, correct_prescription
 from services.prescriber.domain.decide import Decision, decide_in_house
 from services.prescriber.domain.dispense import RecordDispensing, last_day, record_dispensing
 from services.prescriber.domain.dispose import RecordReturn, RecordWastage, record_return, record_wastage
@@ -16,7 +17,7 @@ from services.prescriber.domain.review import Partners
 from services.prescriber.domain.revoke import Revoke, revoke
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import STOPS, lifting
-from services.prescriber.domain.supply import Balance, Supply
+from services.prescriber.domain.supply import Balance, Line, Supply
 from services.prescriber.fhir_export import export
 from shared.access.decide import Permission
 from shared.fhir.record import MEDIA_TYPE, bundle_of
@@ -152,6 +153,20 @@ def commands(partners: Partners, *, allow_loopback: bool) -> tuple[Command, ...]
             permission=Permission.ACCOUNT_FOR_SUPPLY,
             summary="Record medication that was returned",
         ),
+        Command(
+            path="/cases/{case}/prescriptions/corrections",
+            body=CorrectPrescription,
+            decide=correct_prescription,
+            permission=Permission.DECIDE_ELIGIBILITY,
+            summary="Mark a prescription as wrong, or amend it",
+        ),
+        Command(
+            path="/cases/{case}/supply/corrections",
+            body=CorrectMovement,
+            decide=correct_movement,
+            permission=Permission.ACCOUNT_FOR_SUPPLY,
+            summary="Mark a fill, a wastage or a return as wrong, or amend it",
+        ),
     )
 
 
@@ -192,15 +207,22 @@ def show_review(case: Case) -> dict[str, Any]:
 
 
 def show_supply(case: Case) -> dict[str, Any]:
-    """Show the ledger of the case line by line with its running balance, in milligrams."""
+    """Show the ledger of the case line by line with its running balance, in milligrams; marked lines say why they moved nothing."""
     supply = case.supply
     return {
         "balance": show_balance(supply.balance),
         "prescriptions": _show_prescriptions(supply),
-        "lines": [{**asdict(line), **show_balance(after)} for line, after in zip(supply.lines, supply.balances, strict=True)],
-        "alarms": supply.alarms,
+        "lines": [_show_line(line, after) for line, after in zip(supply.lines, supply.balances, strict=True)],
+        "alarms": [{**alarm.model_dump(), "open": alarm in supply.open_alarms} for alarm in supply.alarms],
         "reconcile_by": supply.reconcile_by,
     }
+
+
+def _show_line(line: Line, after: Balance) -> dict[str, Any]:
+    mark = line.corrected
+    corrected = None if mark is None else {"kind": mark.kind, "reason": mark.reason, "by": mark.corrected_by, "at": mark.corrected_at}
+    shown = {field.name: getattr(line, field.name) for field in fields(line) if field.name != "issued"}
+    return {**shown, "corrected": corrected, **show_balance(after)}
 
 
 def _show_prescriptions(supply: Supply) -> list[dict[str, Any]]:
@@ -209,6 +231,7 @@ def _show_prescriptions(supply: Supply) -> list[dict[str, Any]]:
             **issued.model_dump(),
             "milligrams": issued.milligrams,
             "dispensed": supply.dispensed(issued.prescription),
+            "fills_left": max(0, issued.fills - len({fill.fill_number for fill in supply.fills_of(issued.prescription)})),
             "last_day": last_day(issued),
         }
         for issued in supply.prescriptions
@@ -226,7 +249,7 @@ VIEWS = (
         path="/cases/{case}/fhir",
         permission=Permission.READ_CASE,
         render=bundle_of(export),
-        summary="The referral and the approved plan as a FHIR R4 bundle",
+        summary="The referral, the approved plan and the medication as a FHIR R4 bundle",
         media_type=MEDIA_TYPE,
         whole=True,
     ),

@@ -1,9 +1,10 @@
-"""The prescriber's part of a case in FHIR R4: the referral, its task, the approved plan. Pure; notes are never exported."""
+"""The prescriber's part of a case in FHIR R4: referral, task, approved plan, medication. Pure; notes are never exported."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from services.prescriber.domain.state import Case, CaseStatus
+from services.prescriber.fhir_supply import fills, prescriptions
 from shared.events.base import Slug
 from shared.events.clinical import TreatmentPlan
 from shared.fhir.codes import FULFIL, INDICATION, MEDICATION, ROUTE, local
@@ -53,7 +54,8 @@ def export(case: str, clinic: str, patient: str, state: Case) -> list[Resource]:
         *_referral(record, state),
         *_task(record, state),
         *_plan(record, state),
-        *_dispensed(record, state),
+        *prescriptions(record, state),
+        *fills(record, state),
     ]
 
 
@@ -142,23 +144,6 @@ def _plan(record: Record, state: Case) -> Iterator[Resource]:
             "quantity": {"value": plan.doses, "unit": "dose"},
         },
     )
-
-
-def _dispensed(record: Record, state: Case) -> Iterator[Resource]:
-    """What was dispensed, fill by fill, as it was reported."""
-    for fill, line in enumerate((line for line in state.supply.lines if line.kind == "dispensed"), start=1):
-        issued = None if line.prescription is None else state.supply.find(line.prescription)
-        yield record.resource(
-            "MedicationDispense",
-            f"fill-{fill}",
-            status="completed",
-            medicationCodeableConcept={"text": "ketamine, on a prescription unknown here"}
-            if issued is None
-            else concept(*MEDICATION[issued.route]),
-            subject=record.subject,
-            quantity=quantity(line.milligrams, "mg"),
-            whenHandedOver=None if line.on is None else line.on.isoformat(),
-        )
 
 
 def _dosage(plan: TreatmentPlan) -> Element:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from services.prescriber.domain.administer import administer
+from services.prescriber.domain.administer import administer, mark_administration
 from services.prescriber.domain.deterioration import note_deterioration
 from services.prescriber.domain.expire import expire
 from services.prescriber.domain.reassign import passing_on
@@ -26,6 +26,7 @@ def table(partners: Partners) -> Reactions:
     return {
         intake.ScreeningCompleted: open_review,
         intake.ScreeningReopened: recall,
+        intake.ScreenedOut: recall,
         intake.CaseTransferred: noting_transfer(TransferNoted),
         intake.ConsentGiven: note,
         intake.ConsentWithdrawn: note,
@@ -39,6 +40,7 @@ def table(partners: Partners) -> Reactions:
         integration.SafetyHoldLifted: note,
         integration.OutcomeDeteriorated: note_deterioration,
         session.SessionDosed: administer,
+        session.EntryCorrected: mark_administration,
     }
 
 

@@ -22,4 +22,7 @@ Publishes: what `shared.events.session` lists; `SessionDosed` lets integration p
 `EntryCorrected` takes back what a service made of an entry.
 Reacts to: `EligibilityApproved`, `EligibilityDeclined`, `EligibilityExpired`, `EligibilityRevoked` and `MedicationDispensed` of
 prescriber, `IntegrationHeld` of integration; consent, withdrawals and holds of every other service.
+
+Every permission, every refusal and whatever the policy's numbers made of vitals, a discharge or a missing pressure can be explained
+and decided again (`domain/past.py`): a refusal keeps the request that it refused.
 """

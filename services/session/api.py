@@ -17,8 +17,10 @@ from services.session.domain.pressure import DecideOnPressure, decide_on_pressur
 from services.session.domain.rems_form import SubmitRemsForm, submit_rems_form
 from services.session.domain.schedule import CancelSession, ScheduleSession, cancel_session, schedule_session
 from services.session.domain.stops import STOPS, lift_hold
+from services.session.fhir_export import export
 from services.session.show import show_course, show_rems_forms
 from shared.access.decide import Permission
+from shared.fhir.record import MEDIA_TYPE, bundle_of
 from shared.pathway.alert import AcknowledgeAlert
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from shared.service.definition import Command, View
@@ -85,4 +87,12 @@ COMMANDS = (
 VIEWS = (
     View(CASE, Permission.READ_CASE, show_course, "Show the course, with the timeline of each session"),
     View(f"{CASE}/rems-forms", Permission.READ_CASE, show_rems_forms, "Show the REMS form of each esketamine session, and what it lacks"),
+    View(
+        f"{CASE}/fhir",
+        Permission.READ_CASE,
+        bundle_of(export),
+        "Show the course, its sessions, doses and vital signs as a FHIR R4 bundle",
+        media_type=MEDIA_TYPE,
+        whole=True,
+    ),
 )

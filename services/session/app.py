@@ -6,6 +6,7 @@ import services.session
 from services.session.api import COMMANDS, VIEWS
 from services.session.domain.alerts import ALERT
 from services.session.domain.monitor import say_overdue
+from services.session.domain.past import past_decisions
 from services.session.domain.state import Course, evolve
 from services.session.groups import Groups
 from services.session.reactions import REACTIONS
@@ -25,6 +26,7 @@ DEFINITION = ServiceDefinition(
     commands=COMMANDS,
     views=VIEWS,
     reactions=REACTIONS,
+    past=past_decisions,
 )
 
 

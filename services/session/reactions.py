@@ -6,7 +6,7 @@ from services.session.domain.open_course import take_approval, take_decline, tak
 from services.session.domain.state import Course
 from services.session.domain.stops import note_stop
 from services.session.domain.transfer import take_transfer
-from shared.events import intake, integration, prescriber
+from shared.events import intake, integration, prescriber, supply
 from shared.events.base import EventData
 from shared.events.session import PolicyNoted
 from shared.pathway.adoption import noting
@@ -30,7 +30,7 @@ REACTIONS: Reactions = {
     prescriber.EligibilityDeclined: settling(take_decline),
     prescriber.EligibilityExpired: settling(take_expiry),
     prescriber.EligibilityRevoked: settling(take_revocation),
-    prescriber.MedicationDispensed: note_supply,
+    supply.MedicationDispensed: note_supply,
     integration.IntegrationHeld: note_integration,
     intake.CaseTransferred: take_transfer,
     intake.ConsentGiven: settling(note_stop),

@@ -40,7 +40,7 @@ class Fact(Value):
 
     kind: Literal["condition", "medication", "observation", "statement"]
     code: str
-    system: Literal["snomed", "rxnorm", "loinc", "kapcare"]
+    system: Literal["snomed", "icd-10-cm", "rxnorm", "loinc", "kapcare", "text"]
     label: str
     active: bool = True
     value: Decimal | None = None
@@ -128,6 +128,10 @@ class ScreeningSummary(Value):
     note: Text | None = None
     stated_scores: tuple[StatedScore, ...] = ()
     """The newest score of each instrument that is stated by its score alone (R-12, R-13)."""
+    medications_of_no_class: tuple[str, ...] = ()
+    """Of the medications, those in which no class of R-34 was recognised: harmless, or unknown to intake."""
+    unread_conditions: tuple[str, ...] = ()
+    """Conditions and allergies of the chart that no rule has read, for their code is in no table."""
 
     @property
     def clearances(self) -> tuple[str, ...]:

@@ -99,6 +99,14 @@ class ScreeningReopened(EventData):
     reopened_at: AwareDatetime
 
 
+class ScreeningRenewed(EventData):
+    """The patient is screened again: all is asked anew. What was screened before stands until that is completed."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.ScreeningRenewed.v1"
+    reason: Literal["reclearance", "approval_ended", "follow_up", "changed"]
+    renewed_at: AwareDatetime
+
+
 class SuicideRiskScreenRequired(EventData):
     """PHQ-9 item 9 was answered above 0: the C-SSRS screener must be answered before the referral goes on (R-08)."""
 
@@ -187,6 +195,7 @@ EVENTS: tuple[type[EventData], ...] = (
     ScoreStated,
     EntryCorrected,
     ScreeningReopened,
+    ScreeningRenewed,
     SuicideRiskScreenRequired,
     SafetyHoldPlaced,
     SafetyHoldLifted,

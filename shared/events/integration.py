@@ -177,6 +177,8 @@ class OutcomeMeasured(EventData):
     deterioration: bool | None = None
     measured_at: AwareDatetime
     simulated: bool = False
+    policy_version: str | None = None
+    """Under which it was found to be a response, a remission, a deterioration."""
 
 
 class OutcomeJudgedAnew(EventData):

@@ -1,14 +1,13 @@
-"""Events that the prescriber service publishes: reviews, partners, decisions."""
+"""Events that the prescriber service publishes: reviews, partners, decisions; what moves medication is in `shared.events.supply`."""
 
 from datetime import date
-from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field, SecretStr, field_serializer
 
-from shared.events import base
+from shared.events import base, supply
 from shared.events.base import EventData, Slug, Text
-from shared.events.clinical import Evaluation, Instrument, Milligrams, MilligramsInAll, Route, ScreeningSummary, TreatmentPlan, Value
+from shared.events.clinical import Evaluation, Instrument, ScreeningSummary, TreatmentPlan, Value
 
 IN_HOUSE: Slug = "in-house"
 """The assignee of reviews that the network's own prescribers decide."""
@@ -260,129 +259,6 @@ class AlertEscalated(base.AlertEscalated):
     TYPE: ClassVar[str] = "kapcare.prescriber.AlertEscalated.v1"
 
 
-class PrescriptionIssued(EventData):
-    """A prescriber signed a prescription on an approval; recorded here, not transmitted (R-15)."""
-
-    TYPE: ClassVar[str] = "kapcare.prescriber.PrescriptionIssued.v1"
-    prescription: Slug
-    request: int
-    """The request whose approval it rests on."""
-    route: Route
-    milligrams_per_dose: Milligrams
-    doses: Annotated[int, Field(ge=1)]
-    """In one fill."""
-    refills: Annotated[int, Field(ge=0)]
-    issued_on: date
-    """The day at the clinic."""
-    issued_by: str
-    policy_version: str
-
-    @property
-    def fills(self) -> int:
-        """How often it may be filled: the original and its refills."""
-        return 1 + self.refills
-
-    @property
-    def milligrams_per_fill(self) -> Decimal:
-        """What one fill holds."""
-        return self.milligrams_per_dose * self.doses
-
-    @property
-    def milligrams(self) -> Decimal:
-        """What it allows in all."""
-        return self.milligrams_per_fill * self.fills
-
-
-class MedicationDispensed(EventData):
-    """A fill was dispensed. A fact: recorded whatever allowed it; `deviations` names what nothing covered (R-15, R-17)."""
-
-    TYPE: ClassVar[str] = "kapcare.prescriber.MedicationDispensed.v1"
-    prescription: Slug
-    fill_number: Annotated[int, Field(ge=1)]
-    """1 for the original, 2 for the first refill."""
-    milligrams: Milligrams
-    doses: Annotated[int, Field(ge=1)]
-    lot: Slug
-    dispensed_on: date
-    """The day at the clinic."""
-    dispenser: Text
-    deviations: tuple[Slug, ...] = ()
-    entry: Slug | None = None
-    """Its name in corrections; None for what was recorded before entries had names."""
-    replaces: Slug | None = None
-    """The entry that it replaces, which was marked as amended."""
-
-
-class MedicationAdministered(EventData):
-    """A dose that was given in a session left the supply of the case."""
-
-    TYPE: ClassVar[str] = "kapcare.prescriber.MedicationAdministered.v1"
-    session: int
-    milligrams: Milligrams
-    given_at: AwareDatetime
-    lot: Slug | None = None
-    deviations: tuple[Slug, ...] = ()
-    reconcile_by: AwareDatetime | None = None
-    """Where more is used than dispensed: until when the record of the dispensing is waited for."""
-    entry: Slug | None = None
-    """Its name in corrections; None for what was recorded before entries had names."""
-    replaces: Slug | None = None
-    """The entry that it replaces, which was marked as amended."""
-
-
-class MedicationWasted(EventData):
-    """Medication was destroyed before a witness."""
-
-    TYPE: ClassVar[str] = "kapcare.prescriber.MedicationWasted.v1"
-    milligrams: Milligrams
-    witnessed_by: Text
-    reason: Text
-    wasted_at: AwareDatetime
-    deviations: tuple[Slug, ...] = ()
-    entry: Slug | None = None
-    """Its name in corrections; None for what was recorded before entries had names."""
-    replaces: Slug | None = None
-    """The entry that it replaces, which was marked as amended."""
-
-
-class MedicationReturned(EventData):
-    """Medication left the case: back to a pharmacy, a distributor, a take-back."""
-
-    TYPE: ClassVar[str] = "kapcare.prescriber.MedicationReturned.v1"
-    milligrams: Milligrams
-    to: Text
-    returned_at: AwareDatetime
-    deviations: tuple[Slug, ...] = ()
-    entry: Slug | None = None
-    """Its name in corrections; None for what was recorded before entries had names."""
-    replaces: Slug | None = None
-    """The entry that it replaces, which was marked as amended."""
-
-
-Mismatch = Literal["dispensed-without-prescription", "dispensed-above-prescribed", "used-above-dispensed"]
-
-
-class EntryCorrected(base.EntryCorrected):
-    """A movement of medication is marked: it counts no more in any sum. A prescription is named by its own id."""
-
-    TYPE: ClassVar[str] = "kapcare.prescriber.EntryCorrected.v1"
-    of: Literal["prescription", "dispensing", "administration", "wastage", "return"]
-
-
-class DiversionSuspected(EventData):
-    """More moved than there was: the sums of the case when it was noticed, and the milligrams that nothing accounts for."""
-
-    TYPE: ClassVar[str] = "kapcare.prescriber.DiversionSuspected.v1"
-    why: Mismatch
-    unaccounted: MilligramsInAll
-    prescribed: MilligramsInAll
-    dispensed: MilligramsInAll
-    administered: MilligramsInAll
-    wasted: MilligramsInAll
-    returned: MilligramsInAll
-    noticed_at: AwareDatetime
-
-
 class DeteriorationNoted(EventData):
     """Integration measured an outcome that is worse than the baseline; totals of the instrument (R-29)."""
 
@@ -424,13 +300,7 @@ EVENTS: tuple[type[EventData], ...] = (
     AlertRaised,
     AlertAcknowledged,
     AlertEscalated,
-    PrescriptionIssued,
-    MedicationDispensed,
-    MedicationAdministered,
-    MedicationWasted,
-    MedicationReturned,
-    EntryCorrected,
-    DiversionSuspected,
+    *supply.EVENTS,
     DeteriorationNoted,
     TransferNoted,
 )

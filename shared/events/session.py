@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Annotated, ClassVar
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, JsonValue
 
 from shared.events import base, stay
 from shared.events.base import EventData, Slug, Text
@@ -99,6 +99,7 @@ class SessionScheduled(EventData):
     starts_at: AwareDatetime
     setting: Setting
     group: Slug | None = None
+    policy_version: str | None = None
 
 
 class PreDoseChecked(stay.Entered):
@@ -229,6 +230,7 @@ class SessionCompleted(stay.Entered):
     escort_present: bool
     no_driving_instruction: bool
     override_reason: Text | None = None
+    """Why a prescriber let the patient go although the gate did not hold."""
     deviations: tuple[Slug, ...] = ()
     pressure_acceptable: bool | None = None
     """Whether the assessor accepted a last pressure above the patient's limit; None in a record of an earlier release."""
@@ -304,11 +306,11 @@ class StopNoted(base.StopNoted):
 
 
 class StepRefused(base.StepRefused):
-    """A rule refused a step in the session room."""
+    """A rule refused a step in the session room; what was asked is kept, so that it can be decided again under another policy."""
 
     TYPE: ClassVar[str] = "kapcare.session.StepRefused.v1"
-    asked: AskedDose | None = None
-    """The dose that was asked for, where the step is one."""
+    asked: dict[str, JsonValue] = Field(default_factory=dict)
+    """The request, by the names of its fields."""
 
 
 class PolicyNoted(base.PolicyNoted):

@@ -33,6 +33,8 @@ class Entered(EventData):
     """The entry that it replaces, which was marked as amended."""
     recorded_at: AwareDatetime | None = None
     """None for what an earlier release recorded."""
+    policy_version: str | None = None
+    """Under which policy it was recorded, whose numbers made of it what is in the event; None for what an earlier release recorded."""
     rest_expected_by: AwareDatetime | None = None
     """Of an entry made late, after a downtime say: until when what followed may still be entered before its absence is said."""
 

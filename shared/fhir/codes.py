@@ -63,6 +63,14 @@ _LOINC: Mapping[str, tuple[str | None, str]] = {
     "93267-3": (None, "HL7 US behavioral health, C-SSRS example: ever"),
     "93269-9": (None, "HL7 US behavioral health, C-SSRS example: past 3 months"),
     "59284-0": (None, "FHIR R4 value set consent-category"),
+    "85354-9": ("Blood pressure panel with all children optional", "FHIR R4 vital signs; US Core"),
+    "8480-6": ("Systolic blood pressure", "FHIR R4 vital signs; US Core"),
+    "8462-4": ("Diastolic blood pressure", "FHIR R4 vital signs; US Core"),
+    "8867-4": ("Heart rate", "FHIR R4 vital signs; US Core"),
+    "9279-1": ("Respiratory rate", "FHIR R4 vital signs; US Core"),
+    "59408-5": ("Oxygen saturation in Arterial blood by Pulse oximetry", "US Core"),
+    "2708-6": ("Oxygen saturation in Arterial blood", "FHIR R4 vital signs"),
+    "29463-7": ("Body weight", "FHIR R4 vital signs; US Core"),
 }
 
 _ITEMS: Mapping[Instrument, tuple[str | None, ...]] = {
@@ -103,6 +111,32 @@ INSTRUMENTS: Mapping[Instrument, InstrumentCodes] = {instrument: _instrument(ins
 RECENT_BEHAVIOUR = loinc("93269-9")
 """C-SSRS item 6 within the past 3 months; the item's own code is whether ever."""
 
+BLOOD_PRESSURE, SYSTOLIC, DIASTOLIC = loinc("85354-9"), loinc("8480-6"), loinc("8462-4")
+BODY_WEIGHT = loinc("29463-7")
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One thing that is measured in the room: its codes (all that name it), words, UCUM unit (None: a number or a yes of its own kind)."""
+
+    codes: tuple[Code, ...]
+    words: str
+    unit: str | None = None
+    vital: bool = True
+
+
+MEASURED: Mapping[str, Measure] = {
+    "heart_rate": Measure((loinc("8867-4"),), "Heart rate", "/min"),
+    "respiratory_rate": Measure((loinc("9279-1"),), "Respiratory rate", "/min"),
+    "oxygen_saturation": Measure((loinc("59408-5"), loinc("2708-6")), "Oxygen saturation by pulse oximetry", "%"),
+    "sedation": Measure((local("moaa-s"),), "Sedation, MOAA/S 0 to 5, 0 is unresponsive", vital=False),
+    "dissociation": Measure((local("dissociation"),), "Dissociation", vital=False),
+    "cadss": Measure((local("cadss.total"),), "CADSS: total", vital=False),
+}
+"""By the field of an entry of the vitals timeline. No code of another system was verified for the last three."""
+
+VITAL_SIGNS = Code(f"{_TERMINOLOGY}observation-category", "vital-signs", "Vital Signs", _HL7)
+EXAM = Code(f"{_TERMINOLOGY}observation-category", "exam", "Exam", _HL7)
 SURVEY = Code(f"{_TERMINOLOGY}observation-category", "survey", "Survey", _HL7)
 SUICIDE_RISK_ASSESSMENT = Code(SNOMED_SYSTEM, "225337009", "Suicide risk assessment", "domain table 3.2")
 
@@ -122,6 +156,17 @@ CONSENT_SCOPE: Mapping[str, Code] = {
 DISCLOSE = Code(f"{_TERMINOLOGY}consentaction", "disclose", "Disclose", _HL7)
 TEST_DATA = Code(f"{_TERMINOLOGY}v3-ActReason", "HTEST", "test health data", _HL7)
 FULFIL = Code("http://hl7.org/fhir/CodeSystem/task-code", "fulfill", "Fulfill the focal request", _HL7)
+
+ENCOUNTER_CLASS: Mapping[str, Code] = {
+    "clinic": Code(f"{_TERMINOLOGY}v3-ActCode", "AMB", "ambulatory", _HL7),
+    "home": Code(f"{_TERMINOLOGY}v3-ActCode", "HH", "home health", _HL7),
+    "inpatient": Code(f"{_TERMINOLOGY}v3-ActCode", "IMP", "inpatient encounter", _HL7),
+}
+"""By the setting of a session."""
+SERIOUSNESS: Mapping[bool, Code] = {
+    False: Code(f"{_TERMINOLOGY}adverse-event-seriousness", "Non-serious", "Non-serious", _HL7),
+    True: Code(f"{_TERMINOLOGY}adverse-event-seriousness", "Serious", "Serious", _HL7),
+}
 
 MEDICATION: Mapping[Route, tuple[Code, str]] = {
     "sublingual": (local("ketamine.sublingual-compounded"), "Ketamine, compounded lozenge or rapidly dissolving tablet"),

@@ -57,8 +57,17 @@ class Record:
         """Return a reference to it."""
         return self.reference("Organization", f"{kind}/{slug}")
 
+    def practitioner_reference(self, person: str) -> Element:
+        """Return who did something, by the opaque id that the network knows them under; no resource says who that is."""
+        return {"type": "Practitioner", "identifier": {"system": "urn:kapcare:person", "value": person}}
+
     def _id(self, kind: str, key: str) -> str:
         return str(uuid5(NAMESPACE_URL, f"urn:kapcare:{self.case}/{kind}/{key}"))
+
+
+def reference_to(resource: Resource) -> Element:
+    """Return a reference to a resource of the bundle."""
+    return {"reference": _full_url(resource["id"])}
 
 
 def bundle_of(export: Export) -> Callable[[str, str, str, Any], Bundle]:

@@ -21,7 +21,7 @@ from shared.http.body import parse, read_json
 from shared.http.callers import NOT_FOUND, admit, authenticate
 from shared.http.commands import STREAM_ID
 from shared.log.commit import Commit
-from shared.pathway.past import Past
+from shared.pathway.past import Past, Result
 from shared.pathway.policy import Document, WholeDocument
 from shared.pathway.stop import Request as Body
 from shared.service.runtime import Runtime
@@ -108,28 +108,35 @@ class PolicyRoutes:
 
     def _compare(self, case: str, past: Past, document: Document | None, tally: _Tally) -> None:
         tally.decisions += 1
-        document = document or self._runtime.policies.find(past.policy_version)
-        again = ("policy-unknown",) if document is None else past.again(self._runtime.policies.of(document, past.envelope.clinic))
+        made_under = self._document_of(past)
+        again = self._again(past, document or made_under) or ("policy-unknown",)
         if again == past.result:
             tally.same += 1
         else:
-            was = {"case": case, "step": past.step, "at": past.envelope.time, "event": past.envelope.id, "under": past.policy_version}
+            under = past.policy_version if made_under is None else made_under.version
+            was = {"case": case, "step": past.step, "at": past.envelope.time, "event": past.envelope.id, "under": under}
             tally.different.append({**was, "was": past.result, "would_be": again})
 
     def _explained(self, past: Past) -> dict[str, Any]:
-        document = self._runtime.policies.find(past.policy_version)
-        again = None if document is None else past.again(self._runtime.policies.of(document, past.envelope.clinic))
+        document = self._document_of(past)
+        again = self._again(past, document)
         return {
             "step": past.step,
             "at": past.envelope.time,
             "by": past.envelope.actor,
             "event": past.envelope.id,
-            "policy_version": past.policy_version,
+            "policy_version": past.policy_version if document is None else document.version,
             "facts": [{"name": name, "value": value} for name, value in past.facts],
             "result": past.result,
             "again": again,
             "reproduced": again == past.result,
         }
+
+    def _document_of(self, past: Past) -> Document | None:
+        return self._runtime.policies.made_under(past.policy_version, past.envelope.time)
+
+    def _again(self, past: Past, document: Document | None) -> Result | None:
+        return None if document is None else past.again(self._runtime.policies.of(document, past.clinic))
 
     async def _histories(self, wanted: dict[str, Any]) -> AsyncIterator[tuple[str, list[Recorded] | None]]:
         """Yield each stream's whole history; None where its key is destroyed."""

@@ -117,7 +117,8 @@ class Decisions:
                 if if_match is not None and if_match != loaded.version:
                     raise StaleVersion(loaded.version)
                 clinic = loaded.clinic if loaded.version or origin is None else origin.clinic
-                events = decide(loaded.state, self.context(cause, actor, clinic))
+                context = self.context(cause, actor, clinic)
+                events = decide(loaded.state, context)
                 if not events:
                     raise NothingDecided
             except Exception:
@@ -129,7 +130,7 @@ class Decisions:
                     return earlier
                 raise
             key = await self._key(loaded, origin)
-            commit, recorded = self.make(loaded, events, cause, actor, key, origin=origin)
+            commit, recorded = self.make(loaded, events, cause, context, key, origin=origin)
             outcome = await self.store.append(commit)
             match outcome:
                 case Appended():
@@ -146,15 +147,14 @@ class Decisions:
         loaded: Loaded,
         events: Sequence[EventData],
         cause: Cause,
-        actor: Actor,
+        context: Context,
         key: CaseKey,
         *,
         origin: Origin | None = None,
-        envelope: Envelope | None = None,
     ) -> tuple[Commit, list[Recorded]]:
-        """Encode, seal and size-check events as the stream's next commit; raises TooLarge."""
+        """Encode, seal and size-check events as the stream's next commit, of the moment they were decided at; raises TooLarge."""
         commit_id = uuid.uuid4().hex
-        now = self._clock.now()
+        now, actor, envelope = context.now, context.actor, context.envelope
         clinic, patient = (loaded.clinic, loaded.patient) if loaded.version or origin is None else (origin.clinic, origin.patient)
         clinic = next((to for event in reversed(events) if (to := clinic_after(event)) is not None), clinic)
         trace = current_traceparent()

@@ -4,14 +4,22 @@ Each service knows how to find its decisions in a case's history (`ServiceDefini
 was made on, so deciding again under the policy that was in force must give what was recorded; under another policy it may not.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from shared.events.base import Envelope
+from pydantic import ValidationError
+
+from shared.events.base import Envelope, EventData
 from shared.pathway.context import Actor, Context
 from shared.pathway.policy import Policy
 from shared.pathway.refusal import Refusal
+from shared.pathway.stop import Request
 
+Asked = Mapping[str, Any]
+"""A request as JSON has it."""
+AnyRequest = TypeVar("AnyRequest", bound=Request)
 Result = tuple[str, ...]
 """What a decision came to, as words that can be compared: the outcome first, then what it rests on."""
 
@@ -23,18 +31,49 @@ class Past:
     step: str
     envelope: Envelope
     """Of the event that recorded it: when, by whom, in which clinic."""
-    policy_version: str
+    policy_version: str | None
+    """None where the event does not say it: then it was made under what was in force."""
     facts: tuple[tuple[str, str], ...]
     """What it was decided on: name and value, in the order they were stated."""
     result: Result
     decide: Callable[[Context], Result]
     """Decide again, on the same facts, at the same moment."""
+    roles: frozenset[str] = frozenset()
+    """Of who decided, as far as the event shows that the decision took them."""
+    moved_from: str | None = None
+    """The clinic that it was decided in, where the same commit moved the case to another one."""
+
+    @property
+    def clinic(self) -> str:
+        """The clinic whose policy counted."""
+        return self.moved_from or self.envelope.clinic
 
     def again(self, policy: Policy) -> Result:
         """Return what the decision comes to under a policy."""
         envelope = self.envelope
-        context = Context(now=envelope.time, actor=Actor(envelope.actor), policy=policy, seed=f"again:{envelope.id}", envelope=envelope)
+        context = Context(
+            now=envelope.time,
+            actor=Actor(envelope.actor, self.roles),
+            policy=policy,
+            seed=f"again:{envelope.id}",
+            envelope=envelope,
+            clinic=self.clinic,
+        )
         try:
             return self.decide(context)
         except Refusal as refusal:
             return ("cannot be decided", refusal.slug)
+
+
+def asked_by(request: type[Request], event: EventData) -> dict[str, Any]:
+    """Return what an event records of the request that led to it: the fields that both have by the same name."""
+    recorded = event.model_dump(mode="json")
+    return {name: recorded[name] for name in request.model_fields if name in recorded}
+
+
+def as_request(request: type[AnyRequest], asked: Asked) -> AnyRequest:
+    """Return what was asked as the request it was; raises Refusal where this release would not take it."""
+    try:
+        return request.model_validate_json(json.dumps(asked))
+    except ValidationError:
+        raise Refusal("request-of-another-release", "What was asked then is no request of this release.") from None

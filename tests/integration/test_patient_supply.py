@@ -16,7 +16,7 @@ from shared.log.commit import Cause
 from shared.service.definition import Origin, ServiceDefinition, StreamKind
 from shared.service.runtime import Runtime
 from tests import toy
-from tests.integration.test_partner_webhooks import Answer, Clinic, clinic_on
+from tests.integration.partner_clinic import Answer, Clinic, clinic_on
 from tests.unit.prescriber.given import POLICY, plan, summary
 from tests.unit.prescriber.moved import dispensing, dosed, prescription, returning, wastage
 
@@ -117,6 +117,28 @@ async def test_a_case_shows_its_ledger_line_by_line(network: Network) -> None:
         ("returned", -10),
     ]
     assert [(alarm["why"], alarm["unaccounted"]) for alarm in ledger["alarms"]] == [("used-above-dispensed", "10")]
+
+
+async def test_what_was_wrong_is_marked_leaves_the_sum_and_stays_to_be_seen(network: Network) -> None:
+    case = await network.supplied(someone())
+    earlier = (system_now() - timedelta(seconds=1)).isoformat()
+    assert (await network.post(f"/cases/{case}/wastage", wastage("30", wasted_at=earlier)))[0] == 200
+    _, ledger = await network.get(f"/cases/{case}/supply")
+    issued, _, wasted = ledger["lines"]
+    body = {"entry": wasted["entry"], "kind": "wrong_patient", "reason": "of another chart"}
+    status, answer = await network.post(f"/cases/{case}/supply/corrections", body)
+    assert (status, [event["type"] for event in answer["events"]]) == (200, ["kapcare.prescriber.EntryCorrected.v1"])
+    status, problem = await network.post(f"/cases/{case}/supply/corrections", body)
+    assert (status, problem["type"]) == (409, "urn:kapcare:problem:already-corrected")
+    prescribing = {"prescription": issued["entry"], "kind": "entered_in_error", "reason": "never signed"}
+    assert (await network.post(f"/cases/{case}/prescriptions/corrections", prescribing))[0] == 403
+    status, answer = await network.post(f"/cases/{case}/prescriptions/corrections", prescribing, "prescriber")
+    assert [event["type"].split(".")[2] for event in answer["events"]] == ["EntryCorrected", "DiversionSuspected", "AlertRaised"]
+    _, ledger = await network.get(f"/cases/{case}/supply")
+    assert (ledger["balance"]["wasted"], ledger["balance"]["prescribed"], ledger["balance"]["on_hand"]) == ("0", "0", "200")
+    marked = ledger["lines"][2]["corrected"]
+    assert (marked["kind"], marked["reason"], marked["by"]) == ("wrong_patient", "of another chart", "coordinator-1")
+    assert [(alarm["why"], alarm["open"]) for alarm in ledger["alarms"]] == [("dispensed-without-prescription", True)]
 
 
 async def test_r15_what_is_refused_says_its_rule(network: Network) -> None:

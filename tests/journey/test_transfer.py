@@ -1,9 +1,12 @@
 """A case goes to another clinic over the real services: there it is worked on, and here it exists no more."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
+from typer.testing import CliRunner
 
+from deploy.cli.__main__ import app
 from deploy.demo.summary import Report
 from tests.journey.hands import Hands
 
@@ -31,3 +34,7 @@ async def test_every_service_follows_a_case_to_its_new_clinic(journey: tuple[Rep
     for service in ("intake", "prescriber", "session", "integration"):
         await hands.until("coordinator", service, f"/cases/{case}", lambda seen: seen["clinic"] == "hillside", clinic="hillside")
         assert (await hands.get("coordinator", service, f"/cases/{case}"))[0] == 404
+    arguments = ["fhir", case, "--data", str(hands.stack.data.root)]
+    exported = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+    assert exported.exit_code == 0, exported.output
+    assert "hillside" in exported.stdout

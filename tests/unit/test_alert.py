@@ -23,6 +23,7 @@ from shared.pathway.policy import Policy, PolicyValues, read_policy
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Stops
 
+STORED = TypeAdapter(Alerts)
 T0 = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 POLICY = read_policy()
 MISSING = session.VitalOverdue(session=1, due_at=T0, escalated=False)
@@ -248,5 +249,4 @@ def test_whatever_happens_an_alert_is_on_one_list_until_acknowledged_and_every_t
                 assert step == "acknowledge", "nothing to acknowledge"
         assert set(state.alerts.roles) == {each.role for each in state.alerts.unacknowledged}
         assert all(1 <= each.level <= 3 for each in state.alerts.raised)
-        stored = TypeAdapter(Alerts)
-        assert stored.validate_json(stored.dump_json(state.alerts)) == state.alerts
+        assert STORED.validate_json(STORED.dump_json(state.alerts)) == state.alerts

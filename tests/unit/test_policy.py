@@ -17,13 +17,13 @@ from shared.pathway.context import Actor, Context
 from shared.pathway.policy import SHIPPED, Book, Document, PolicyValues, WholeDocument, read_document, read_policy
 from shared.pathway.refusal import Refusal
 
-SHIPPED_TEXT = json.loads(SHIPPED.read_text())
+SHIPPED_TEXT = SHIPPED.read_text()
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ROUTES: tuple[Route, ...] = ("sublingual", "intravenous")
 
 
 def document(version: str = "site-2", overrides: dict[str, list[dict[str, Any]]] | None = None, **changes: Any) -> WholeDocument:
-    content = json.loads(SHIPPED.read_text()) | {"version": version} | changes
+    content = json.loads(SHIPPED_TEXT) | {"version": version} | changes
     for name, rows in (overrides or {}).items():
         content["values"][name]["overrides"] = rows
     return WholeDocument.model_validate_json(json.dumps(content))
@@ -138,7 +138,7 @@ def test_a_row_that_nothing_reads_is_refused() -> None:
 
 
 def test_each_value_has_a_row_and_each_row_a_value() -> None:
-    assert set(PolicyValues.model_fields) == set(SHIPPED_TEXT["values"])
+    assert set(PolicyValues.model_fields) == set(json.loads(SHIPPED_TEXT)["values"])
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,20 @@ def test_a_later_adoption_replaces_an_earlier_one_that_is_still_valid() -> None:
     assert book.document(NOW).version == "three"
     assert book.find("two") is not None
     assert book.find("four") is None
+
+
+def test_a_decision_that_names_no_version_was_made_under_what_was_in_force() -> None:
+    """As releases recorded vitals and discharges that kept none; a version that nobody knows is not guessed."""
+    book = Book(read_document(), [document("two", valid_from="2026-02-01T00:00:00Z"), document("three", valid_from="2026-03-01T00:00:00Z")])
+
+    def version(named: str | None, day: datetime) -> str | None:
+        made_under = book.made_under(named, day)
+        return None if made_under is None else made_under.version
+
+    assert version(None, datetime(2026, 1, 31, tzinfo=UTC)) == read_document().version
+    assert version(None, datetime(2026, 2, 1, tzinfo=UTC)) == "two"
+    assert version("three", datetime(2026, 2, 1, tzinfo=UTC)) == "three"
+    assert version("four", datetime(2026, 2, 1, tzinfo=UTC)) is None
 
 
 def test_the_clinics_day_is_that_of_its_own_time_zone() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 
-from services.intake.domain.codes import CONDITIONS, DIASTOLIC, MEDICATIONS, SOBER_SINCE, SYSTOLIC, Measure
+from services.intake.domain.codes import DIASTOLIC, SOBER_SINCE, SYSTOLIC, Measure, condition_of, drug_classes, reads_like
 from shared.events.clinical import Fact, Instrument, Sex, StatedInstrument, StatedScore
 from shared.pathway.instruments import Scored
 from shared.pathway.policy import PolicyValues
@@ -69,6 +69,15 @@ class Chart:
         """The medications taken now."""
         return tuple(fact for fact in self.last_words if fact.kind == "medication" and self.is_current(fact))
 
+    @cached_property
+    def unread_conditions(self) -> tuple[Fact, ...]:
+        """Conditions and allergies of the chart whose code stands for nothing here; those that are over only if their name warns."""
+        return tuple(
+            fact
+            for fact in self.last_words
+            if fact.kind == "condition" and not items_of(fact) and (self.is_current(fact) or reads_like(fact.label))
+        )
+
     def sober_since(self) -> date | None:
         """Return the first day without alcohol or drugs, as last stated."""
         return next((fact.on for fact in reversed(self.facts) if fact.system == "kapcare" and fact.code == SOBER_SINCE), None)
@@ -93,13 +102,24 @@ class Chart:
         return _codes_by_item(fact for fact in self.last_words if self.is_current(fact))
 
 
-def item_of(fact: Fact) -> str | None:
-    """Return the item that a condition or a statement stands for, or the class of a medication."""
+def items_of(fact: Fact) -> tuple[str, ...]:
+    """Return the items that a condition or a statement stands for, or the classes of a medication."""
     if fact.system == "kapcare":
-        return fact.code
-    table = MEDICATIONS if fact.kind == "medication" else CONDITIONS
-    code = table.get((fact.system, fact.code))
-    return None if code is None else code.item
+        return (fact.code,)
+    if fact.kind == "medication":
+        return drug_classes(fact.code, fact.label)
+    code = condition_of(fact.system, fact.code)
+    return () if code is None else code.items
+
+
+def is_named(fact: Fact) -> bool:
+    """Whether someone who reads the fact can tell what it is: it has more than its code."""
+    return fact.label not in (fact.code, nameless(fact.code))
+
+
+def nameless(code: str) -> str:
+    """Return how a medication is called whose code says nothing here and has no name beside it."""
+    return f"RxNorm {code}"
 
 
 def affirms(fact: Fact) -> bool:
@@ -120,8 +140,7 @@ def latest_day(now: datetime) -> date:
 def _codes_by_item(facts: Iterable[Fact]) -> dict[str, tuple[str, ...]]:
     codes: dict[str, dict[str, None]] = {}
     for fact in facts:
-        item = item_of(fact)
-        if item is not None:
+        for item in items_of(fact):
             codes.setdefault(item, {})[fact.code] = None
     return {item: tuple(found) for item, found in codes.items()}
 

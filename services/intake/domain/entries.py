@@ -44,6 +44,7 @@ class Entry:
     """In the words of its own event."""
     score: StatedScore | None = None
     consent_version: str | None = None
+    consent_scopes: tuple[str, ...] = ()
 
     @property
     def topic(self) -> str | None:

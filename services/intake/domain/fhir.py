@@ -1,7 +1,9 @@
 """Reading a FHIR R4 bundle: one patient, and the conditions, allergies, medications and observations that screening uses.
 
 What intake does not use is passed over. What it would use but cannot read is refused with its path; a value is never
-repeated. Only facts in the table of codes are kept, and every active medication: the least that screening needs.
+repeated. Kept are conditions in the table of codes, every medication that is taken, and every active condition of another
+code: no rule reads it, but the prescriber does. Of those that are over only the ones are kept whose name warns (R-02, R-03), and
+none that is recorded as a social circumstance: the least that screening needs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,8 +12,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from services.intake.domain.codes import CONDITIONS, MEASURES, MEDICATIONS, Measure
-from services.intake.domain.fhir_element import SYSTEM_NAMES, Element, read_codings, read_day, unreadable
+from services.intake.domain.chart import nameless
+from services.intake.domain.codes import DRUG_NAMES, MEASURES, Measure, System, condition_of, drug_classes, reads_like
+from services.intake.domain.fhir_element import SYSTEM_NAMES, Element, read_codings, read_codings_or_words, read_day, unreadable
 from services.intake.domain.state_facts import in_kept_unit
 from shared.events.clinical import Fact, Sex
 from shared.pathway.refusal import Refusal
@@ -19,6 +22,10 @@ from shared.pathway.refusal import Refusal
 SEXES: Mapping[str, Sex] = {"male": "male", "female": "female"}
 NOT_SO = ("entered-in-error", "refuted")
 OVER = ("inactive", "remission", "resolved")
+CONDITION_SYSTEMS: tuple[System, ...] = ("snomed", "icd-10-cm", "rxnorm")
+MEDICATION_DATES = {"MedicationRequest": ("authoredOn",), "MedicationStatement": ("effectiveDateTime", "dateAsserted")}
+SOCIAL = "sdoh"
+"""The category of US Core for social determinants of health."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ def read_bundle(bundle: Mapping[str, Any], today: date) -> ReadBundle:
             case "AllergyIntolerance":
                 _require_subject(resource, "patient", full_url, patient)
                 conditions.extend(_condition(resource, today))
-            case "MedicationRequest":
+            case "MedicationRequest" | "MedicationStatement":
                 _require_subject(resource, "subject", full_url, patient)
                 medications.extend(_medication(resource, entries, today))
             case "Observation":
@@ -117,37 +124,46 @@ def _require_subject(resource: Element, name: str, full_url: str | None, patient
 
 def _condition(resource: Element, today: date) -> Iterator[Fact]:
     """Read a condition, or an allergy as the condition of being allergic to its substance."""
-    codings = read_codings(resource.need("code"), ("snomed", "rxnorm"))
+    concept = resource.need("code")
+    codings = read_codings_or_words(concept, CONDITION_SYSTEMS)
     if _status(resource, "verificationStatus") in NOT_SO:
         return
     ended = read_day(resource, ("abatementDateTime",), today, last=True)
     status = _status(resource, "clinicalStatus")
     over = status in OVER or (status is None and any(name.startswith("abatement") for name in resource.names()))
     on = read_day(resource, ("onsetDateTime", "recordedDate"), today)
-    for system, code in codings:
-        known = CONDITIONS.get((system, code))
-        if known is not None:
-            yield Fact(
-                kind="condition",
-                code=code,
-                system=known.system,
-                label=known.display,
-                active=not over,
-                on=on,
-                ended=ended if over else None,
-            )
+    known = {(system, code): row.display for system, code in codings if (row := condition_of(system, code)) is not None}
+    if not known:
+        name = f"{'Allergy: ' if resource.value('resourceType') == 'AllergyIntolerance' else ''}{concept.words() or codings[0][1]}"
+        known = {codings[0]: name} if reads_like(name) or not (over or _is_social(resource)) else {}
+    for (system, code), label in known.items():
+        yield Fact(kind="condition", code=code, system=system, label=label, active=not over, on=on, ended=ended if over else None)
+
+
+def _is_social(resource: Element) -> bool:
+    """Whether the condition is recorded as a social determinant of health."""
+    categories = (coding.value("code") for concept in resource.list_of("category") for coding in concept.list_of("coding"))
+    return SOCIAL in categories
 
 
 def _medication(resource: Element, entries: tuple[tuple[str | None, Element], ...], today: date) -> Iterator[Fact]:
+    """Read what is prescribed, or said to be taken, under the name that tells most: one with a class of R-34 before all others."""
     status = resource.need("status").text()
     concept = resource.get("medicationCodeableConcept") or _referenced_medication(resource, entries)
-    codings = read_codings(concept, ("rxnorm",))
-    on = read_day(resource, ("authoredOn",), today)
-    taken = status in ("active", "on-hold", "unknown") and resource.value("doNotPerform") is not True
-    if taken:
-        system, code = next((coding for coding in codings if coding in MEDICATIONS), codings[0])
-        label = concept.display_of(SYSTEM_NAMES[system], code) or f"RxNorm {code}"
-        yield Fact(kind="medication", code=code, system="rxnorm", label=label, on=on)
+    codings = read_codings_or_words(concept, ("rxnorm",))
+    on = read_day(resource, MEDICATION_DATES[resource.need("resourceType").text()], today)
+    if status not in ("active", "on-hold", "unknown") or resource.value("doNotPerform") is True:
+        return
+    named = [(system, code, name) for system, code in codings for name in _names(concept, system, code)]
+    system, code, label = next((each for each in named if drug_classes(each[1], each[2])), named[0])
+    yield Fact(kind="medication", code=code, system=system, label=label, on=on)
+
+
+def _names(concept: Element, system: System, code: str) -> Iterator[str]:
+    """Yield what a medication is called, the display of its code first; at least one name, if only its code."""
+    display, words = concept.display_of(SYSTEM_NAMES.get(system, ""), code), concept.words()
+    given = [name for name in (display, DRUG_NAMES.get(code) if system == "rxnorm" else None, words) if name is not None]
+    yield from given or [nameless(code)]
 
 
 def _referenced_medication(resource: Element, entries: tuple[tuple[str | None, Element], ...]) -> Element:
@@ -155,6 +171,7 @@ def _referenced_medication(resource: Element, entries: tuple[tuple[str | None, E
     pointer = resource.get("medicationReference")
     if pointer is None:
         raise unreadable(f"{resource.path}.medicationCodeableConcept")
+    name = pointer.value("display")
     reference = pointer.need("reference")
     wanted = reference.text()
     for contained in resource.list_of("contained"):
@@ -163,6 +180,8 @@ def _referenced_medication(resource: Element, entries: tuple[tuple[str | None, E
     for full_url, entry in entries:
         if entry.value("resourceType") == "Medication" and wanted in (full_url, f"Medication/{entry.value('id')}"):
             return entry.need("code")
+    if isinstance(name, str) and name.strip():
+        return Element({"text": name}, pointer.path)
     raise unreadable(reference.path)
 
 
@@ -175,7 +194,7 @@ def _readings(resource: Element, today: date) -> Iterator[_Reading]:
     on = read_day(resource, ("effectiveDateTime", "effectiveInstant", "issued"), today)
     for observed in (resource, *resource.list_of("component")):
         quantity = observed.get("valueQuantity") or observed.get("valueInteger")
-        codings = read_codings(observed.need("code"), ())
+        codings = read_codings(observed.need("code"))
         measures = [MEASURES[code] for system, code in codings if system == "loinc" and code in MEASURES]
         if measures and quantity is not None:
             yield _Reading(measures[0], quantity, on)
@@ -195,7 +214,7 @@ def _gravity(fact: Fact) -> tuple[bool, bool, date]:
 
 
 def _once(medications: list[Fact]) -> tuple[Fact, ...]:
-    return tuple({fact.code: fact for fact in medications}.values())
+    return tuple({(fact.system, fact.code): fact for fact in medications}.values())
 
 
 def _latest(readings: list[_Reading]) -> Iterator[Fact]:

@@ -7,17 +7,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from hashlib import sha256
 
+from services.intake.domain.codes import System
 from shared.pathway.refusal import Refusal
 
-SYSTEMS: Mapping[str, str] = {
+SYSTEMS: Mapping[str, System] = {
     "http://snomed.info/sct": "snomed",
+    "http://hl7.org/fhir/sid/icd-10-cm": "icd-10-cm",
     "http://www.nlm.nih.gov/research/umls/rxnorm": "rxnorm",
     "http://loinc.org": "loinc",
 }
 """Code systems that are read, by their FHIR name."""
-SYSTEM_NAMES: Mapping[str, str] = {short: name for name, short in SYSTEMS.items()}
+SYSTEM_NAMES: Mapping[System, str] = {short: name for name, short in SYSTEMS.items()}
+Coding = tuple[System, str]
+"""A code and the system it is of."""
 LONGEST_TEXT = 512
+LONGEST_CODE = 64
 _DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:T.*)?)?)?", re.ASCII)
 
 
@@ -100,25 +106,59 @@ class Element:
                 return display[:200] if isinstance(display, str) and display.strip() else None
         return None
 
+    def words(self) -> str | None:
+        """Return what this concept is called: its text, or else the first display of a coding; at most 200 characters."""
+        for said in (self.value("text"), *(coding.value("display") for coding in self.list_of("coding"))):
+            if isinstance(said, str) and said.strip():
+                return said[:200]
+        return None
+
     def _fields(self) -> Mapping[str, object]:
         if not isinstance(self.content, dict):
             raise unreadable(self.path)
         return self.content
 
 
-def read_codings(concept: Element, wanted: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return (system, code) of the concept's codings; refuse it without any, or without one in a wanted system."""
-    codings = concept.list_of("coding")
-    if not codings:
+def read_codings(concept: Element) -> tuple[Coding, ...]:
+    """Return (system, code) of the concept's codings in a system that is read; refuse it without any coding at all."""
+    if not concept.list_of("coding"):
         raise unreadable(f"{concept.path}.coding")
-    read = tuple(
+    return _codings(concept)
+
+
+def read_codings_or_words(concept: Element, wanted: tuple[System, ...]) -> tuple[Coding, ...]:
+    """Return (system, code) of the codings in a wanted system, or else ("text", what it is called); refuse it without either.
+
+    A record that names a medication or a condition in another system, or in words alone, is still read by a person.
+    """
+    codings = tuple((system, code) for system, code in _codings(concept) if system in wanted)
+    if codings:
+        return codings
+    words = concept.words()
+    if words is None and not concept.list_of("coding"):
+        raise unreadable(f"{concept.path}.coding")
+    if words is None:
+        raise Refusal("malformed", f"{concept.path}.coding: no code in {' or '.join(wanted)}, and no text.")
+    return (("text", code_of_words(words)),)
+
+
+def code_of_words(words: str) -> str:
+    """Return a code of at most 64 letters, digits and hyphens for what has words alone, so that a clinician can state its end.
+
+    Words that are longer, or in another script, bear a hash: two of them never become one.
+    """
+    spelt = re.sub("[^a-z0-9]+", "-", words.lower()).strip("-")
+    if words.isascii() and 0 < len(spelt) <= LONGEST_CODE:
+        return spelt
+    return f"{spelt[:47]}-{sha256(words.encode()).hexdigest()[:16]}".strip("-")
+
+
+def _codings(concept: Element) -> tuple[Coding, ...]:
+    return tuple(
         (SYSTEMS[system], coding.need("code").text())
-        for coding in codings
+        for coding in concept.list_of("coding")
         if isinstance(system := coding.value("system"), str) and system in SYSTEMS
     )
-    if wanted and not any(system in wanted for system, _ in read):
-        raise Refusal("malformed", f"{concept.path}.coding: no code in {' or '.join(wanted)}.")
-    return tuple((system, code) for system, code in read if not wanted or system in wanted)
 
 
 def read_day(resource: Element, names: Iterable[str], today: date, *, last: bool = False) -> date | None:

@@ -41,7 +41,7 @@ def _scoring(case: Case, recorded: Recorded, event: intake.InstrumentAnswered) -
     return Past(
         step=f"score {event.instrument}",
         envelope=recorded.envelope,
-        policy_version=event.policy_version or "",
+        policy_version=event.policy_version,
         facts=(("answers", answers), ("sex", sex)),
         result=_scored(event.total, event.band, event.flags),
         decide=decide,

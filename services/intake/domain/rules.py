@@ -9,11 +9,22 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
-from services.intake.domain.chart import Chart, Measured, affirms, item_of
-from services.intake.domain.codes import BODY_MASS_INDEX, DAST10, DIASTOLIC, HEIGHT, SUBSTANCE_USE_DISORDERS, SYSTOLIC, WEIGHT
+from services.intake.domain.chart import Chart, Measured, affirms, is_named, items_of
+from services.intake.domain.codes import (
+    BODY_MASS_INDEX,
+    DAST10,
+    DIASTOLIC,
+    HEIGHT,
+    ITEMS,
+    SUBSTANCE_USE_DISORDERS,
+    SYSTOLIC,
+    WEIGHT,
+    reads_like,
+)
 from shared.events.clinical import Fact, Finding
 from shared.pathway.instruments import POSITIVE, PROVISIONAL_PTSD, risk_of
 
+R34_CLASSES = tuple(item.slug for item in ITEMS.values() if item.rule == "R-34")
 Findings = tuple[Finding, ...]
 Rule = Callable[[Chart], Findings]
 
@@ -45,6 +56,22 @@ def r03_psychosis_and_mania(chart: Chart) -> Findings:
     return (Finding(item="bipolar_disorder", weight="review", rule="R-03", because=bipolar),)
 
 
+def r02_names_to_clear(chart: Chart) -> Findings:
+    """R-02, R-03: a condition whose code is not known here, but whose name is that of one that excludes, must be cleared.
+
+    A name can deny what it speaks of, so it never excludes by itself; the prescriber, who sees it, decides. Our choice.
+    """
+    named: dict[str, list[str]] = {}
+    for fact in chart.unread_conditions:
+        for item in reads_like(fact.label):
+            named.setdefault(item, []).append(fact.code)
+    return tuple(
+        Finding(item=item, weight="needs_clearance", rule=ITEMS[item].rule, because=tuple(codes))
+        for item, codes in named.items()
+        if not chart.ever(item)
+    )
+
+
 def r04_pregnancy(chart: Chart) -> Findings:
     """R-04: pregnant or nursing now excludes, or is for review where the policy says so. NCT05604794; Journey Clinical."""
     return tuple(
@@ -66,7 +93,7 @@ def r05_substance_use(chart: Chart) -> Findings:
     because = tuple(code for item in SUBSTANCE_USE_DISORDERS for code in chart.ever(item))
     if not because:
         return ()
-    disorders = [fact for fact in chart.last_words if item_of(fact) in SUBSTANCE_USE_DISORDERS and affirms(fact)]
+    disorders = [fact for fact in chart.last_words if affirms(fact) and not set(items_of(fact)).isdisjoint(SUBSTANCE_USE_DISORDERS)]
     days = [_add_months(_last_day(chart, fact), chart.policy.substance_use_disorder_months) for fact in disorders]
     sober_since = chart.sober_since()
     if sober_since is not None:
@@ -148,15 +175,20 @@ def r13_bipolar_disorder_screen(chart: Chart) -> Findings:
 
 
 def r34_medications_to_consider(chart: Chart) -> Findings:
-    """R-34: medications taken now that the REMS monitoring form asks about are for review. Never advise stopping one alone."""
-    classes = ("benzodiazepine", "opioid", "psychostimulant", "monoamine_oxidase_inhibitor")
-    taken = [(name, tuple(fact.code for fact in chart.medications if item_of(fact) == name)) for name in classes]
-    return tuple(Finding(item=name, weight="review", rule="R-34", because=because) for name, because in taken if because)
+    """R-34: medications taken now of the classes that the REMS monitoring form or Journey Clinical asks about are for review.
+
+    So is one that has neither a name nor a known code: nobody could tell what it is. Never advise stopping one alone.
+    """
+    taken = [(name, tuple(fact.code for fact in chart.medications if name in items_of(fact))) for name in R34_CLASSES]
+    unknown = tuple(fact.code for fact in chart.medications if not items_of(fact) and not is_named(fact))
+    found = (*taken, ("medication_not_recognised", unknown))
+    return tuple(Finding(item=name, weight="review", rule="R-34", because=because) for name, because in found if because)
 
 
 RULES: tuple[Rule, ...] = (
     r01_minimum_age,
     r02_absolute_contraindications,
+    r02_names_to_clear,
     r03_psychosis_and_mania,
     r04_pregnancy,
     r05_substance_use,

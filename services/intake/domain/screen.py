@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Literal, get_args
 
-from services.intake.domain.chart import Chart
+from services.intake.domain.chart import Chart, items_of
 from services.intake.domain.codes import DAST10, WEIGHT
 from services.intake.domain.rules import Findings, excluding, findings
 from services.intake.domain.state import Case, Referral
@@ -71,9 +71,9 @@ def _facts(case: Case, context: Context) -> tuple[Fact, ...]:
 
 
 def _require_open(case: Case, context: Context) -> None:
-    """A case that should not be goes nowhere. A screening ends the matter, but for a deferral whose day has come (R-05)."""
+    """A case that should not be goes nowhere. A screening ends the matter, but for a renewal, and a deferral whose day has come (R-05)."""
     case.require_going_on()
-    if case.outcome is None:
+    if case.outcome is None or case.renewing_since is not None:
         return
     if case.outcome.kind == "completed":
         raise Refusal("already-screened", "The screening of this case is completed.")
@@ -130,6 +130,8 @@ def _summary(case: Case, referral: Referral, chart: Chart, found: Findings, comm
         risk=_risk(case),
         findings=found,
         medications=tuple(fact.label for fact in chart.medications),
+        medications_of_no_class=tuple(fact.label for fact in chart.medications if not items_of(fact)),
+        unread_conditions=tuple(fact.label for fact in chart.unread_conditions),
         note=command.note,
         stated_scores=case.scores,
     )

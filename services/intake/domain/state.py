@@ -18,6 +18,19 @@ from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Stops
 from shared.pathway.waiting import Waiting, for_stop
 
+CaseStatus = Literal[
+    "unknown",
+    "entered_in_error",
+    "referred",
+    "on_hold",
+    "consent_withdrawn",
+    "screened",
+    "renewing",
+    "screened_out",
+    "deferred",
+]
+"""`renewing`: screened, and under way to another screening. `deferred`: screened out until a day."""
+
 
 @dataclass(frozen=True, slots=True)
 class Referral:
@@ -66,15 +79,17 @@ class Case:
     entries: Entries = ()
     """All that was recorded, in the order it came; none is ever dropped."""
     outcome: Outcome | None = None
+    reopened_at: datetime | None = None
+    """When a screening was last taken back."""
     stops: Stops = field(default_factory=Stops)
     refused: RefusedStep | None = None
     simulated: bool = False
     alerts: Alerts = field(default_factory=Alerts)
+    renewing_since: datetime | None = None
+    """While the patient is screened again: since when. Only what was answered from then on counts for it."""
 
     @property
-    def status(
-        self,
-    ) -> Literal["unknown", "entered_in_error", "referred", "on_hold", "consent_withdrawn", "screened", "screened_out", "deferred"]:
+    def status(self) -> CaseStatus:
         """A clear word for work lists; a stop comes before all else, but for a case that should not be."""
         if self.entered_in_error:
             return "entered_in_error"
@@ -87,7 +102,7 @@ class Case:
         if self.outcome is None:
             return "referred"
         if self.outcome.kind == "completed":
-            return "screened"
+            return "screened" if self.renewing_since is None else "renewing"
         return "screened_out" if self.outcome.deferred_until is None else "deferred"
 
     @property
@@ -98,7 +113,7 @@ class Case:
     @property
     def waits_for(self) -> Waiting | None:
         """What the referral waits for; a positive PHQ-9 item 9 comes before all else (R-08). None once it is screened."""
-        if self.referral is None or self.entered_in_error or (self.outcome is not None and self.outcome.deferred_until is None):
+        if self.referral is None or self.entered_in_error or self.settled:
             return None
         if self.screener_due:
             return Waiting("suicide_risk_screen", screener_due_since(self.entries), "therapist")
@@ -106,10 +121,15 @@ class Case:
         if stopped is not None:
             return replace(stopped, since=stopped.since or self.referral.referred_at) if stopped.what == "consent" else stopped
         if self.unanswered:
-            return Waiting("questionnaire", self.stops.consent_given_at, "coordinator")
+            return Waiting("questionnaire", self.renewing_since or self.stops.consent_given_at, "coordinator")
         if self.unscored:
-            return Waiting("instruments", self.stops.consent_given_at, "coordinator")
+            return Waiting("instruments", self.renewing_since or self.stops.consent_given_at, "coordinator")
         return Waiting("screening", max(answered.answered_at for answered in self.answered), "therapist")
+
+    @property
+    def settled(self) -> bool:
+        """Whether a screening came to an end, and no other is under way or waits for its day."""
+        return self.outcome is not None and self.outcome.deferred_until is None and self.renewing_since is None
 
     @property
     def entered_in_error(self) -> bool:
@@ -161,7 +181,8 @@ class Case:
     @property
     def unanswered(self) -> tuple[str, ...]:
         """Questions of the contraindication questionnaire without an answer."""
-        answered = {fact.code for fact in self.facts if fact.kind == "statement"}
+        entries = (entry for entry in self.counting if self._counts_now(entry.recorded_at))
+        answered = {fact.code for entry in entries for fact in entry.facts if fact.kind == "statement"}
         male = self.referral is not None and self.referral.sex == "male"
         return tuple(slug for slug in QUESTIONS if slug not in answered and not (male and slug in ONLY_IF_NOT_MALE))
 
@@ -171,16 +192,36 @@ class Case:
         needed: tuple[Instrument, ...] = ("phq-9", "gad-7", "audit-c")
         if self.referral is not None and self.referral.indication == "ptsd":
             needed = (*needed, "pcl-5")
-        scored = {answered.instrument for answered in self.answered if answered.total is not None}
+        scored = {each.instrument for each in self.answered if each.total is not None and self._counts_now(each.answered_at)}
         return tuple(instrument for instrument in needed if instrument not in scored)
+
+    def _counts_now(self, at: datetime | None) -> bool:
+        """Whether what was said then is new enough for the screening under way."""
+        return self.renewing_since is None or (at is not None and at >= self.renewing_since)
 
 
 def evolve(case: Case, event: EventData) -> Case:
     """Fold one event."""
     case = with_parts(case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event))
     match event:
-        case intake.InstrumentAnswered() | intake.FactsStated() | intake.ScoreStated() | intake.PatientReferred() | intake.ConsentGiven():
-            return _recorded(case, event)
+        case intake.InstrumentAnswered():
+            answered = Entry("instrument", event.entry, event.answered_at, event.recorded_at, event.replaces, answered=event)
+            return _recorded(case, answered, simulated=event.simulated)
+        case intake.FactsStated():
+            facts = Entry("facts", event.entry, None, event.recorded_at, event.replaces, facts=event.facts)
+            return _recorded(case, facts, simulated=event.simulated)
+        case intake.ScoreStated():
+            score = Entry("score", event.entry, event.score.answered_at, event.recorded_at, event.replaces, score=event.score)
+            return _recorded(case, score, simulated=event.simulated)
+        case intake.ConsentGiven():
+            consent = Entry(
+                "consent", event.entry, event.given_at, event.recorded_at, consent_version=event.version, consent_scopes=event.scopes
+            )
+            return _recorded(case, consent)
+        case intake.PatientReferred():
+            referral = Referral(event.birth_date, event.sex, event.indication, event.route, event.referred_at)
+            referred = Entry("referral", event.entry, event.referred_at, event.referred_at, facts=event.facts)
+            return replace(_recorded(case, referred, simulated=event.simulated), referral=referral)
         case intake.EntryCorrected():
             correction = Correction(event.kind, event.reason, event.corrected_at)
             return replace(case, entries=mark(case.entries, event.entry, correction))
@@ -189,43 +230,32 @@ def evolve(case: Case, event: EventData) -> Case:
         case intake.ScreenedOut():
             return _screened(case, "screened_out", event.screened_at, event.reasons, event.policy_version)
         case intake.ScreeningReopened():
-            return replace(case, outcome=None)
+            return replace(case, outcome=None, reopened_at=event.reopened_at)
+        case intake.ScreeningRenewed():
+            return replace(case, renewing_since=event.renewed_at)
         case intake.StepRefused():
             return replace(case, refused=RefusedStep(event.step, event.rule, event.detail))
         case _:
             return case
 
 
-Recorded = intake.PatientReferred | intake.FactsStated | intake.InstrumentAnswered | intake.ScoreStated | intake.ConsentGiven
-
-
-def _recorded(case: Case, event: Recorded) -> Case:
-    entries = add(case.entries, _entry(event))
-    match event:
-        case intake.InstrumentAnswered() | intake.FactsStated() | intake.ScoreStated():
-            return replace(case, entries=entries, simulated=case.simulated or event.simulated)
-        case intake.PatientReferred():
-            referral = Referral(event.birth_date, event.sex, event.indication, event.route, event.referred_at)
-            return replace(case, referral=referral, entries=entries, simulated=case.simulated or event.simulated)
-        case intake.ConsentGiven():
-            return replace(case, entries=entries)
-
-
-def _entry(event: Recorded) -> Entry:
-    match event:
-        case intake.InstrumentAnswered():
-            return Entry("instrument", event.entry, event.answered_at, event.recorded_at, event.replaces, answered=event)
-        case intake.FactsStated():
-            return Entry("facts", event.entry, None, event.recorded_at, event.replaces, facts=event.facts)
-        case intake.ScoreStated():
-            return Entry("score", event.entry, event.score.answered_at, event.recorded_at, event.replaces, score=event.score)
-        case intake.PatientReferred():
-            return Entry("referral", event.entry, event.referred_at, event.referred_at, facts=event.facts)
-        case intake.ConsentGiven():
-            return Entry("consent", event.entry, event.given_at, event.recorded_at, consent_version=event.version)
+def _recorded(case: Case, entry: Entry, *, simulated: bool = False) -> Case:
+    """Written out field by field: nearly every event of a long case comes by here, and `replace` takes twice as long."""
+    return Case(
+        referral=case.referral,
+        entries=add(case.entries, entry),
+        outcome=case.outcome,
+        stops=case.stops,
+        refused=case.refused,
+        simulated=case.simulated or simulated,
+        alerts=case.alerts,
+        renewing_since=case.renewing_since,
+        reopened_at=case.reopened_at,
+    )
 
 
 def _screened(
     case: Case, kind: Literal["completed", "screened_out"], at: datetime, findings: tuple[Finding, ...], policy_version: str
 ) -> Case:
-    return replace(case, outcome=Outcome(kind, at, findings, policy_version, read_by_screening(case.entries)))
+    outcome = Outcome(kind, at, findings, policy_version, read_by_screening(case.entries))
+    return replace(case, outcome=outcome, renewing_since=None)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from services.intake.domain.chart import latest_day
-from services.intake.domain.codes import CONDITIONS, DAST10, MEASURES, MEDICATIONS, QUESTIONS, SOBER_SINCE, Measure
+from services.intake.domain.codes import DAST10, DRUG_NAMES, MEASURES, QUESTIONS, SOBER_SINCE, Measure, condition_of
 from services.intake.domain.rules import excluding, findings
 from services.intake.domain.screen import chart_of
 from services.intake.domain.state import Case, Referral, evolve
@@ -20,12 +20,13 @@ from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
 
 SYSTEMS: Mapping[str, tuple[str, ...]] = {
-    "condition": ("snomed", "rxnorm"),
-    "medication": ("rxnorm",),
+    "condition": ("snomed", "icd-10-cm", "rxnorm", "text"),
+    "medication": ("rxnorm", "text"),
     "observation": ("loinc",),
     "statement": ("kapcare",),
 }
-"""Which code systems each kind of fact is stated in; a condition in RxNorm is an allergy to that substance."""
+"""Which code systems each kind of fact is stated in; a condition in RxNorm is an allergy to that substance. `text` has no code:
+the label says what it is."""
 
 KEPT = Decimal("0.0001")
 """Measured values are kept to four decimals, so that rounding brings none down to a limit it is above."""
@@ -36,7 +37,7 @@ class StatedFact(Request):
 
     kind: Literal["condition", "medication", "observation", "statement"]
     code: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-    system: Literal["snomed", "rxnorm", "loinc", "kapcare"]
+    system: Literal["snomed", "icd-10-cm", "rxnorm", "loinc", "kapcare", "text"]
     label: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     active: bool = True
     value: Annotated[Decimal, Field(max_digits=9, decimal_places=4)] | None = None
@@ -109,6 +110,8 @@ def _fact(stated: StatedFact, path: str, context: Context) -> Fact:
         raise Refusal("out-of-range", f"{path}.ended lies before {path}.on.")
     if stated.kind == "statement":
         _require_known_statement(stated, path)
+    if stated.system == "text" and stated.label is None:
+        raise Refusal("malformed", f"{path}.label: what has no code needs a name.")
     if stated.kind == "observation":
         return _observation(stated, path, context)
     return Fact(
@@ -141,7 +144,9 @@ def _observation(stated: StatedFact, path: str, context: Context) -> Fact:
 def _display(stated: StatedFact) -> str:
     if stated.kind == "statement":
         return QUESTIONS.get(stated.code, "Sober since")
-    code = CONDITIONS.get((stated.system, stated.code)) or MEDICATIONS.get((stated.system, stated.code))
+    if stated.kind == "medication":
+        return DRUG_NAMES.get(stated.code, stated.code)
+    code = condition_of(stated.system, stated.code)
     return stated.code if code is None else code.display
 
 

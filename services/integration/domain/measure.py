@@ -47,6 +47,7 @@ def measure_outcome(state: Integration, command: MeasureOutcome, context: Contex
         deterioration=judged.deterioration,
         measured_at=command.measured_at,
         simulated=command.simulated,
+        policy_version=context.policy.version,
     )
     events: list[EventData] = [measured]
     if judged.deterioration and baseline is not None and scored.total is not None:

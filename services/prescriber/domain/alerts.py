@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from shared.events import prescriber
+from shared.events import prescriber, supply
 from shared.events.base import EventData
 from shared.pathway.alert import Alarm, Alarms, AlertEvents
 from shared.pathway.context import Context
@@ -18,7 +18,7 @@ ALERTS: Final[Alarms] = {
     prescriber.ReviewOverdue: Alarm("coordinator", "review-overdue"),
     prescriber.EligibilityRevoked: Alarm("coordinator", "approval-revoked"),
     prescriber.LateDecisionReceived: Alarm("prescriber", "late-decision"),
-    prescriber.DiversionSuspected: Alarm("medical_monitor", "supply-does-not-balance"),
+    supply.DiversionSuspected: Alarm("medical_monitor", "supply-does-not-balance"),
     prescriber.DeteriorationNoted: Alarm("prescriber", "deterioration"),
 }
 

@@ -10,14 +10,15 @@ from services.prescriber.domain.plan import LONGEST_SUPPLY_MONTHS, months_after
 from services.prescriber.domain.prescribe import require_day
 from services.prescriber.domain.reconcile import reconciled
 from services.prescriber.domain.state import Case
-from services.prescriber.domain.supply import Supply
+from services.prescriber.domain.supply import Line, Supply
 from shared.events.base import EventData, Slug, Text
 from shared.events.clinical import Milligrams
-from shared.events.prescriber import MedicationDispensed, PrescriptionIssued
+from shared.events.supply import MedicationDispensed, PrescriptionIssued
 from shared.pathway.context import Context
 from shared.pathway.policy import PolicyValues
-from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
+
+STOPPED: Slug = "stopped"
 
 
 class RecordDispensing(Request):
@@ -32,12 +33,9 @@ class RecordDispensing(Request):
     dispenser: Text
 
 
-def record_dispensing(case: Case, command: RecordDispensing, context: Context) -> list[EventData]:
+def record_dispensing(case: Case, command: RecordDispensing, context: Context, replaces: Line | None = None) -> list[EventData]:
     """Record the fill; what nothing covered becomes a deviation. Raises Refusal for impossible days only."""
     require_day("dispensed_on", command.dispensed_on, context)
-    issued = case.supply.find(command.prescription)
-    if issued is not None and command.dispensed_on < issued.issued_on:
-        raise Refusal("out-of-range", "dispensed_on lies before the day of issue.", rule="R-15")
     dispensed = MedicationDispensed(
         prescription=command.prescription,
         fill_number=command.fill_number,
@@ -46,7 +44,9 @@ def record_dispensing(case: Case, command: RecordDispensing, context: Context) -
         lot=command.lot,
         dispensed_on=command.dispensed_on,
         dispenser=command.dispenser,
-        deviations=tuple(_uncovered(case, issued, command, context)),
+        deviations=tuple(_uncovered(case, command, context, replaces)),
+        entry=context.new_id("entry"),
+        replaces=None if replaces is None else replaces.entry,
     )
     return reconciled(case, dispensed, context)
 
@@ -56,16 +56,22 @@ def last_day(issued: PrescriptionIssued) -> date:
     return months_after(datetime.combine(issued.issued_on, time()), LONGEST_SUPPLY_MONTHS).date()
 
 
-def _uncovered(case: Case, issued: PrescriptionIssued | None, command: RecordDispensing, context: Context) -> Iterator[Slug]:
-    """What did not cover the fill. Stops count as known when it is recorded; on the day on which an approval ends, it still covers."""
-    supply = case.supply
-    if case.stops.why_stopped("treatment") is not None:
-        yield "stopped"
+def _uncovered(case: Case, command: RecordDispensing, context: Context, replaces: Line | None) -> Iterator[Slug]:
+    """What did not cover the fill. On the day on which an approval ends, it still covers.
+
+    Stops count as known when it is recorded, of a fill that replaces another as known then.
+    """
+    supply, issued = case.supply, case.supply.find(command.prescription)
+    stopped = case.stops.why_stopped("treatment") is not None if replaces is None else STOPPED in replaces.deviations
+    if stopped:
+        yield STOPPED
     if case.ended_at is not None and command.dispensed_on > context.day_of(case.ended_at):
         yield "approval-ended"
     if issued is None:
         yield "unknown-prescription"
         return
+    if command.dispensed_on < issued.issued_on:
+        yield "before-issue"
     if command.fill_number > issued.fills:
         yield "refills-used-up"
     if command.dispensed_on > last_day(issued):
@@ -77,8 +83,8 @@ def _uncovered(case: Case, issued: PrescriptionIssued | None, command: RecordDis
 
 def _too_much_at_once(supply: Supply, issued: PrescriptionIssued, doses: int, policy: PolicyValues) -> Iterator[Slug]:
     """R-17: the first supply is small, and the next comes after a follow-up: the review that led to a later approval."""
-    requests = {prescription.prescription: prescription.request for prescription in supply.prescriptions}
-    fills = [(requests.get(line.prescription or ""), line.doses or 0) for line in supply.lines if line.kind == "dispensed"]
+    rests = [(supply.find(fill.prescription), fill.doses or 0) for fill in supply.fills]
+    fills = [(None if rest is None else rest.request, earlier) for rest, earlier in rests]
     followed_up = any(request is not None and request < issued.request for request, _ in fills)
     supplied = doses + sum(earlier for request, earlier in fills if request == issued.request)
     if not followed_up and supplied > policy.first_supply_doses:

@@ -7,9 +7,10 @@ from pydantic import AwareDatetime
 
 from services.prescriber.domain.reconcile import reconciled
 from services.prescriber.domain.state import Case
+from services.prescriber.domain.supply import Line
 from shared.events.base import EventData, Slug, Text
 from shared.events.clinical import Milligrams
-from shared.events.prescriber import MedicationReturned, MedicationWasted
+from shared.events.supply import MedicationReturned, MedicationWasted
 from shared.pathway.context import Context
 from shared.pathway.happened import require_happened
 from shared.pathway.stop import Request
@@ -32,7 +33,7 @@ class RecordReturn(Request):
     returned_at: AwareDatetime
 
 
-def record_wastage(case: Case, command: RecordWastage, context: Context) -> list[EventData]:
+def record_wastage(case: Case, command: RecordWastage, context: Context, replaces: Line | None = None) -> list[EventData]:
     """Record the wastage. Raises Refusal for impossible times only."""
     require_happened("wasted_at", command.wasted_at, context.now)
     own = ("own-witness",) if command.witnessed_by == context.actor.id else ()
@@ -42,11 +43,13 @@ def record_wastage(case: Case, command: RecordWastage, context: Context) -> list
         reason=command.reason,
         wasted_at=command.wasted_at,
         deviations=(*_uncovered(case, command.milligrams), *own),
+        entry=context.new_id("entry"),
+        replaces=None if replaces is None else replaces.entry,
     )
     return reconciled(case, wasted, context)
 
 
-def record_return(case: Case, command: RecordReturn, context: Context) -> list[EventData]:
+def record_return(case: Case, command: RecordReturn, context: Context, replaces: Line | None = None) -> list[EventData]:
     """Record the return. Raises Refusal for impossible times only."""
     require_happened("returned_at", command.returned_at, context.now)
     returned = MedicationReturned(
@@ -54,6 +57,8 @@ def record_return(case: Case, command: RecordReturn, context: Context) -> list[E
         to=command.to,
         returned_at=command.returned_at,
         deviations=tuple(_uncovered(case, command.milligrams)),
+        entry=context.new_id("entry"),
+        replaces=None if replaces is None else replaces.entry,
     )
     return reconciled(case, returned, context)
 

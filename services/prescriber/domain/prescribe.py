@@ -12,9 +12,11 @@ from pydantic import Field
 from services.prescriber.domain.plan import MOST_REFILLS
 from services.prescriber.domain.reconcile import reconciled
 from services.prescriber.domain.state import Case
+from services.prescriber.domain.supply import Approval
 from shared.events.base import EventData, Text
-from shared.events.clinical import Milligrams, Route, TreatmentPlan
-from shared.events.prescriber import PrescriptionIssued, StepRefused
+from shared.events.clinical import Milligrams, Route
+from shared.events.prescriber import StepRefused
+from shared.events.supply import PrescriptionIssued
 from shared.pathway.context import Context
 from shared.pathway.happened import EARLIEST
 from shared.pathway.refusal import Refusal
@@ -35,18 +37,23 @@ class IssuePrescription(Request):
     issued_by: Text | None = None
 
 
-def issue_prescription(case: Case, command: IssuePrescription, context: Context) -> list[EventData]:
-    """Record the prescription under the approval in force, or that a rule refused it. Raises Refusal for impossible days only."""
+def issue_prescription(
+    case: Case, command: IssuePrescription, context: Context, replaces: PrescriptionIssued | None = None
+) -> list[EventData]:
+    """Record the prescription under the approval in force, or that a rule refused it. Raises Refusal for impossible days only.
+
+    One that replaces another rests on the same approval, whatever became of that since: it was signed then.
+    """
     require_day("issued_on", command.issued_on, context)
     refused = [
         StepRefused(step="issue-prescription", rule=rule, detail=detail, facts=facts, policy_version=context.policy.version)
-        for rule, detail, facts in _forbidden(case, command, context)
+        for rule, detail, facts in _forbidden(case, command, context, replaces)
     ]
     if refused:
         return list(refused)
     issued = PrescriptionIssued(
         prescription=context.new_id("prescription"),
-        request=case.supply.approved_request,
+        request=case.plan_request if replaces is None else replaces.request,
         route=command.route,
         milligrams_per_dose=command.milligrams_per_dose,
         doses=command.doses,
@@ -54,6 +61,7 @@ def issue_prescription(case: Case, command: IssuePrescription, context: Context)
         issued_on=command.issued_on,
         issued_by=command.issued_by or context.actor.id,
         policy_version=context.policy.version,
+        replaces=None if replaces is None else replaces.prescription,
     )
     return reconciled(case, issued, context)
 
@@ -70,23 +78,30 @@ _Broken = tuple[str, str, dict[str, str]]
 """Rule, detail, facts."""
 
 
-def _forbidden(case: Case, command: IssuePrescription, context: Context) -> Iterator[_Broken]:
+def _forbidden(case: Case, command: IssuePrescription, context: Context, replaces: PrescriptionIssued | None) -> Iterator[_Broken]:
     """What forbids it: a stop, no approval, or more than the approval and the law allow."""
     why = case.stops.why_stopped("treatment")
-    if why is not None:
+    if replaces is None and why is not None:
         yield why, "Consent or a safety hold forbids prescribing.", {}
         return
-    plan, approved_at = case.plan, case.supply.approved_at
-    if plan is None or approved_at is None:
+    approval = _in_force(case) if replaces is None else case.supply.approval(replaces.request)
+    if approval is None:
         yield "R-15", "A prescription rests on an approval, and none is in force.", {}
         return
-    issued_on = {"issued_on": command.issued_on.isoformat(), "approved_on": context.day_of(approved_at).isoformat()}
-    if plan.expires_at <= context.now:
-        yield "R-15", "The approval has expired.", {"expires_at": plan.expires_at.isoformat()}
-    if command.issued_on < context.day_of(approved_at):
+    approved_on, expires_at = context.day_of(approval.decided_at), approval.plan.expires_at
+    # What replaces another was signed on its day; what is new is signed now.
+    expired = expires_at <= context.now if replaces is None else context.day_of(expires_at) < command.issued_on
+    if expired:
+        yield "R-15", "The approval has expired.", {"expires_at": expires_at.isoformat()}
+    if command.issued_on < approved_on:
+        issued_on = {"issued_on": command.issued_on.isoformat(), "approved_on": approved_on.isoformat()}
         yield "R-15", "It was issued before the approval that it must rest on.", issued_on
     yield from _above_the_law(command, context)
-    yield from _above_the_plan(case, plan, command)
+    yield from _above_the_plan(case, approval, command)
+
+
+def _in_force(case: Case) -> Approval | None:
+    return None if case.plan is None else case.supply.approval(case.plan_request)
 
 
 def _above_the_law(command: IssuePrescription, context: Context) -> Iterator[_Broken]:
@@ -95,14 +110,15 @@ def _above_the_law(command: IssuePrescription, context: Context) -> Iterator[_Br
         yield "R-15", f"At most {at_most} refills may be authorised (21 CFR 1306.22).", {"refills": str(command.refills)}
 
 
-def _above_the_plan(case: Case, plan: TreatmentPlan, command: IssuePrescription) -> Iterator[_Broken]:
+def _above_the_plan(case: Case, approval: Approval, command: IssuePrescription) -> Iterator[_Broken]:
     """The route and dose band of the plan; and its doses, which all prescriptions on this approval share, refills counted."""
+    plan = approval.plan
     if command.route != plan.route:
         yield "R-15", "The approval is for another route.", {"route": command.route, "approved": plan.route}
     if not plan.dose_mg_low <= command.milligrams_per_dose <= plan.dose_mg_high:
         facts = {"dose_mg": str(command.milligrams_per_dose), "low": str(plan.dose_mg_low), "high": str(plan.dose_mg_high)}
         yield "R-15", "The dose lies outside the approved band.", facts
-    earlier = sum(issued.doses * issued.fills for issued in case.supply.resting_on(case.supply.approved_request))
+    earlier = sum(issued.doses * issued.fills for issued in case.supply.resting_on(approval.request))
     doses = command.doses * (1 + command.refills)
     if earlier + doses > plan.doses:
         facts = {"doses": str(doses), "prescribed_before": str(earlier), "approved": str(plan.doses)}

@@ -4,12 +4,12 @@ from services.prescriber.domain.alerts import with_alerts
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.supply import USED, Supply, fold
 from shared.events.base import EventData
-from shared.events.prescriber import DiversionSuspected
+from shared.events.supply import DiversionSuspected
 from shared.pathway.context import Context
 
 
 def reconciled(case: Case, event: EventData, context: Context) -> list[EventData]:
-    """Return a movement of medication, and an alarm for each mismatch that it leaves and nothing explains."""
+    """Return a movement of medication or a mark on one, and an alarm for each mismatch that it leaves and nothing explains."""
     return [event, *suspected(fold(case.supply, event), context)]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import reduce
+from typing import Final
 
 from pydantic import AwareDatetime
 
@@ -24,7 +25,9 @@ from shared.pathway.policy import PolicyValues
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
 
-RULE = "R-23"
+RULE: Final = "R-23"
+OVERRIDING_ROLE: Final = "prescriber"
+"""Who may let a patient go although the gate does not hold."""
 
 
 class DischargePatient(Request):
@@ -64,12 +67,12 @@ def discharge_patient(course: Course, command: DischargePatient, context: Contex
     gone = command.left_against_advice or command.transported
     objections = [*_gate(course, session, command, context.policy.on(course.route_of(session)))]
     emergency = [*_open_emergency(course, session)]
-    overridden = command.override_reason is not None and "prescriber" in context.actor.roles and not emergency
+    overridden = command.override_reason is not None and OVERRIDING_ROLE in context.actor.roles and not emergency
     objections = [*emergency, *objections]
     entry = entered(command.discharged_at, context, replaces)
     past = entry["rest_expected_by"] is not None or replaces is not None
     if objections and not (overridden or gone or past):
-        return refused("discharge", objections, context)
+        return refused("discharge", objections, context, asked=command)
     left: tuple[Slug, ...] = (
         *(("left-against-advice",) if command.left_against_advice else ()),
         *(("transported",) if command.transported else ()),

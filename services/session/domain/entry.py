@@ -12,6 +12,7 @@ class Entry(TypedDict):
     entry: str
     replaces: str | None
     recorded_at: datetime
+    policy_version: str
     rest_expected_by: datetime | None
 
 
@@ -28,5 +29,6 @@ def entered(happened_at: datetime, context: Context, replaces: str | None = None
         "entry": context.new_id("entry"),
         "replaces": replaces,
         "recorded_at": context.now,
+        "policy_version": context.policy.version,
         "rest_expected_by": context.now + grace if late else None,
     }

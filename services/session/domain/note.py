@@ -3,8 +3,8 @@
 from services.session.domain.state import Course
 from shared.events.base import EventData
 from shared.events.integration import IntegrationHeld
-from shared.events.prescriber import MedicationDispensed
 from shared.events.session import IntegrationNoted, SupplyNoted
+from shared.events.supply import MedicationDispensed
 from shared.pathway.context import Context
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pydantic import BaseModel
+
 from shared.events.base import EventData, Slug
-from shared.events.dosing import AskedDose
 from shared.events.session import StepRefused
 from shared.pathway.context import Context
 
@@ -19,8 +20,9 @@ class Objection:
     facts: dict[str, str] = field(default_factory=dict)
 
 
-def refused(step: Slug, objections: Sequence[Objection], context: Context, *, asked: AskedDose | None = None) -> list[EventData]:
-    """Return one recorded refusal for each objection; where the step is a dose, with what was asked for."""
+def refused(step: Slug, objections: Sequence[Objection], context: Context, *, asked: BaseModel) -> list[EventData]:
+    """Return one recorded refusal for each objection, each with what was asked."""
+    request = asked.model_dump(mode="json")
     return [
         StepRefused(
             step=step,
@@ -28,7 +30,7 @@ def refused(step: Slug, objections: Sequence[Objection], context: Context, *, as
             detail=objection.detail,
             facts={"because": objection.slug, **objection.facts},
             policy_version=context.policy.version,
-            asked=asked,
+            asked=request,
         )
         for objection in objections
     ]

@@ -54,7 +54,7 @@ def decide_on_pressure(course: Course, command: DecideOnPressure, context: Conte
     if last is None or not (above(last.pressure, course.limits(policy).hold_above) or _no_dose_today(session, context.now, context)):
         raise Refusal("nothing-held", "No blood pressure of this session holds a dose.", rule="R-19")
     if command.decision == "proceed" and _above_trial_limits(last.pressure, policy):
-        return refused("decide-on-pressure", [_trial_objection(last.pressure, policy)], context)
+        return refused("decide-on-pressure", [_trial_objection(last.pressure, policy)], context, asked=command)
     return [
         PressureDecided(
             session=session.number,

@@ -55,8 +55,16 @@ def schedule_session(course: Course, command: ScheduleSession, context: Context)
     if command.setting == "home":
         objections += home_objections(plan.route, policy)
     if objections:
-        return refused("schedule-session", objections, context)
-    return [SessionScheduled(session=course.next_number, starts_at=command.starts_at, setting=command.setting, group=command.group)]
+        return refused("schedule-session", objections, context, asked=command)
+    return [
+        SessionScheduled(
+            session=course.next_number,
+            starts_at=command.starts_at,
+            setting=command.setting,
+            group=command.group,
+            policy_version=context.policy.version,
+        )
+    ]
 
 
 def cancel_session(course: Course, command: CancelSession, _context: Context) -> list[EventData]:

@@ -1,7 +1,9 @@
 """Versions, causes and receipts: every effect once, whoever writes at once and however often."""
 
 import asyncio
+import time
 import uuid
+from datetime import datetime
 
 import pytest
 
@@ -38,6 +40,22 @@ async def test_commits_of_several_events_keep_sequences_contiguous(runtime: Runt
     codes = [[f"{number}-{part}" for part in range(1 + number % 4)] for number in range(12)]
     await asyncio.gather(*(runtime.decisions.run(case, states(*few), http(), toy.CLINICIAN) for few in codes))
     await assert_sound(runtime, case, [code for few in codes for code in few])
+
+
+async def test_what_is_recorded_is_of_the_moment_it_was_decided_at(runtime: Runtime) -> None:
+    """However long it took until it was stored: decided again at that moment, it must come out the same."""
+    case = await toy.begin_case(runtime)
+    decided_at: list[datetime] = []
+
+    def decide(state: toy.ToyCase, context: Context) -> list[EventData]:
+        decided_at.append(context.now)
+        time.sleep(0.003)
+        return list(states("slow")(state, context))
+
+    committed = await runtime.decisions.run(case, decide, http(), toy.CLINICIAN)
+    assert [committed.commit.at, committed.recorded[0].envelope.time] == decided_at * 2
+    (stored,) = [commit for commit in await commits_of(runtime, case) if commit.version == 2]
+    assert [stored.at, datetime.fromisoformat(stored.events[0].headers["ce_time"])] == decided_at * 2
 
 
 async def test_the_same_cause_at_once_and_later_is_one_commit(runtime: Runtime) -> None:

@@ -16,18 +16,30 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "ServiceRequest": ("status", "intent", "subject"),
     "Task": ("status", "intent"),
     "MedicationRequest": ("status", "intent", "subject", "medicationCodeableConcept"),
-    "MedicationDispense": ("status", "medicationCodeableConcept", "subject", "quantity"),
+    "MedicationDispense": ("status", "subject"),
+    "Medication": ("code", "batch"),
+    "MedicationAdministration": ("status", "subject"),
+    "Encounter": ("status", "class"),
+    "Appointment": ("status", "participant"),
+    "CarePlan": ("status", "intent", "subject"),
+    "Goal": ("lifecycleStatus", "description", "subject"),
+    "AdverseEvent": ("actuality", "subject"),
+    "Provenance": ("target", "recorded", "agent"),
 }
 """Kinds that are exported, and the elements that R4 demands of each."""
 STATUS: dict[str, frozenset[str]] = {
     "Consent": frozenset({"draft", "proposed", "active", "rejected", "inactive", "entered-in-error"}),
     "QuestionnaireResponse": frozenset({"in-progress", "completed", "amended", "entered-in-error", "stopped"}),
-    "Observation": frozenset({"registered", "preliminary", "final", "amended"}),
-    "RiskAssessment": frozenset({"registered", "preliminary", "final", "amended"}),
+    "Observation": frozenset({"registered", "preliminary", "final", "amended", "corrected", "entered-in-error"}),
+    "RiskAssessment": frozenset({"registered", "preliminary", "final", "amended", "corrected", "entered-in-error"}),
     "ServiceRequest": frozenset({"draft", "active", "on-hold", "revoked", "completed", "entered-in-error", "unknown"}),
     "Task": frozenset({"draft", "requested", "received", "accepted", "rejected", "on-hold", "in-progress", "completed"}),
     "MedicationDispense": frozenset({"completed", "entered-in-error"}),
-    "MedicationRequest": frozenset({"active", "on-hold", "cancelled", "completed", "stopped", "draft", "unknown"}),
+    "MedicationRequest": frozenset({"active", "on-hold", "cancelled", "completed", "stopped", "draft", "entered-in-error"}),
+    "MedicationAdministration": frozenset({"in-progress", "not-done", "on-hold", "completed", "entered-in-error", "stopped", "unknown"}),
+    "Encounter": frozenset({"planned", "arrived", "in-progress", "finished", "cancelled", "entered-in-error"}),
+    "Appointment": frozenset({"proposed", "booked", "fulfilled", "cancelled", "noshow", "entered-in-error"}),
+    "CarePlan": frozenset({"draft", "active", "on-hold", "revoked", "completed", "entered-in-error", "unknown"}),
 }
 KNOWN_SYSTEMS = {
     codes.LOINC_SYSTEM,
@@ -39,8 +51,10 @@ KNOWN_SYSTEMS = {
     "http://terminology.hl7.org/CodeSystem/consentaction",
     "http://terminology.hl7.org/CodeSystem/v3-ActReason",
     "http://hl7.org/fhir/CodeSystem/task-code",
+    "http://terminology.hl7.org/CodeSystem/v3-ActCode",
+    "http://terminology.hl7.org/CodeSystem/adverse-event-seriousness",
 }
-IDENTIFIERS = {"urn:kapcare:patient", "urn:kapcare:clinic", "urn:kapcare:prescriber", "urn:kapcare:case"}
+IDENTIFIERS = {"urn:kapcare:patient", "urn:kapcare:person", "urn:kapcare:clinic", "urn:kapcare:prescriber", "urn:kapcare:case"}
 NEVER = {"name", "telecom", "address", "contact", "photo", "note", "description", "contained", "valueString"}
 """Elements that would name a person, or carry what somebody wrote."""
 
@@ -64,13 +78,17 @@ def _check_resource(resource: dict[str, Any]) -> None:
     assert kind in REQUIRED, f"{kind} is not exported"
     missing = [name for name in REQUIRED[kind] if name not in resource]
     assert not missing, f"{kind} lacks {missing}"
+    if kind in {"MedicationDispense", "MedicationAdministration"}:
+        assert len({"medicationCodeableConcept", "medicationReference"} & set(resource)) == 1, f"{kind} of no medication, or of two"
     assert kind not in STATUS or resource["status"] in STATUS[kind], f"{kind}.status {resource['status']}"
 
 
 def _check_element(element: dict[str, Any], addresses: set[str]) -> None:
     for name, value in element.items():
         assert value is not None and value != [] and value != {}, f"{name} is empty"  # noqa: PT018
-        assert name not in NEVER, f"{name} is exported"
+        # A goal is nothing without its words, which patient and therapist agreed on.
+        agreed = name == "description" and element.get("resourceType") == "Goal"
+        assert name not in NEVER or agreed, f"{name} is exported"
     if "reference" in element:
         assert element["reference"] in addresses, "a reference leads out of the bundle"
     if "identifier" in element:

@@ -5,11 +5,14 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from services.intake.domain.answer import AnswerInstrument
 from services.intake.domain.consent import STOP
+from services.intake.domain.correct import CorrectEntry, correct_entry
 from services.intake.domain.screen import CompleteScreening, complete_screening
 from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StatedFact
 from services.intake.fhir_export import export
+from shared.events.base import CorrectionKind
 from shared.events.clinical import Instrument
 from shared.fhir.record import bundle_of
 from shared.pathway.stop import PlaceHold, WithdrawConsent
@@ -46,4 +49,25 @@ def every_stage() -> list[Case]:
     withdrawn = after(ready(), STOP.withdraw, WithdrawConsent(withdrawn_at=NOW))
     noted = fold(ready(), complete_screening(ready(), CompleteScreening(note=SECRET), at()))
     risky = answer(answer(ready(), "phq-9", [0] * 8 + [2]), "c-ssrs", [1, 1, 0, 0, 0, 1])
-    return [Case(), referred(), held, withdrawn, noted, risky, screened_out(), fold(risky, [screen(risky)]), full()]
+    stages = [Case(), referred(), held, withdrawn, noted, risky, screened_out(), fold(risky, [screen(risky)]), full()]
+    return [*stages, *corrected_cases()]
+
+
+def corrected_cases() -> list[Case]:
+    """The full case with every entry marked, by each kind of error; and with every instrument amended."""
+    kinds: tuple[CorrectionKind, ...] = ("entered_in_error", "wrong_patient")
+    cases = []
+    for kind in kinds:
+        case = full()
+        for number, entry in enumerate(reversed(case.entries)):
+            case = correct(case, number, CorrectEntry(entry=str(entry.id), kind=kind, reason=SECRET))
+        cases.append(case)
+    amended = full()
+    for number, answered in enumerate(entry.answered for entry in full().counting if entry.answered is not None):
+        again = AnswerInstrument(instrument=answered.instrument, answers=(1,) * len(answered.answers), answered_at=NOW)
+        amended = correct(amended, number, CorrectEntry(entry=str(answered.entry), kind="amended", reason=SECRET, answers=again))
+    return [*cases, amended]
+
+
+def correct(case: Case, number: int, command: CorrectEntry) -> Case:
+    return fold(case, correct_entry(case, command, at(seed=f"http:test/correction-{number}")))

@@ -241,3 +241,16 @@ def test_the_body_is_read_from_json() -> None:
 def test_a_body_that_does_not_hold_is_refused(good: str, bad: str) -> None:
     with pytest.raises(ValidationError):
         StateFacts.model_validate_json(GOOD.replace(good, bad, 1))
+
+
+def test_conditions_are_stated_in_icd_10_cm_and_what_has_no_code_by_its_name() -> None:
+    schizophrenia, kava, zolpidem = facts_of(
+        {"kind": "condition", "system": "icd-10-cm", "code": "F20.0"},
+        {"kind": "medication", "system": "text", "code": "kava", "label": "Kava extract"},
+        {"kind": "medication", "system": "rxnorm", "code": "854873"},
+    )
+    assert schizophrenia.label == "Schizophrenia"
+    assert (kava.code, kava.label) == ("kava", "Kava extract")
+    assert zolpidem.label == "zolpidem tartrate 10 MG Oral Tablet"
+    assert refused({"kind": "medication", "system": "text", "code": "kava"}).detail == "facts[0].label: what has no code needs a name."
+    assert refused({"kind": "medication", "system": "icd-10-cm", "code": "F20.0"}).slug == "malformed"

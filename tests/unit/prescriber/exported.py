@@ -14,7 +14,7 @@ from shared.fhir.record import bundle_of
 from shared.pathway.stop import PlaceHold
 from tests.unit.fhir.checks import check
 from tests.unit.prescriber.given import NOW, context, decision, finding, in_review, nobody, partners, screened, summary, told
-from tests.unit.prescriber.moved import dispense, prescribed
+from tests.unit.prescriber.moved import correct, correct_issued, dispense, dispensing, last, named, prescribed, prescription
 
 CASE, PATIENT = "case-" + "1" * 32, "patient-" + "e" * 32
 SECRET = "he cried when he said it"
@@ -49,6 +49,17 @@ def cleared(cleared_too: bool = True) -> Case:
     return told(awaiting(), answering(nobody)(awaiting(), answers, context()))
 
 
+def corrected_cases() -> list[Case]:
+    """A supply whose prescription and fill were marked in each way, and both amended."""
+    supplied, at = told(prescribed(), dispense(prescribed())), context(seed="http:test/correction")
+    of, fill = last(supplied), named(supplied)
+    cases = [told(supplied, correct(supplied, fill, at, kind)) for kind in ("entered_in_error", "wrong_patient")]
+    cases += [told(supplied, correct_issued(supplied, of, at, kind)) for kind in ("entered_in_error", "wrong_patient")]
+    amended = told(supplied, correct(supplied, fill, at, "amended", dispensing=dispensing(of, milligrams="100")))
+    again = correct_issued(amended, of, context(seed="http:test/again"), "amended", replacement=prescription(doses=1))
+    return [*cases, amended, told(amended, again)]
+
+
 def every_stage() -> list[Case]:
     approved = decided(in_review())
     again = told(approved, [screened()])
@@ -56,5 +67,11 @@ def every_stage() -> list[Case]:
     ended = [told(approved, [event]) for event in (EXPIRED, REVOKED)]
     recalled = told(in_review(), [ReviewRecalled(request=1, why="screening-reopened", recalled_at=NOW)])
     supplied = told(prescribed(), dispense(prescribed()))
-    stages += [*ended, recalled, supplied, told(supplied, dispense(supplied, of="prescription-of-nobody"))]
+    stages += [
+        *ended,
+        recalled,
+        supplied,
+        told(supplied, dispense(supplied, context(seed="http:test/second"), of="prescription-of-nobody")),
+        *corrected_cases(),
+    ]
     return [*stages, again, *(held(case) for case in stages)]

@@ -6,14 +6,15 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from services.prescriber.domain.administer import administer
+from services.prescriber.domain.correct import CorrectMovement, CorrectPrescription, correct_movement, correct_prescription
 from services.prescriber.domain.decide import decide_in_house
 from services.prescriber.domain.dispense import RecordDispensing, record_dispensing
 from services.prescriber.domain.dispose import RecordReturn, RecordWastage, record_return, record_wastage
 from services.prescriber.domain.prescribe import IssuePrescription, issue_prescription
 from services.prescriber.domain.state import Case
 from shared.events.base import EventData
-from shared.events.prescriber import DiversionSuspected
 from shared.events.session import SessionDosed
+from shared.events.supply import DiversionSuspected
 from shared.pathway.context import Context
 from shared.pathway.policy import Policy
 from shared.pathway.stop import Request
@@ -50,8 +51,13 @@ def returning(milligrams: str = "50", **changed: Any) -> dict[str, Any]:
     return {"milligrams": milligrams, "to": "Corner Pharmacy", "returned_at": NOW.isoformat(), **changed}
 
 
-def dosed(milligrams: str = "100", session: int = 1, given_at: datetime = NOW) -> SessionDosed:
-    return SessionDosed(session=session, dose_mg=Decimal(milligrams), route="sublingual", given_at=given_at, given_by="monitor-1")
+def dosed(
+    milligrams: str = "100", session: int = 1, given_at: datetime = NOW, entry: str | None = None, replaces: str | None = None
+) -> SessionDosed:
+    dose_mg, by = Decimal(milligrams), "monitor-1"
+    return SessionDosed(
+        session=session, dose_mg=dose_mg, route="sublingual", given_at=given_at, given_by=by, entry=entry, replaces=replaces
+    )
 
 
 def approved(case: Case | None = None, now: datetime = NOW, **plan_changed: Any) -> Case:
@@ -95,6 +101,25 @@ def give_back(case: Case, at: Context | None = None, **changed: Any) -> list[Eve
 
 def dose(case: Case, at: Context | None = None, milligrams: str = "100", **changed: Any) -> list[EventData]:
     return administer(case, dosed(milligrams, **changed), at or context())
+
+
+def correct(case: Case, entry: str, at: Context | None = None, kind: str = "entered_in_error", **replacement: Any) -> list[EventData]:
+    """Correct a movement, as a person asks for it."""
+    body = {"entry": entry, "kind": kind, "reason": "of another chart", **replacement}
+    return correct_movement(case, read(CorrectMovement, body), at or context())
+
+
+def correct_issued(case: Case, of: str, at: Context | None = None, kind: str = "entered_in_error", **replacement: Any) -> list[EventData]:
+    """Correct a prescription, as a person asks for it."""
+    body = {"prescription": of, "kind": kind, "reason": "of another chart", **replacement}
+    return correct_prescription(case, read(CorrectPrescription, body), at or context())
+
+
+def named(case: Case, place: int = -1) -> str:
+    """The name of a line."""
+    name = case.supply.lines[place].entry
+    assert name is not None
+    return name
 
 
 def alarms(events: list[EventData]) -> list[tuple[str, Decimal]]:

@@ -9,7 +9,7 @@ from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case
 from services.prescriber.reactions import table
 from shared.events import intake, session
-from shared.events.prescriber import MedicationAdministered
+from shared.events.supply import MedicationAdministered
 from shared.pathway.context import Context
 from tests.unit.prescriber.given import NOW, context, nobody, screened, told
 from tests.unit.prescriber.moved import approved, dispensed, dose, dosed, policy, prescribed

@@ -11,18 +11,22 @@ from pydantic import ValidationError
 from services.prescriber.domain.dispose import RecordReturn, RecordWastage
 from services.prescriber.domain.state import Case
 from shared.events import intake
-from shared.events.prescriber import MedicationReturned, MedicationWasted
+from shared.events.supply import MedicationReturned, MedicationWasted
 from shared.pathway.refusal import Refusal
-from tests.unit.prescriber.given import NOW, told
+from tests.unit.prescriber.given import NOW, context, told
 from tests.unit.prescriber.moved import alarms, dispensed, give_back, read, returning, wastage, waste
 
 
 def test_wastage_is_recorded_with_its_witness() -> None:
-    assert waste(dispensed()) == [MedicationWasted(milligrams=Decimal(50), witnessed_by="nurse-2", reason="broken", wasted_at=NOW)]
+    entry = context().new_id("entry")
+    assert waste(dispensed()) == [
+        MedicationWasted(milligrams=Decimal(50), witnessed_by="nurse-2", reason="broken", wasted_at=NOW, entry=entry)
+    ]
 
 
 def test_a_return_is_recorded() -> None:
-    assert give_back(dispensed()) == [MedicationReturned(milligrams=Decimal(50), to="Corner Pharmacy", returned_at=NOW)]
+    entry = context().new_id("entry")
+    assert give_back(dispensed()) == [MedicationReturned(milligrams=Decimal(50), to="Corner Pharmacy", returned_at=NOW, entry=entry)]
 
 
 @pytest.mark.parametrize(("milligrams", "found"), [("200", ()), ("200.01", ("above-on-hand",))])

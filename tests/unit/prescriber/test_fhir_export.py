@@ -19,11 +19,26 @@ from shared.events import intake
 from shared.events.base import EventData
 from shared.events.prescriber import IN_HOUSE, ReviewOverdue, ReviewWithheld
 from shared.fhir.codes import LOCAL_SYSTEM
+from shared.fhir.record import Record
 from shared.pathway.stop import WithdrawConsent
 from tests.unit.fhir.checks import coded, of_kind
-from tests.unit.prescriber.exported import EXPIRED, REVOKED, SECRET, awaiting, cleared, decided, every_stage, exported, held, withheld
+from tests.unit.prescriber.exported import (
+    CASE,
+    EXPIRED,
+    PATIENT,
+    REVOKED,
+    SECRET,
+    awaiting,
+    cleared,
+    corrected_cases,
+    decided,
+    every_stage,
+    exported,
+    held,
+    withheld,
+)
 from tests.unit.prescriber.given import CONSENT, NOW, context, in_review, partners, screened, summary, told
-from tests.unit.prescriber.moved import dispense, prescribed
+from tests.unit.prescriber.moved import correct, dispense, named, prescribed
 
 
 def only(bundle: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -168,13 +183,79 @@ def test_an_approval_that_ended_leaves_no_plan_and_a_review_that_was_done(ending
     assert only(bundle, "Task")["status"] == "completed"
 
 
-def test_each_fill_is_exported_as_it_was_reported() -> None:
+def test_each_fill_is_exported_as_it_was_reported_with_its_lot() -> None:
     case = told(prescribed(), dispense(prescribed()))
-    fill = only(exported(case), "MedicationDispense")
+    fill, lot = only(exported(case), "MedicationDispense"), only(exported(case), "Medication")
     assert (fill["status"], fill["quantity"]["value"], fill["whenHandedOver"]) == ("completed", 200, "2026-03-02")
-    assert coded(fill["medicationCodeableConcept"]) == (LOCAL_SYSTEM, "ketamine.sublingual-compounded")
-    unknown = told(case, dispense(case, of="prescription-of-nobody"))
-    assert "coding" not in of_kind(exported(unknown), "MedicationDispense")[1]["medicationCodeableConcept"]
+    assert fill["medicationReference"] == {"reference": f"urn:uuid:{lot['id']}"}
+    assert (coded(lot["code"]), lot["batch"]) == ((LOCAL_SYSTEM, "ketamine.sublingual-compounded"), {"lotNumber": "lot-1"})
+    again = told(case, dispense(case, context(seed="http:test/second")))
+    assert len(of_kind(exported(again), "Medication")) == 1
+    unknown = told(case, dispense(case, context(seed="http:test/second"), of="prescription-of-nobody"))
+    assert "coding" not in of_kind(exported(unknown), "Medication")[1]["code"]
+
+
+def orders(bundle: dict[str, Any]) -> list[dict[str, Any]]:
+    return [each for each in of_kind(bundle, "MedicationRequest") if each["intent"] == "order"]
+
+
+def test_r15_a_prescription_is_an_order_with_the_months_in_which_it_may_be_filled() -> None:
+    case = prescribed()
+    (order,) = orders(exported(case))
+    assert (order["status"], order["authoredOn"]) == ("active", "2026-03-02")
+    assert order["dosageInstruction"][0]["doseAndRate"][0]["doseQuantity"]["value"] == 100
+    assert order["dispenseRequest"] == {
+        "validityPeriod": {"start": "2026-03-02", "end": "2026-09-02"},
+        "numberOfRepeatsAllowed": 0,
+        "quantity": {"value": 2, "unit": "dose"},
+    }
+    assert orders(exported(held(case)))[0]["status"] == "on-hold"
+    filled = exported(told(case, dispense(case)))
+    assert orders(filled)[0]["status"] == "completed"
+    fill = only(filled, "MedicationDispense")
+    assert fill["authorizingPrescription"] == [{"reference": f"urn:uuid:{orders(filled)[0]['id']}"}]
+
+
+def test_a_fill_that_was_an_error_keeps_its_address_and_says_so() -> None:
+    supplied = told(prescribed(), dispense(prescribed()))
+    shown = only(exported(supplied), "MedicationDispense")
+    marked = exported(told(supplied, correct(supplied, named(supplied), context(seed="c"))))
+    assert only(marked, "MedicationDispense") == {**shown, "status": "entered-in-error"}
+    assert orders(marked)[0]["status"] == "active"
+    provenance = only(marked, "Provenance")
+    assert provenance["target"] == [{"reference": f"urn:uuid:{shown['id']}"}]
+    assert coded(provenance["reason"][0]) == (LOCAL_SYSTEM, "correction.entered_in_error")
+
+
+def test_an_amended_fill_is_a_revision_and_an_amended_prescription_names_the_one_before() -> None:
+    bundle = exported(corrected_cases()[-1])
+    wrong, right = of_kind(bundle, "MedicationDispense")
+    assert [(each["status"], each["quantity"]["value"]) for each in (wrong, right)] == [("entered-in-error", 200), ("completed", 100)]
+    _, revision = (each for each in of_kind(bundle, "Provenance") if "entity" in each)
+    assert revision["entity"] == [{"role": "revision", "what": {"reference": f"urn:uuid:{wrong['id']}"}}]
+    assert revision["target"] == [{"reference": f"urn:uuid:{right['id']}"}]
+    first, second = orders(bundle)
+    assert (first["status"], second["status"]) == ("entered-in-error", "completed")
+    assert second["priorPrescription"] == {"reference": f"urn:uuid:{first['id']}"}
+    assert right["authorizingPrescription"] == [{"reference": f"urn:uuid:{second['id']}"}]
+
+
+def test_medication_of_another_patient_is_named_by_its_address_alone() -> None:
+    _, wrong_fill, _, wrong_order, *_ = [exported(case) for case in corrected_cases()]
+    expected = {"resourceType", "id", "status", "subject", "medicationCodeableConcept"}
+    assert set(only(wrong_fill, "MedicationDispense")) == expected
+    assert of_kind(wrong_fill, "Medication") == []
+    assert set(orders(wrong_order)[0]) == {*expected, "intent"}
+    for resource in (only(wrong_fill, "MedicationDispense"), orders(wrong_order)[0]):
+        assert resource["status"] == "entered-in-error"
+        assert "coding" not in resource["medicationCodeableConcept"]
+
+
+def test_fills_recorded_before_they_had_names_keep_the_addresses_they_had() -> None:
+    (fill,) = dispense(prescribed())
+    old = told(prescribed(), [fill.model_copy(update={"entry": None})])
+    expected = Record(CASE, "riverside", PATIENT).reference("MedicationDispense", "fill-1")["reference"]
+    assert f"urn:uuid:{only(exported(old), 'MedicationDispense')['id']}" == expected
 
 
 def test_spravato_alone_has_a_product_code() -> None:

@@ -13,7 +13,8 @@ from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case
 from shared.events import intake
 from shared.events.base import EventData
-from shared.events.prescriber import PrescriptionIssued, StepRefused
+from shared.events.prescriber import StepRefused
+from shared.events.supply import PrescriptionIssued
 from shared.pathway.context import Context
 from shared.pathway.refusal import Refusal
 from tests.unit.prescriber.given import NOW, POLICY, context, decision, in_review, nobody, rules, screened, told

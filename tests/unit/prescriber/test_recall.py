@@ -46,6 +46,14 @@ EXPIRED = told(approved(), [EligibilityExpired(request=1, expires_at=NOW)])
 REVIEWED_AGAIN = told(approved(), ask_again(approved(), AskForReview(), context()))
 
 
+def test_a_later_screening_that_screens_the_patient_out_takes_the_approval_back() -> None:
+    out = intake.ScreenedOut(reasons=(), screened_at=NOW, policy_version="test-1")
+    events = without_alerts(recall(approved(), out, context()))
+    revoked, review = REVOKED.model_copy(update={"reason": "screened-out"}), of(1).model_copy(update={"why": "screened-out"})
+    assert events == [revoked, review]
+    assert recall(Case(), out, context()) == [], "the first screening has no review yet"
+
+
 @pytest.mark.parametrize(
     ("case", "events"),
     [

@@ -7,7 +7,8 @@ import pytest
 
 from services.prescriber.domain.state import Case
 from services.prescriber.reactions import falling_due
-from shared.events.prescriber import AlertRaised, DiversionSuspected, Mismatch, ReviewOverdue
+from shared.events.prescriber import AlertRaised, ReviewOverdue
+from shared.events.supply import DiversionSuspected, Mismatch
 from shared.pathway.context import Context
 from tests.unit.prescriber.given import NOW, context, in_review, nobody, told
 from tests.unit.prescriber.moved import alarms, approved, dispense, dispensed, dose, give_back, issue, policy, prescribed, waste

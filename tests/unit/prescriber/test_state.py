@@ -20,6 +20,7 @@ from shared.events.prescriber import (
 )
 from tests.unit.prescriber.given import CONSENT, NORTH, NOW, approved, context, decision, finding, in_review, partners, summary, told
 
+CACHE = TypeAdapter(Case)
 REACHED = [
     Case(),
     told(Case(), [CONSENT, ReviewWithheld(why="safety-hold", summary=summary(finding("cystitis")))]),
@@ -39,8 +40,7 @@ REACHED = [
 
 @pytest.mark.parametrize("case", REACHED, ids=lambda case: case.status)
 def test_the_cache_carries_every_state(case: Case) -> None:
-    adapter = TypeAdapter(Case)
-    assert adapter.validate_json(adapter.dump_json(case)) == case
+    assert CACHE.validate_json(CACHE.dump_json(case)) == case
 
 
 def test_the_cache_carries_a_partner_with_its_secret() -> None:

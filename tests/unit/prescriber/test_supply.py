@@ -19,7 +19,7 @@ from services.prescriber.domain.state import Case
 from services.prescriber.domain.supply import Balance, Line
 from services.prescriber.reactions import falling_due
 from shared.events.base import EventData
-from shared.events.prescriber import DiversionSuspected, MedicationDispensed
+from shared.events.supply import DiversionSuspected, MedicationDispensed
 from shared.pathway.context import Context
 from tests.unit.alerting import without_alerts
 from tests.unit.prescriber.given import NOW, context, nobody, told
@@ -187,7 +187,7 @@ def test_the_ledger_shows_each_line_with_its_running_balance() -> None:
     (issued,) = shown["prescriptions"]
     assert (issued["prescription"], issued["milligrams"], issued["dispensed"]) == (last(case), 200, 200)
     assert issued["last_day"] == date(2026, 9, 2)
-    assert (shown["alarms"], shown["reconcile_by"]) == ((), None)
+    assert (shown["alarms"], shown["reconcile_by"]) == ([], None)
 
 
 def test_a_case_without_medication_has_an_empty_ledger() -> None:

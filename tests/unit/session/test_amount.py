@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.events import prescriber
+from shared.events import supply
 from shared.events.base import EventData, StepRefused
 from shared.events.clinical import Route
 from shared.events.dosing import AskedDose
@@ -200,15 +200,16 @@ def test_an_authorisation_says_what_was_asked_and_what_it_rests_on() -> None:
 def test_a_refusal_says_what_was_asked() -> None:
     refused = checked_room().authorise("301", role="prescriber", intent="psychedelic", lot="lot-7")[0]
     assert isinstance(refused, SessionStepRefused)
-    assert refused.asked == AskedDose(session=1, dose_mg=Decimal(301), intent="psychedelic", lot="lot-7", by_prescriber=True)
+    asked = AskedDose(session=1, dose_mg=Decimal(301), intent="psychedelic", lot="lot-7", by_prescriber=True)
+    assert AskedDose.model_validate(refused.asked) == asked
     assert isinstance(refused, StepRefused)
 
 
 # Lots
 
 
-def dispensing(lot: str) -> prescriber.MedicationDispensed:
-    return prescriber.MedicationDispensed(
+def dispensing(lot: str) -> supply.MedicationDispensed:
+    return supply.MedicationDispensed(
         prescription="p-1", fill_number=1, milligrams=Decimal(600), doses=2, lot=lot, dispensed_on=T0.date(), dispenser="Pharmacy"
     )
 

@@ -11,6 +11,7 @@ from shared.events.base import EventData
 from shared.events.session import AlertRaised, CourseCompleted, CourseOpened, CourseWithheld, Escalated, SessionCompleted
 from shared.pathway.refusal import Refusal
 from tests.unit.session.room import (
+    POLICY,
     T0,
     Room,
     approval,
@@ -67,6 +68,7 @@ def test_r23_the_gate_opens_when_everything_holds() -> None:
         pressure_acceptable=False,
         recorded_at=room.now,
         entry=done.entry,
+        policy_version=POLICY.version,
     )
     assert done.entry is not None
 

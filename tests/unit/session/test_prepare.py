@@ -17,6 +17,7 @@ from shared.events.session import DosingAuthorised, PreparationCompleted, Sessio
 from shared.pathway.policy import Policy
 from shared.pathway.refusal import Refusal
 from tests.unit.session.room import (
+    POLICY,
     T0,
     Room,
     approval,
@@ -53,6 +54,7 @@ def test_a_preparation_keeps_topics_intentions_and_setting() -> None:
         set_and_setting=SetAndSetting.model_validate(QUIET.model_dump()),
         completed_at=T0,
         recorded_at=T0,
+        policy_version=POLICY.version,
         entry=entry_of([prepared]),
     )
 

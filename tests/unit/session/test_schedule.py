@@ -10,6 +10,7 @@ from shared.events.session import SessionCancelled, SessionScheduled
 from shared.pathway.refusal import Refusal
 from tests.unit.session.room import (
     PLAN,
+    POLICY,
     T0,
     Room,
     approval,
@@ -38,7 +39,8 @@ def refusal(room: Room, starts_at: datetime | None = None) -> str:
 def test_sessions_are_numbered_from_one() -> None:
     room = approved_room()
     starts_at = T0 + timedelta(days=1)
-    assert room.schedule(starts_at) == [SessionScheduled(session=1, starts_at=starts_at, setting="clinic")]
+    scheduled = SessionScheduled(session=1, starts_at=starts_at, setting="clinic", policy_version=POLICY.version)
+    assert room.schedule(starts_at) == [scheduled]
     assert room.course.status == "scheduled"
 
 

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "deploy").rglob("*.md"))]
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 COMMAND = re.compile(r"\./kap ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)?)")
+COMMANDS = getattr(get_command(app), "commands")  # noqa: B009 - a click group, whose class typer does not name
 PATH = re.compile(r"`((?:shared|services|deploy|docs|tests)/[A-Za-z0-9_./-]+)`")
 
 
@@ -29,12 +30,10 @@ def test_paths_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_exist(page: Path) -> None:
-    known = get_command(app)
-    commands = getattr(known, "commands")  # noqa: B009 - a click group, whose class typer does not name
     unknown = []
     for words in COMMAND.findall(page.read_text()):
         first, _, second = words.partition(" ")
-        if first not in commands or (hasattr(commands[first], "commands") and second and second not in commands[first].commands):
+        if first not in COMMANDS or (hasattr(COMMANDS[first], "commands") and second and second not in COMMANDS[first].commands):
             unknown.append(words)
     assert unknown == []
 

@@ -1,0 +1,20 @@
+"""A clinic with two partners."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from tests.integration.partner_clinic import Clinic, clinic_on
+from tests.integration.partner_stub import partner
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def clinic(mongo_url: str, kafka_bootstrap: str) -> AsyncIterator[Clinic]:
+    """One service with two partners for all tests of this file; each test has a case of its own."""
+    async with clinic_on(mongo_url, kafka_bootstrap) as running, partner("north") as north, partner("south") as south:
+        for stub in (north, south):
+            status, body = await running.register(stub)
+            assert status == 201, body
+        await asyncio.sleep(0.5)
+        yield running
