@@ -5,31 +5,20 @@ Expectations: docs/decisions/0011 and PERMISSION AND FACT; the recounts are made
 
 from datetime import timedelta
 from decimal import Decimal
-from functools import reduce
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
 from services.session.domain.adverse_event import RecordAdverseEvent, record_adverse_event
 from services.session.domain.chaperone import RecordChaperoneCheck
-from services.session.domain.check import RecordChecks
 from services.session.domain.discharge import DischargePatient
-from services.session.domain.dose import RecordDose
-from services.session.domain.effects import dissociation, sedation
-from services.session.domain.monitor import RecordVitals
 from services.session.domain.prepare import RecordPreparation
-from services.session.domain.state import Course, evolve
-from services.session.domain.stated_pressure import StatedPressure
 from services.session.show import show_course
 from shared.events.base import EventData
 from shared.events.session import (
     AlertAcknowledged,
     AlertRaised,
     CourseCompleted,
-    DosingAuthorised,
     EntryCorrected,
     Escalated,
     SafetyHoldPlaced,
@@ -38,16 +27,15 @@ from shared.events.session import (
     VitalOverdue,
     VitalsRecorded,
 )
-from shared.events.stay import ChaperoneCheckOverdue, RepeatPressureOverdue
+from shared.events.stay import ChaperoneCheckOverdue
 from shared.pathway.refusal import Refusal
 from tests.unit.alerting import without_alerts
+from tests.unit.session.corrections import dose_body, only_dose, vitals_body
 from tests.unit.session.room import (
     T0,
     Room,
     approval,
     approved_room,
-    checked_room,
-    consent,
     dosed_room,
     entry_of,
     finish_session,
@@ -65,25 +53,6 @@ def at_minute(room: Room, number: float) -> Room:
 
 def kinds(events: list[EventData]) -> list[type[EventData]]:
     return [type(event) for event in events]
-
-
-def vitals_body(**changes: Any) -> RecordVitals:
-    return RecordVitals(
-        **{"session": 1, "taken_at": T0 + timedelta(minutes=40), "blood_pressure": StatedPressure(systolic=120, diastolic=80), **changes}
-    )
-
-
-HIGH = StatedPressure(systolic=160, diastolic=95)
-CHECKED = set(RecordChecks.model_fields)
-
-
-def dose_body(**changes: Any) -> RecordDose:
-    return RecordDose(**{"session": 1, "dose_mg": Decimal(200), "route": "sublingual", "given_at": T0, **changes})
-
-
-def only_dose(room: Room, session: int = 1) -> str | None:
-    (dose,) = room.course.require(session).doses
-    return dose.entry
 
 
 # What each kind of entry had settled is open again
@@ -257,81 +226,6 @@ def test_r27_a_marked_dose_that_completed_the_course_takes_it_on() -> None:
     assert (room.course.status, room.course.doses_left) == ("ready", 1)
 
 
-# Checks and authorisations
-
-
-def test_r19_an_authorisation_lapses_with_the_checks_it_rests_on() -> None:
-    room = checked_room()
-    room.authorise()
-    (checks,) = room.course.require(1).checks
-    assert kinds(room.correct(checks.entry)) == [EntryCorrected]
-    assert room.course.require(1).authorisation is None
-    assert rules(room.authorise()) == {("R-19", "no-checks")}
-    dosed = room.dose()[0]
-    assert isinstance(dosed, SessionDosed)
-    assert set(dosed.deviations) == {"no-checks", "not-authorised"}
-
-
-def test_r19_checks_that_it_does_not_rest_on_leave_an_authorisation() -> None:
-    room = checked_room()
-    (first,) = room.course.require(1).checks
-    room.later(minutes=1)
-    room.check()
-    room.authorise()
-    room.correct(first.entry)
-    assert room.course.require(1).authorisation is not None
-    (dosed,) = room.dose()
-    assert isinstance(dosed, SessionDosed)
-
-
-def test_r19_amended_checks_allow_no_dose_until_it_is_authorised_anew() -> None:
-    room = checked_room()
-    room.authorise()
-    (checks,) = room.course.require(1).checks
-    body = RecordChecks(
-        session=1,
-        consent_reaffirmed=True,
-        consent_version="consent-1",
-        monitor="monitor-1",
-        monitor_adult=True,
-        escort_named=True,
-        fasting=True,
-        weight_kg=Decimal(35),
-        weighed_at=T0,
-        blood_pressure=StatedPressure(systolic=120, diastolic=80),
-        checked_at=T0,
-    )
-    room.correct(checks.entry, "amended", checks=body)
-    assert room.course.require(1).authorisation is None
-    # 200 mg for 35 kg is above the plan's 5 mg/kg.
-    assert rules(room.authorise()) == {("R-18", "above-plan-per-kilogram")}
-
-
-def test_a_replacement_takes_the_place_of_what_it_replaces() -> None:
-    room = checked_room(pressure=(150, 95))
-    (first,) = room.course.require(1).checks
-    room.check(pressure=(120, 80))  # again in the same minute: the last word
-    room.correct(first.entry, "amended", checks=RecordChecks(**{**first.model_dump(include=CHECKED), "blood_pressure": HIGH}))
-    latest = room.course.require(1).latest_checks
-    assert latest is not None
-    assert latest.blood_pressure.systolic == 120
-
-
-def test_r19_a_dose_given_on_checks_that_were_an_error_is_a_deviation_that_calls_a_clinician() -> None:
-    room = dosed_room()
-    (checks,) = room.course.require(1).checks
-    _marked, deviation, alert = room.correct(checks.entry)
-    assert isinstance(deviation, Escalated)
-    assert (deviation.rule, deviation.because, deviation.emergency) == ("R-19", ("authorised-on-corrected-checks",), False)
-    assert isinstance(alert, AlertRaised)
-
-
-def test_a_marked_dose_gives_its_authorisation_back() -> None:
-    room = dosed_room()
-    room.correct(only_dose(room))
-    assert isinstance(room.course.require(1).authorisation, DosingAuthorised)
-
-
 # What stays
 
 
@@ -448,133 +342,3 @@ def test_the_timeline_shows_marked_entries_struck_and_late_ones_flagged() -> Non
     lines = [line for line in show_course(room.course)["sessions"][0]["timeline"] if line["event"] == "VitalsRecorded"]
     assert [(line.get("late"), "corrected" in line) for line in lines] == [(True, False), (None, True)]
     assert lines[1]["corrected"] == {"kind": "entered_in_error", "reason": "wrong chart", "at": room.now}
-
-
-# Any order of entries and corrections comes to what counts had the marked ones never been
-
-
-class Told(Room):
-    """A room that keeps what was said."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[EventData] = []
-
-    def take(self, events: list[EventData]) -> list[EventData]:
-        self.said += events
-        return super().take(events)
-
-
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(
-            ("check", "authorise", "dose", "dose", "booster", "vitals", "vitals", "leave", "schedule", "prepare", "error", "error", "amend")
-        ),
-        st.integers(0, 20),
-        st.integers(0, 3),
-    ),
-    max_size=22,
-)
-SAID_BY_THE_SERVICE = (VitalOverdue, RepeatPressureOverdue, AlertRaised, AlertAcknowledged, Escalated, CourseCompleted)
-
-
-@settings(max_examples=120, deadline=None)
-@given(STEPS)
-def test_any_order_of_entries_and_corrections_counts_as_if_marked_ones_had_never_been(steps: list[tuple[str, int, int]]) -> None:
-    room = Told()
-    room.hear(consent())
-    room.hear(approval(plan(doses=4)))
-    for step, which, value in steps:
-        room.later(minutes=7)
-        try:
-            _take(room, step, which, value)
-        except Refusal:
-            continue
-        room.tick()
-    marked = {event.entry for event in room.said if isinstance(event, EntryCorrected)}
-    never = reduce(evolve, _without(room.said, marked), Course())
-    quiet = reduce(evolve, (event for event in room.said if not isinstance(event, SAID_BY_THE_SERVICE)), Course())
-    assert _counting(quiet) == _counting(never)
-    # Counted by hand: a planned dose for each dose that is no booster, and one for boosters without any.
-    given_in: dict[int, list[bool]] = {}
-    for event in room.said:
-        if isinstance(event, SessionDosed) and event.entry not in marked:
-            given_in.setdefault(event.session, []).append(event.booster)
-    assert room.course.doses_left == max(0, 4 - sum(max(1, boosters.count(False)) for boosters in given_in.values()))
-    left = {event.session for event in room.said if isinstance(event, SessionCompleted) and event.entry not in marked}
-    assert {session.number for session in room.course.running} == set(given_in) - left
-    assert not (room.course.completed and (room.course.running or room.course.doses_left))
-    cache = TypeAdapter(Course)
-    assert cache.validate_json(cache.dump_json(room.course)) == room.course
-
-
-def _take(room: Told, step: str, which: int, value: int) -> None:
-    sessions = room.course.sessions
-    number = sessions[which % len(sessions)].number if sessions else 1
-    match step:
-        case "schedule":
-            room.schedule()
-        case "prepare":
-            room.prepare(psychoeducation=value > 0)
-        case "check":
-            room.check(number)
-        case "authorise":
-            room.authorise("200", number)
-        case "dose" | "booster":
-            room.dose("100", number if sessions else None, booster=step == "booster")
-        case "vitals":
-            room.vitals(number, (120 + 15 * value, 80), sedation=5 - value, taken_at=room.now - timedelta(minutes=which))
-        case "leave":
-            room.discharge(number, left_against_advice=True)
-        case _:
-            _correct(room, step, which, value)
-
-
-def _correct(room: Told, step: str, which: int, value: int) -> None:
-    marked = {event.entry for event in room.said if isinstance(event, EntryCorrected)}
-    entries = [event for event in room.said if getattr(event, "entry", None) is not None and not isinstance(event, EntryCorrected)]
-    standing = [event for event in entries if getattr(event, "entry") not in marked]  # noqa: B009
-    if not standing:
-        return
-    event = standing[which % len(standing)]
-    match event:
-        case SessionDosed() if step == "amend":
-            body = dose_body(session=event.session, given_at=room.now - timedelta(minutes=value), dose_mg=Decimal(50), booster=value == 1)
-            room.correct(event.entry, "amended", dose=body)
-        case VitalsRecorded() if step == "amend":
-            room.correct(event.entry, "amended", vitals=vitals_body(session=event.session, taken_at=room.now, sedation=5 - value))
-        case _:
-            room.correct(getattr(event, "entry"))  # noqa: B009
-
-
-def _without(said: list[EventData], marked: set[str]) -> list[EventData]:
-    """What was said, had the marked entries never been: a replacement stands where the entry stood that it replaces."""
-    kept: list[EventData] = []
-    for event in said:
-        if isinstance(event, (EntryCorrected, *SAID_BY_THE_SERVICE)):
-            continue
-        replaces = getattr(event, "replaces", None)
-        places = [place for place, each in enumerate(kept) if replaces is not None and getattr(each, "entry", None) == replaces]
-        kept.insert(places[0] + 1 if places else len(kept), event)
-    return [event for event in kept if getattr(event, "entry", None) not in marked]
-
-
-def _counting(course: Course) -> Any:
-    """What counts of a course; an authorisation lapses with its checks instead, and is tested above."""
-    sessions = [
-        (
-            session.number,
-            # Without the dose that began it, nobody could have recorded anything in such a session.
-            session.phase if session.scheduled is not None or session.doses else None,
-            session.checks,
-            session.doses,
-            session.vitals,
-            session.completed,
-            session.pressures(),
-            sedation(session),
-            dissociation(session),
-        )
-        for session in course.sessions
-        if session.scheduled is not None or session.doses or session.checks or session.vitals or session.completed is not None
-    ]
-    return course.doses_left, course.preparation, course.running and course.status, sessions, course.deadlines
