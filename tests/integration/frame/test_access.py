@@ -96,6 +96,7 @@ async def test_each_role_may_do_what_its_permissions_say_and_nothing_else(client
             "lift_hold",
             "read_case",
             "decide_eligibility",
+            "decide_on_pressure",
             "authorise_dose",
             "record_care",
             "account_for_supply",
