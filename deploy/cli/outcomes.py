@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from deploy.cli.options import AsJson, Data
 from deploy.cli.outcome_picture import Line, draw
@@ -16,7 +14,7 @@ from deploy.cli.service_calls import calls_as
 from deploy.local.data import DEFAULT_DATA
 from services.integration.domain.judge import SYMPTOM_SCALES
 
-COLUMNS: Final = ("clinic", "partner", "route", "intent", "day", "treated", "followed", "response", "remission", "worse", "not followed")
+RATES: Final = {"response": "response", "remission": "remission", "deterioration": "worse"}
 WITHHELD: Final = {
     "below-floor": "fewer patients than the policy's floor",
     "would-reveal-a-group-below-the-floor": "withheld: it would reveal a group below the floor",
@@ -71,21 +69,22 @@ def _rows(answer: Row) -> Iterator[tuple[tuple[str, str, str, str], Row]]:
 
 
 def _print(answer: Row) -> None:
-    table = Table(*COLUMNS, box=None, pad_edge=False)
     for name, row in _rows(answer):
-        if "withheld" in row:
-            table.add_row(*name, "", WITHHELD[row["withheld"]])
-            continue
-        for at in row["follow_up"]:
+        said = WITHHELD[row["withheld"]] if "withheld" in row else f"{row['treated']} treated, {_before(row['baseline'])}"
+        print(f"{', '.join(part for part in name if part)}: {said}")
+        for at in row.get("follow_up", ()):
+            rates = "  ".join(f"{word} {_rate(at[rate]):14}" for rate, word in RATES.items())
             missing = ", ".join(f"{number} {reason.replace('_', ' ')}" for reason, number in at["not_followed"].items())
-            rates = (_rate(at[rate]) for rate in ("response", "remission", "deterioration"))
-            table.add_row(*name, str(at["day"]), str(row["treated"]), str(at["followed"]), *rates, missing)
-    Console(soft_wrap=True).print(table)
+            print(f"  day {at['day']:4}  followed {at['followed']:5}  {rates}  not followed: {missing or 'nobody'}")
     print(f"{answer['instrument']}, days after the last dose; policy {answer['policy_version']}; `-`: below the floor.")
     if answer["simulated"]:
         print("Contains answers that were simulated.")
     if answer["erased"]:
         print(f"{answer['erased']} cases were erased and are in no number.")
+
+
+def _before(baseline: Row) -> str:
+    return "mean before -" if baseline.get("mean") is None else f"mean before {baseline['mean']} of {baseline['of']}"
 
 
 def _rate(rate: Row) -> str:
