@@ -23,14 +23,22 @@ def test_only_a_prescriber_or_a_medical_monitor_authorises_a_dose() -> None:
     assert ALLOWED[BY_PATH["authorisation"].permission] == {"prescriber", "medical_monitor"}
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(
     "path",
-    ["checks", "doses", "vitals", "adverse-events", "discharge", "chaperone-checks", "emergency-responses", "rems-forms", "corrections"],
+    [
+        "set-and-setting",
+        "checks",
+        "doses",
+        "doses/end",
+        "vitals",
+        "adverse-events",
+        "discharge",
+        "chaperone-checks",
+        "emergency-responses",
+        "rems-forms",
+        "corrections",
+    ],
 )
-=======
-@pytest.mark.parametrize("path", ["set-and-setting", "checks", "doses", "doses/end", "vitals", "adverse-events", "discharge"])
->>>>>>> session-gate
 def test_care_is_recorded_by_those_in_the_room(path: str) -> None:
     assert ALLOWED[BY_PATH[path].permission] == {"therapist", "prescriber", "medical_monitor"}
 
