@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from deploy.cli.options import AsJson, Data
-from deploy.cli.outcome_picture import Line, draw
 from deploy.cli.service_calls import calls_as
 from deploy.local.data import DEFAULT_DATA
+from deploy.local.private import write_text
+from deploy.pictures.trajectories import Line, trajectories
 from services.integration.domain.judge import SYMPTOM_SCALES
 
 RATES: Final = {"response": "response", "remission": "remission", "deterioration": "worse"}
@@ -33,7 +34,7 @@ def outcomes(
     query = {"instrument": instrument, **({} if clinic is None else {"clinic": clinic})}
     answer = asyncio.run(_outcomes(query, data))
     if picture is not None:
-        picture.write_text(draw(f"{instrument.upper()}: mean total of those who were followed", lines_of(answer)), encoding="utf-8")
+        write_text(picture, trajectories(f"{instrument.upper()}: mean total of those who were followed", lines_of(answer)))
     if as_json:
         print(json.dumps(answer, indent=2))
     else:

@@ -38,6 +38,7 @@ def session_timeline(session: Mapping[str, Any], hold_above: Mapping[str, int] |
         f"Session {session['session']}: {_given(doses)}",
         f"minutes from the first dose, {begins:%Y-%m-%d %H:%M %Z}" if doses else f"minutes from {begins:%Y-%m-%d %H:%M %Z}",
         "as named at the left",
+        description=_in_words(entries, begins),
     )
     tops = [HIGHEST]
     for name, field, part in VITALS:
@@ -54,6 +55,17 @@ def session_timeline(session: Mapping[str, Any], hold_above: Mapping[str, int] |
         when = ", ".join(f"{minute:.0f}" for minute in minutes_of_it)
         chart.add(f"{word} at {when} min", upright, show_dots=False, stroke_style={"width": 2, "dasharray": "2, 3"})
     return svg(chart)
+
+
+def _in_words(entries: Sequence[Line], begins: datetime) -> str:
+    """Say each line of the picture, the first one first."""
+    said = []
+    for line in sorted(entries, key=lambda each: _moment(each["at"])):
+        words = [MARKED[line["event"]]] if line["event"] in MARKED else []
+        words += [f"{name} {value}" for name, field, part in VITALS for _, value in _values([line], field, part)]
+        if words:
+            said.append(f"{_minutes(line, begins):.0f} min: {', '.join(words)}")
+    return "; ".join(said)
 
 
 def _given(doses: Sequence[Line]) -> str:

@@ -108,7 +108,7 @@ def measurement_from(planned: PlannedMeasurement, dosing_session: int, care: int
 
 def superseded(planned: Planned, ids: Collection[str], by: int) -> Planned:
     """Return the session, replaced by another dose's plan if it is among these."""
-    return replace(planned, superseded_by=by) if planned.id in ids and planned.open else planned
+    return replace(planned, superseded_by=by) if planned.id in ids else planned
 
 
 def without_dose(planned: Planned, number: int) -> Planned | None:

@@ -231,6 +231,20 @@ def test_r29_a_deterioration_that_a_late_baseline_shows_calls_too() -> None:
     assert story.hear(screening(phq_9=10)) == []
 
 
+def test_r29_a_deterioration_that_was_known_calls_nobody_again() -> None:
+    story = after_dose().on_day(14)
+    story.measure("phq-9", phq9(23))
+    assert [type(event) for event in story.hear(screening(phq_9=17, gad_7=12))] == [BaselineNoted, OutcomeJudgedAnew]
+
+
+def test_r29_an_answer_before_the_first_dose_is_no_outcome_to_judge_anew() -> None:
+    story = Story()
+    story.hear(screening(phq_9=18))
+    story.on_day(0.05).measure("phq-9", phq9(17))
+    story.on_day(0.1).hear(dosed(given_at=day(0.1)))
+    assert [type(event) for event in story.hear(screening(phq_9=16))] == [BaselineNoted]
+
+
 # What is shown
 
 

@@ -243,6 +243,12 @@ def test_r28_a_session_moved_within_its_window_is_no_deviation() -> None:
     assert missed.deviations == ()
 
 
+def test_r28_a_follow_up_has_no_window_that_a_move_could_leave() -> None:
+    (missed,) = missing(after(0).on_day(1), "follow-up-1-day-14", because="rescheduled", rescheduled_to=day(16))
+    assert isinstance(missed, IntegrationMissed)
+    assert missed.deviations == ()
+
+
 def test_a_session_that_long_counted_as_missed_is_given_up_when_the_patient_comes_again() -> None:
     story = after(0, 14)
     story.on_day(14).tick()
@@ -342,6 +348,13 @@ def test_r28_who_is_left_with_doses_is_seen_once_more_and_integration_can_end(wh
     story.on_day(14).hold("follow-up-1-day-14")
     story.measure("phq-9", phq9(6))
     assert isinstance(without_alerts(story.hold("discharge-1"))[-1], IntegrationCompleted)
+
+
+def test_r28_who_stops_twice_is_seen_once_more() -> None:
+    story = after(0).on_day(1)
+    story.hear(intake.ConsentWithdrawn(withdrawn_at=day(1), said_to="intake"))
+    assert story.on_day(5).hear(course_closed()) == [CourseCompletionNoted(sessions=1, why="expired")]
+    assert ("discharge-1", 31) in awaited(story)
 
 
 def test_r28_a_discharge_session_that_nobody_holds_is_overdue_and_ends_integration_after_its_grace() -> None:
@@ -483,6 +496,13 @@ def in_maintenance(last_dose: float = 0) -> Story:
 def test_r28_maintenance_plans_sessions_at_the_interval_as_long_as_doses_may_go_on() -> None:
     """Every 30 days; 12 weeks after the last dose a prescriber must clear the patient anew (R-27), so doses are over by then."""
     assert [(name, at) for name, at in awaited(in_maintenance()) if at > 20] == [("maintenance-1-day-30", 30), ("maintenance-1-day-60", 60)]
+
+
+def test_r28_maintenance_that_begins_late_plans_nothing_in_the_past() -> None:
+    story = after(0)
+    story.hear(course_over())
+    story.on_day(40).do(begin_maintenance, BeginMaintenance(began_at=day(35)))
+    assert [name for name, _ in awaited(story) if name.startswith("maintenance")] == ["maintenance-1-day-60"]
 
 
 def test_r28_a_maintenance_dose_plans_its_own_session_and_begins_the_interval_again() -> None:

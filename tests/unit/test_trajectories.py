@@ -4,8 +4,8 @@ see no colours and for screen readers."""
 from typing import Any
 from xml.etree import ElementTree as Tree
 
-from deploy.cli.outcome_picture import Line, draw
 from deploy.cli.outcomes import lines_of
+from deploy.pictures.trajectories import DASHES, Line, trajectories
 
 SVG = "{http://www.w3.org/2000/svg}"
 LINES = [
@@ -15,7 +15,7 @@ LINES = [
 
 
 def drawn(lines: list[Line]) -> Tree.Element:
-    return Tree.fromstring(draw("PHQ-9: mean total", lines))
+    return Tree.fromstring(trajectories("PHQ-9: mean total", lines))
 
 
 def words(root: Tree.Element) -> list[str]:
@@ -23,37 +23,29 @@ def words(root: Tree.Element) -> list[str]:
 
 
 def test_it_has_a_title_axes_a_legend_and_the_patients_behind_every_point() -> None:
-    root = drawn(LINES)
-    said = words(root)
-    assert {"PHQ-9: mean total", "days after the last dose", "mean total, in points", "before", "day 14", "day 30"} <= set(said)
-    assert {"● riverside, north, sublingual, psychedelic", "■ hillside, a<b & c, intramuscular"} <= set(said)
-    assert {"40", "36", "30", "20", "10"} <= set(said)
+    said = words(drawn(LINES))
+    assert {"PHQ-9: mean total", "mean total, in points", "14", "30"} <= set(said)
+    assert any(word.startswith("days after the last dose") for word in said)
+    assert {line.name for line in LINES} <= set(said)
+    assert {"40", "36", "20", "10"} <= set(said), "patients, not days or points"
 
 
 def test_it_says_in_words_what_it_shows() -> None:
     root = drawn(LINES)
     assert root.get("role") == "img"
-    ids = {root.findtext(f"{SVG}title"): "title", root.findtext(f"{SVG}desc"): "description"}
-    assert str(root.get("aria-labelledby")).split() == list(ids.values())
-    assert "hillside, a<b & c, intramuscular: before treatment 15 (20 patients), day 30 9.2 (10 patients)" in str(
-        root.findtext(f"{SVG}desc")
-    )
+    (description,) = [each.text or "" for each in root.iter() if each.tag.endswith("desc") and "patients" in (each.text or "")]
+    assert "hillside, a<b & c, intramuscular: before treatment 15 (20 patients), day 30 9.2 (10 patients)" in description
+
+
+def test_nothing_is_drawn_through_a_day_that_is_withheld() -> None:
+    drawn_through = [str(path.get("d")).split() for path in drawn(LINES).iter(f"{SVG}path") if "reactive" in str(path.get("class")).split()]
+    assert [len(numbers) // 2 for numbers in drawn_through] == [3], "the second group has no mean on day 14, so only the first has a line"
 
 
 def test_lines_differ_in_more_than_colour() -> None:
     lines = [Line(str(number), [(0, 10.0, 5), (14, 9.0, 5)]) for number in range(5)]
-    drawn_lines = list(drawn(lines).iter(f"{SVG}polyline"))
-    assert len({line.get("stroke-dasharray") for line in drawn_lines}) == 5
-    assert len({line.get("stroke") for line in drawn_lines}) == 5
-
-
-def test_a_mean_is_drawn_at_its_height_and_nothing_is_drawn_through_a_day_that_is_withheld() -> None:
-    (line,) = drawn([Line("a", [(0, 20.0, 9), (14, 0.0, 9)])]).iter(f"{SVG}polyline")
-    first, last = (float(point.split(",")[1]) for point in str(line.get("points")).split())
-    axis = {text.text: float(text.get("y", "0")) - 4 for text in drawn([Line("a", [(0, 20.0, 9), (14, 0.0, 9)])]).iter(f"{SVG}text")}
-    assert (first, last) == (axis["20"], axis["0"])
-    broken = [str(line.get("points")).split() for line in drawn(LINES).iter(f"{SVG}polyline")]
-    assert [len(points) for points in broken] == [3, 1, 1]
+    text = trajectories("", lines)
+    assert len({dash for dash in DASHES if f"stroke-dasharray:{dash}}}" in text}) == 5
 
 
 def test_nothing_to_show_says_so() -> None:
