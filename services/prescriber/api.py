@@ -6,7 +6,7 @@ from typing import Any
 from services.prescriber.domain.alerts import ALERT
 from services.prescriber.domain.ask_again import AskForReview, ask_again
 from services.prescriber.domain.clearance import AnswerClearances, answering
-from services.prescriber.domain.decide import Decision, decide_in_house
+from services.prescriber.domain.decide import HEARD, Decision, decide_in_house
 from services.prescriber.domain.dispense import RecordDispensing, last_day, record_dispensing
 from services.prescriber.domain.dispose import RecordReturn, RecordWastage, record_return, record_wastage
 from services.prescriber.domain.partner import ORIGIN, RegisterPartner, registering
@@ -57,6 +57,7 @@ def commands(partners: Partners, *, allow_loopback: bool) -> tuple[Command, ...]
             permission=Permission.DECIDE_ELIGIBILITY,
             summary="Decide a review that is assigned in-house",
             waits_for_inbox=True,
+            views_of=HEARD,
         ),
         Command(
             path="/cases/{case}/clearances",

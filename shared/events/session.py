@@ -121,6 +121,22 @@ class SessionDosed(EventData):
     second_pressure: SecondPressure | None = None
 
 
+LateStop = Literal["hold_placed", "consent_withdrawn", "approval_declined", "approval_revoked", "approval_expired"]
+
+
+class DoseFoundUncovered(EventData):
+    """A stop was in force when this dose was given, and the session service heard of it only afterwards: a deviation."""
+
+    TYPE: ClassVar[str] = "kapcare.session.DoseFoundUncovered.v1"
+    session: int
+    given_at: AwareDatetime
+    because: LateStop
+    hold: str | None = None
+    stopped_at: AwareDatetime
+    """When the hold was placed, consent withdrawn, or the approval ended, as whoever did it says."""
+    heard_at: AwareDatetime
+
+
 class VitalsRecorded(EventData):
     """One entry of the vitals timeline; rates per minute, saturation in percent, sedation MOAA/S 0 to 5.
 
@@ -284,6 +300,7 @@ EVENTS: tuple[type[EventData], ...] = (
     PreDoseChecked,
     DosingAuthorised,
     SessionDosed,
+    DoseFoundUncovered,
     VitalsRecorded,
     VitalOverdue,
     Escalated,

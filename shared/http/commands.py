@@ -73,6 +73,7 @@ def command_endpoint(runtime: Runtime, row: Command) -> Endpoint:
             origin=origin,
             admit=let_in,
             if_match=if_match,
+            views=await runtime.views.ages(stream, row.views_of) if row.views_of else None,
         )
         return answer_of(committed, runtime, created=origin is not None)
 
@@ -128,7 +129,7 @@ def answer_of(committed: Committed, runtime: Runtime, *, created: bool = False) 
             headers=etag,
             rule=refused[0].rule,
             step=refused[0].step,
-            refusals=[{"rule": refusal.rule, "detail": refusal.detail} for refusal in refused],
+            refusals=[_show(refusal) for refusal in refused],
             policy_version=refused[0].policy_version,
             version=version,
         )
@@ -142,6 +143,12 @@ def answer_of(committed: Committed, runtime: Runtime, *, created: bool = False) 
         ],
     }
     return Response(to_json(content), status_code=201 if created else 200, media_type="application/json", headers=etag)
+
+
+def _show(refusal: StepRefused) -> dict[str, str]:
+    """Show why in words, and in the stable word for it where the rule has one."""
+    because = refusal.facts.get("because")
+    return {"rule": refusal.rule, "detail": refusal.detail, **({} if because is None else {"because": because})}
 
 
 def _stream(request: Request, runtime: Runtime, row: Command, command: Any, cause: Cause, origin: Origin | None) -> str:

@@ -1,5 +1,6 @@
 """What operators, auditors and the local stack ask of every service: health, progress, heads, parked events."""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -7,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime
 from pydantic_core import to_json
 from pymongo import ASCENDING
+from pymongo.errors import PyMongoError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -154,6 +156,10 @@ def metrics_endpoint(runtime: Runtime) -> Any:
     """Return the route of /metrics."""
 
     async def endpoint(_request: Request) -> Response:
+        # The counters are wanted most of all while the store is away: only the ages are missing then.
+        with suppress(PyMongoError):
+            for service, seconds in (await runtime.view_ages()).items():
+                runtime.metrics.view_age(service, seconds)
         return Response(runtime.metrics.text(), media_type=CONTENT_TYPE)
 
     return endpoint

@@ -6,8 +6,10 @@ was made on, so deciding again under the policy that was in force must give what
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from shared.events.base import Envelope
+from shared.events.topics import PUBLISHERS
 from shared.pathway.context import Actor, Context
 from shared.pathway.policy import Policy
 from shared.pathway.refusal import Refusal
@@ -33,7 +35,14 @@ class Past:
     def again(self, policy: Policy) -> Result:
         """Return what the decision comes to under a policy."""
         envelope = self.envelope
-        context = Context(now=envelope.time, actor=Actor(envelope.actor), policy=policy, seed=f"again:{envelope.id}", envelope=envelope)
+        context = Context(
+            now=envelope.time,
+            actor=Actor(envelope.actor),
+            policy=policy,
+            seed=f"again:{envelope.id}",
+            envelope=envelope,
+            views=dict.fromkeys(PUBLISHERS, timedelta()),  # how old they were then is not kept: only a refusal for it says so
+        )
         try:
             return self.decide(context)
         except Refusal as refusal:

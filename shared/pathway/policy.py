@@ -72,6 +72,7 @@ class PolicyValues(BaseModel):
     parenteral_block_above_mg_per_kg: float
     sublingual_warn_above_mg: int
     esketamine_doses_mg: tuple[int, ...]
+    view_at_most_seconds_old: Annotated[int, Field(ge=1)]
     second_pressure_after_minutes: int
     second_pressure_tolerance_minutes: int
     second_pressure_escalate_minutes: int

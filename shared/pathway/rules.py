@@ -115,8 +115,10 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         "R-20",
-        "Consent in force and reaffirmed in the room, monitor and escort named, for esketamine fasting: or no dose.",
+        "Consent in force and reaffirmed in the room, monitor and escort named, for esketamine fasting, what the other services say of "
+        "consent and holds known up to some seconds ago: or no dose.",
         "Journey Clinical; Mayo Clinic",
+        ("view_at_most_seconds_old",),
     ),
     Rule(
         "R-21",

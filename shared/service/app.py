@@ -189,9 +189,10 @@ def _ready_endpoint(runtime: Runtime, tasks: Tasks) -> Callable[[Request], Any]:
             return problem(503, "consumer-waits", "The consumer waits for the store or the broker.")
         try:
             await runtime.client.admin.command("ping")
+            views = await runtime.view_ages()
         except PyMongoError:
             return problem(503, "store-unreachable", "The store cannot be reached.")
-        return JSONResponse({"ready": True})
+        return JSONResponse({"ready": True, **({"views": views} if views else {})})
 
     return ready
 

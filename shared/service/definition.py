@@ -72,6 +72,8 @@ class Command:
     """For streams named by the body (a partner); cases take their id from the cause."""
     waits_for_inbox: bool = False
     """For steps that dose, approve or disclose: refused while an event of the case is held or parked here."""
+    views_of: tuple[str, ...] = ()
+    """For steps that dose or approve: the services whose word on the case the decision is told the age of (`Context.views`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ CALLS = {
     "kapcare.prescriber.DiversionSuspected.v1": "medical_monitor",
     "kapcare.session.VitalOverdue.v1": "medical_monitor",
     "kapcare.session.Escalated.v1": "medical_monitor",
+    "kapcare.session.DoseFoundUncovered.v1": "medical_monitor",
     "kapcare.integration.IntegrationOverdue.v1": "coordinator",
     "kapcare.integration.SuicideRiskScreenRequired.v1": "therapist",
     "kapcare.integration.SafetyHoldPlaced.v1": "medical_monitor",

@@ -17,6 +17,7 @@ ALERT = AlertEvents(
 ALERTS: Final[Alarms] = {
     session.VitalOverdue: Alarm("medical_monitor", "vital-overdue"),
     session.Escalated: Alarm("medical_monitor", "escalated", emergency=lambda escalated: escalated.emergency),
+    session.DoseFoundUncovered: Alarm("medical_monitor", "dose-found-uncovered"),
 }
 
 

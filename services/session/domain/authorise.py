@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from typing import Final
 
 from services.session.domain.check import of_the_day
 from services.session.domain.objection import Objection, refused
@@ -15,6 +16,10 @@ from shared.pathway.context import Context
 from shared.pathway.policy import PolicyValues
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
+from shared.pathway.view import VIEW_TOO_OLD, too_old
+
+HEARD: Final = ("intake", "prescriber", "integration")
+"""The services whose word on consent, holds and approval the gate rests on."""
 
 
 class AuthoriseDose(Request):
@@ -34,7 +39,8 @@ def authorise_dose(course: Course, command: AuthoriseDose, context: Context) -> 
     session = course.require(command.session)
     _require_asked_in_time(session, command)
     plan, checks = course.plan, session.latest_checks
-    objections = [*_course_objections(course, session, command, context), *_room_objections(course, checks, context)]
+    objections = [*_view_objections(context), *_course_objections(course, session, command, context)]
+    objections += _room_objections(course, checks, context)
     if plan is None or checks is None:
         return refused("dose", objections, context)
     total = session.dosed_mg + command.dose_mg
@@ -66,6 +72,13 @@ def _require_asked_in_time(session: Session, command: AuthoriseDose) -> None:
         raise Refusal("not-dosed", "A booster follows a dose in the same session.")
     if not command.booster and session.phase == "dosed":
         raise Refusal("already-dosed", "This session was dosed; a further dose in it is a booster.")
+
+
+def _view_objections(context: Context) -> Iterator[Objection]:
+    """R-20: what another service said of consent, holds or the approval may not be known here yet."""
+    for service, seconds in too_old(HEARD, context):
+        facts = {"source": service, "seconds": seconds}
+        yield Objection("R-20", VIEW_TOO_OLD, f"What {service} says of this case is not known up to now; ask again in a moment.", facts)
 
 
 def _course_objections(course: Course, session: Session, command: AuthoriseDose, context: Context) -> Iterator[Objection]:

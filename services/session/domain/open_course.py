@@ -1,8 +1,11 @@
 """Open the course when an approval arrives and nothing forbids it; close it when a prescriber declines later, or the approval ends."""
 
+from datetime import datetime
 from functools import reduce
+from typing import Literal
 
 from services.session.domain.state import Course, evolve
+from services.session.domain.uncovered import found_by_end
 from shared.events.base import EventData, Slug
 from shared.events.prescriber import EligibilityApproved, EligibilityDeclined, EligibilityExpired, EligibilityRevoked
 from shared.events.session import CourseClosed, CourseOpened, CourseWithheld
@@ -27,17 +30,18 @@ def take_decline(course: Course, event: EligibilityDeclined, context: Context) -
     """React to a decline: an approval of an earlier request no longer allows any dose (R-14)."""
     if event.request <= course.newest_request:
         return []
-    return [CourseClosed(why="declined", request=event.request, closed_at=context.now)]
+    closed = CourseClosed(why="declined", request=event.request, closed_at=context.now)
+    return [closed, *found_by_end(course, "approval_declined", event.decided_at, context)]
 
 
 def take_expiry(course: Course, event: EligibilityExpired, context: Context) -> list[EventData]:
     """React to the end of an approval: it no longer allows any dose (R-15)."""
-    return _end(course, event.request, "expired", context)
+    return _end(course, event.request, "expired", event.expires_at, context)
 
 
 def take_revocation(course: Course, event: EligibilityRevoked, context: Context) -> list[EventData]:
     """React to an approval that was taken back: it no longer allows any dose (R-14)."""
-    return _end(course, event.request, "revoked", context)
+    return _end(course, event.request, "revoked", event.revoked_at, context)
 
 
 def open_if_clear(course: Course, context: Context) -> list[EventData]:
@@ -53,11 +57,12 @@ def then_open(course: Course, events: list[EventData], context: Context) -> list
     return [*events, *open_if_clear(reduce(evolve, events, course), context)]
 
 
-def _end(course: Course, request: int, why: Slug, context: Context) -> list[EventData]:
+def _end(course: Course, request: int, why: Literal["expired", "revoked"], ended_at: datetime, context: Context) -> list[EventData]:
     """Close the course of this approval, unless it is closed already or a newer one replaced it."""
     if request <= course.closed_request or request < course.newest_request:
         return []
-    return [CourseClosed(why=why, request=request, closed_at=context.now)]
+    closed = CourseClosed(why=why, request=request, closed_at=context.now)
+    return [closed, *found_by_end(course, f"approval_{why}", ended_at, context)]
 
 
 def _why_withheld(course: Course) -> Slug | None:

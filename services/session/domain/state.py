@@ -118,6 +118,7 @@ class Course:
     escalations: tuple[events.Escalated, ...] = ()
     adverse_events: tuple[events.AdverseEventRecorded, ...] = ()
     integration_held_at: datetime | None = None
+    uncovered: tuple[events.DoseFoundUncovered, ...] = ()
     completed: bool = False
     awaited_transfer: events.TransferAwaited | None = None
     """Where the case goes once the patient was discharged."""
@@ -260,6 +261,8 @@ def evolve(course: Course, event: EventData) -> Course:
             return replace(course, adverse_events=(*course.adverse_events, event))
         case events.Escalated():
             return replace(course, escalations=(*course.escalations, event))
+        case events.DoseFoundUncovered():
+            return replace(course, uncovered=(*course.uncovered, event))
         case events.IntegrationNoted():
             known = course.integration_held_at
             return replace(course, integration_held_at=event.held_at if known is None else max(known, event.held_at))

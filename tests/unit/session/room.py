@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from services.session.domain.alerts import ALERT
-from services.session.domain.authorise import AuthoriseDose, authorise_dose
+from services.session.domain.authorise import HEARD, AuthoriseDose, authorise_dose
 from services.session.domain.check import RecordChecks, record_checks
 from services.session.domain.discharge import DischargePatient, discharge_patient
 from services.session.domain.dose import RecordDose, record_dose
@@ -110,6 +110,8 @@ class Room:
         self.now = T0
         self.policy = policy
         self.causes = 0
+        self.views = dict.fromkeys(HEARD, timedelta())
+        self.recalled_lots: frozenset[str] = frozenset()
 
     def context(self, *roles: str) -> Context:
         self.causes += 1
@@ -125,7 +127,15 @@ class Room:
             actor="a",
             correlation="e1",
         )
-        return Context(self.now, Actor("actor-1", frozenset(roles)), self.policy, f"cause-{self.causes}", envelope)
+        return Context(
+            self.now,
+            Actor("actor-1", frozenset(roles)),
+            self.policy,
+            f"cause-{self.causes}",
+            envelope,
+            views=self.views,
+            recalled_lots=self.recalled_lots,
+        )
 
     def take(self, events: list[EventData]) -> list[EventData]:
         for event in events:
