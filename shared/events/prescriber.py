@@ -343,6 +343,20 @@ class MedicationReturned(EventData):
     deviations: tuple[Slug, ...] = ()
 
 
+class LotRecalled(base.LotRecall):
+    """A lot was recalled for the whole network."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.LotRecalled.v1"
+    noted_at: AwareDatetime
+    """When the network learned of it."""
+
+
+class LotRecallWithdrawn(base.LotRecallEnd):
+    """The recall of a lot was withdrawn."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.LotRecallWithdrawn.v1"
+
+
 Mismatch = Literal["dispensed-without-prescription", "dispensed-above-prescribed", "used-above-dispensed"]
 
 
@@ -398,4 +412,6 @@ EVENTS: tuple[type[EventData], ...] = (
     MedicationReturned,
     DiversionSuspected,
     TransferNoted,
+    LotRecalled,
+    LotRecallWithdrawn,
 )

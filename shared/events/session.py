@@ -94,6 +94,8 @@ class DosingAuthorised(EventData):
     warnings: tuple[Slug, ...] = ()
     authorised_at: AwareDatetime
     policy_version: str
+    lot: Slug | None = None
+    """The lot it is to be taken from, where whoever asked named one."""
 
 
 class SecondPressure(Value):
@@ -119,6 +121,8 @@ class SessionDosed(EventData):
     given_at: AwareDatetime
     given_by: str
     second_pressure: SecondPressure | None = None
+    lot: Slug | None = None
+    """The lot it was taken from, where whoever recorded it named one."""
 
 
 LateStop = Literal["hold_placed", "consent_withdrawn", "approval_declined", "approval_revoked", "approval_expired"]
@@ -291,6 +295,18 @@ class TransferNoted(base.TransferNoted):
     TYPE: ClassVar[str] = "kapcare.session.TransferNoted.v1"
 
 
+class LotRecallNoted(base.LotRecall):
+    """The session service took note of the recall of a lot; the gate allows no dose from it."""
+
+    TYPE: ClassVar[str] = "kapcare.session.LotRecallNoted.v1"
+
+
+class LotRecallEndNoted(base.LotRecallEnd):
+    """The session service took note that a recall was withdrawn."""
+
+    TYPE: ClassVar[str] = "kapcare.session.LotRecallEndNoted.v1"
+
+
 EVENTS: tuple[type[EventData], ...] = (
     CourseOpened,
     CourseWithheld,
@@ -320,4 +336,6 @@ EVENTS: tuple[type[EventData], ...] = (
     AlertEscalated,
     TransferAwaited,
     TransferNoted,
+    LotRecallNoted,
+    LotRecallEndNoted,
 )

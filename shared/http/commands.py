@@ -27,6 +27,7 @@ from shared.telemetry.traces import span, tracing
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 STREAM_ID: Final = re.compile(r"(case-[0-9a-f]{32}|partner-[a-z0-9][a-z0-9_.-]{0,63})")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _ETAG: Final = re.compile(r'"([0-9]{1,12})"')
 
@@ -154,6 +155,11 @@ def _show(refusal: StepRefused) -> dict[str, str]:
 def _stream(request: Request, runtime: Runtime, row: Command, command: Any, cause: Cause, origin: Origin | None) -> str:
     if row.stream_id is not None:
         return row.stream_id(command)
+    if row.named_by_path:
+        name = str(next(iter(request.path_params.values()), ""))
+        if _NAME.fullmatch(name) is None:
+            raise NOT_FOUND
+        return f"{row.kind}-{name}"
     if origin is not None:
         return stream_id_of(runtime.settings.receipt_key.get_secret_value(), row.kind, cause)
     return _stream_from_path(request, row.kind)

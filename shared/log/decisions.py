@@ -59,12 +59,18 @@ class Decisions:
         self._vault = vault
         self._clock = clock
         self._policies = policies
-        self.recalled_lots: frozenset[str] = frozenset()
-        """The lots whose recall is in force; kept up by `shared.service.recalls`."""
+        self.recalled_lots: Mapping[str, str] = {}
+        """The lots whose recall is in force, each with the id of that recall; kept up by `shared.service.recalls`."""
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def context(
-        self, cause: Cause, actor: Actor, clinic: str, envelope: Envelope | None = None, views: Mapping[str, timedelta] | None = None
+        self,
+        cause: Cause,
+        actor: Actor,
+        clinic: str,
+        envelope: Envelope | None = None,
+        views: Mapping[str, timedelta] | None = None,
+        stream: str = "",
     ) -> Context:
         """Return what a decision on a clinic's case may know, at care time now."""
         now = self._clock.now()
@@ -75,6 +81,7 @@ class Decisions:
             seed=cause.key,
             envelope=envelope,
             clinic=clinic,
+            stream=stream,
             views=views or {},
             recalled_lots=self.recalled_lots,
         )
@@ -133,7 +140,7 @@ class Decisions:
                 if if_match is not None and if_match != loaded.version:
                     raise StaleVersion(loaded.version)
                 clinic = loaded.clinic if loaded.version or origin is None else origin.clinic
-                events = decide(loaded.state, self.context(cause, actor, clinic, views=views))
+                events = decide(loaded.state, self.context(cause, actor, clinic, views=views, stream=stream))
                 if not events:
                     raise NothingDecided
             except Exception:

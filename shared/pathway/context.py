@@ -31,10 +31,12 @@ class Context:
     """The envelope of the event reacted to; None for commands and ticks."""
     clinic: str = ""
     """The clinic that the case belongs to."""
+    stream: str = ""
+    """The stream that is decided on."""
     views: Mapping[str, timedelta] = field(default_factory=dict)
     """How old the view of each service is that the command asks for (`Command.views_of`); one never heard is not in it."""
-    recalled_lots: frozenset[str] = frozenset()
-    """The lots whose recall is in force, as far as this service knows."""
+    recalled_lots: Mapping[str, str] = field(default_factory=dict)
+    """The lots whose recall is in force as far as this service knows, each with the id of that recall."""
 
     @property
     def today(self) -> date:

@@ -14,15 +14,21 @@ from shared.events.codec import HEARTBEAT_TYPE, time_text
 from shared.events.topics import owner_of
 
 PARTITIONS_HEADER: Final = "kapcare_partitions"
+ABOVE_HEADER: Final = "kapcare_above"
 _TYPE: Final = ("ce_type", HEARTBEAT_TYPE.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """`complete_to` is system time; `partitions` is how many the topic has, since a stream's key lies in one of them."""
+    """`complete_to` is system time; `partitions` is how many the topic has, since a stream's key lies in one of them.
+
+    `above` is the offset of the last record before it that the broker acknowledged: in a broker that forgot, a heartbeat
+    would otherwise stand for events that are not there.
+    """
 
     complete_to: datetime
     partitions: int
+    above: int = -1
 
     def to_headers(self, source: str) -> list[tuple[str, bytes]]:
         """Return what goes on the wire."""
@@ -32,6 +38,7 @@ class Heartbeat:
             ("ce_source", source.encode()),
             ("ce_time", time_text(self.complete_to).encode()),
             (PARTITIONS_HEADER, str(self.partitions).encode()),
+            (ABOVE_HEADER, str(self.above).encode()),
         ]
 
 
@@ -45,9 +52,9 @@ def read_heartbeat(record: ConsumerRecord) -> Heartbeat | None:
     headers = dict(record.headers)
     try:
         moment = datetime.fromisoformat(headers["ce_time"].decode())
-        beat = Heartbeat(moment.astimezone(UTC), int(headers[PARTITIONS_HEADER]))
+        beat = Heartbeat(moment.astimezone(UTC), int(headers[PARTITIONS_HEADER]), int(headers[ABOVE_HEADER]))
         source = headers["ce_source"].decode()
     except (KeyError, ValueError, AttributeError, TypeError, OverflowError):
         return None
-    says_when = moment.tzinfo is not None and beat.partitions > record.partition
-    return beat if says_when and source == owner_of(record.topic) else None
+    holds = moment.tzinfo is not None and record.partition < beat.partitions and beat.above < record.offset
+    return beat if holds and source == owner_of(record.topic) else None

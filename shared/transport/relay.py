@@ -223,9 +223,8 @@ class Relay:
     async def _beat_when_due(self, producer: AIOKafkaProducer, probe: AIOKafkaConsumer, complete_to: datetime | None) -> None:
         """Also under load: a busy partition says nothing of the others, nor a late event of those behind it."""
         if complete_to is not None and time.monotonic() - self._last_beat >= self._settings.heartbeat_seconds:
-            # First, since in a broker that forgot a heartbeat would stand for events that are not there.
-            await self._notice_wiped_broker(probe)
             await self._heartbeat(producer, complete_to)
+            await self._notice_wiped_broker(probe)
 
     async def _open(self) -> AsyncCollectionChangeStream[Any]:
         """Open the change stream at the saved place; without one, at what a majority has.
@@ -319,10 +318,16 @@ class Relay:
 
     async def _heartbeat(self, producer: AIOKafkaProducer, complete_to: datetime) -> None:
         partitions = await producer.partitions_for(self._topic)
-        headers = Heartbeat(complete_to, len(partitions)).to_headers(self._source)
-        headers.append((EPOCH_HEADER, str(self._place.epoch).encode()))
+        epoch = (EPOCH_HEADER, str(self._place.epoch).encode())
+        beats = {
+            partition: Heartbeat(complete_to, len(partitions), self._place.acknowledged.get(str(partition), -1))
+            for partition in sorted(partitions)
+        }
         try:
-            sends = [await producer.send(self._topic, b"", partition=partition, headers=headers) for partition in sorted(partitions)]
+            sends = [
+                await producer.send(self._topic, b"", partition=partition, headers=[*beat.to_headers(self._source), epoch])
+                for partition, beat in beats.items()
+            ]
             acknowledged = await asyncio.gather(*sends)
         except (KafkaError, OSError) as error:
             raise PublishFailed from error

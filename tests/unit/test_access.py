@@ -11,11 +11,13 @@ from shared.access.decide import NETWORK_WIDE, ROLES, Permission, Principal, Res
 MAY = {
     "coordinator": "refer screen transfer consent stop read_case clear prepare account_for_supply integrate acknowledge read_alerts",
     "therapist": "refer screen consent stop read_case clear prepare record_care account_for_supply integrate acknowledge read_alerts",
-    "prescriber": "stop lift_hold read_case decide_eligibility authorise_dose record_care account_for_supply acknowledge read_alerts",
-    "medical_monitor": "screen stop lift_hold read_case clear authorise_dose record_care account_for_supply acknowledge read_alerts",
+    "prescriber": "stop lift_hold read_case decide_eligibility authorise_dose record_care account_for_supply acknowledge read_alerts"
+    " recall_lot",
+    "medical_monitor": "screen stop lift_hold read_case clear authorise_dose record_care account_for_supply acknowledge read_alerts"
+    " recall_lot",
     "medical_director": "adopt_policy explain",
     "auditor": "explain query_ledger read_progress",
-    "admin": "manage_partners read_progress operate read_alerts",
+    "admin": "manage_partners read_progress operate read_alerts recall_lot",
     "partner": "review_as_partner",
 }
 HERE, ELSEWHERE = Resource("riverside"), Resource("hillside")

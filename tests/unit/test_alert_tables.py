@@ -32,6 +32,7 @@ CALLS = {
     "kapcare.prescriber.EligibilityRevoked.v1": "coordinator",
     "kapcare.prescriber.LateDecisionReceived.v1": "prescriber",
     "kapcare.prescriber.DiversionSuspected.v1": "medical_monitor",
+    "kapcare.prescriber.SafetyHoldPlaced.v1": "medical_monitor",
     "kapcare.session.VitalOverdue.v1": "medical_monitor",
     "kapcare.session.Escalated.v1": "medical_monitor",
     "kapcare.session.DoseFoundUncovered.v1": "medical_monitor",

@@ -6,8 +6,10 @@ from datetime import date, datetime
 from functools import cached_property
 from typing import Literal
 
+from services.intake.domain import siblings
 from services.intake.domain.codes import ONLY_IF_NOT_MALE, QUESTIONS
 from services.intake.domain.entries import Correction, Entries, Entry, add, counting, mark, read_by_screening, screener_due_since
+from services.intake.domain.siblings import Held
 from shared.events import intake
 from shared.events.base import EventData
 from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, Sex, StatedScore
@@ -67,6 +69,8 @@ class Case:
     """All that was recorded, in the order it came; none is ever dropped."""
     outcome: Outcome | None = None
     stops: Stops = field(default_factory=Stops)
+    held: tuple[Held, ...] = ()
+    """Every hold that was placed, also those that were lifted."""
     refused: RefusedStep | None = None
     simulated: bool = False
     alerts: Alerts = field(default_factory=Alerts)
@@ -177,7 +181,7 @@ class Case:
 
 def evolve(case: Case, event: EventData) -> Case:
     """Fold one event."""
-    case = with_parts(case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event))
+    case = with_parts(case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event), held=siblings.fold(case.held, event))
     match event:
         case intake.InstrumentAnswered() | intake.FactsStated() | intake.ScoreStated() | intake.PatientReferred() | intake.ConsentGiven():
             return _recorded(case, event)

@@ -19,7 +19,9 @@ ALERTS: Final[Alarms] = {
     prescriber.EligibilityRevoked: Alarm("coordinator", "approval-revoked"),
     prescriber.LateDecisionReceived: Alarm("prescriber", "late-decision"),
     prescriber.DiversionSuspected: Alarm("medical_monitor", "supply-does-not-balance"),
+    prescriber.SafetyHoldPlaced: Alarm("medical_monitor", "recalled-lot-on-hand"),
 }
+"""A hold here is the one that the recall of a lot places; one that a clinician places calls nobody."""
 
 
 def with_alerts(events: Sequence[EventData], context: Context) -> list[EventData]:

@@ -13,6 +13,7 @@ from shared.events.base import EventData, Slug
 from shared.events.clinical import Milligrams, TreatmentPlan
 from shared.events.session import DosingAuthorised, PreDoseChecked
 from shared.pathway.context import Context
+from shared.pathway.lot import RECALLED_LOT, recalled
 from shared.pathway.policy import PolicyValues
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
@@ -28,6 +29,7 @@ class AuthoriseDose(Request):
     session: int
     dose_mg: Milligrams
     booster: bool = False
+    lot: Slug | None = None
 
 
 def authorise_dose(course: Course, command: AuthoriseDose, context: Context) -> list[EventData]:
@@ -39,7 +41,7 @@ def authorise_dose(course: Course, command: AuthoriseDose, context: Context) -> 
     session = course.require(command.session)
     _require_asked_in_time(session, command)
     plan, checks = course.plan, session.latest_checks
-    objections = [*_view_objections(context), *_course_objections(course, session, command, context)]
+    objections = [*_view_objections(context), *_lot_objections(command, context), *_course_objections(course, session, command, context)]
     objections += _room_objections(course, checks, context)
     if plan is None or checks is None:
         return refused("dose", objections, context)
@@ -56,6 +58,7 @@ def authorise_dose(course: Course, command: AuthoriseDose, context: Context) -> 
             warnings=(*_dose_warnings(plan, checks, total, context.policy.on(plan.route)), *_integration_warning(course, session)),
             authorised_at=context.now,
             policy_version=context.policy.version,
+            lot=command.lot,
         )
     ]
 
@@ -79,6 +82,12 @@ def _view_objections(context: Context) -> Iterator[Objection]:
     for service, seconds in too_old(HEARD, context):
         facts = {"source": service, "seconds": seconds}
         yield Objection("R-20", VIEW_TOO_OLD, f"What {service} says of this case is not known up to now; ask again in a moment.", facts)
+
+
+def _lot_objections(command: AuthoriseDose, context: Context) -> Iterator[Objection]:
+    """Nothing is given from a lot whose recall is in force, whatever the case's own holds say."""
+    if recalled(command.lot, context):
+        yield Objection("recall", RECALLED_LOT, "This lot was recalled; nothing of it is given.", {"lot": str(command.lot)})
 
 
 def _course_objections(course: Course, session: Session, command: AuthoriseDose, context: Context) -> Iterator[Objection]:

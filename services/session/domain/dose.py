@@ -15,6 +15,7 @@ from shared.events.clinical import Milligrams, Route
 from shared.events.session import Escalated, PreDoseChecked, SessionDosed
 from shared.pathway.context import Context
 from shared.pathway.happened import require_happened
+from shared.pathway.lot import RECALLED_LOT, recalled
 from shared.pathway.stop import Request
 
 
@@ -27,6 +28,7 @@ class RecordDose(Request):
     booster: bool = False
     given_at: AwareDatetime
     given_by: Text | None = None
+    lot: Slug | None = None
 
 
 def record_dose(course: Course, command: RecordDose, context: Context) -> list[EventData]:
@@ -37,7 +39,8 @@ def record_dose(course: Course, command: RecordDose, context: Context) -> list[E
     plan = None if course.approval is None else course.approval.plan
     policy = context.policy.on(command.route)
     after_minutes = course.limits(policy).second_pressure_after_minutes
-    deviations = tuple(dict.fromkeys((*_about_course(course, command), *_about_session(course, session, command))))
+    about_lot = (RECALLED_LOT,) if recalled(command.lot, context) else ()
+    deviations = tuple(dict.fromkeys((*_about_course(course, command), *_about_session(course, session, command), *about_lot)))
     dosed = SessionDosed(
         session=session.number,
         dose_mg=command.dose_mg,
@@ -49,6 +52,7 @@ def record_dose(course: Course, command: RecordDose, context: Context) -> list[E
         given_at=command.given_at,
         given_by=command.given_by or context.actor.id,
         second_pressure=second_pressure(command.given_at, after_minutes, policy),
+        lot=command.lot,
     )
     events: list[EventData] = [dosed]
     if deviations:

@@ -2,13 +2,12 @@
 
 from datetime import datetime
 from functools import reduce
-from typing import Literal
 
 from services.session.domain.state import Course, evolve
 from services.session.domain.uncovered import found_by_end
 from shared.events.base import EventData, Slug
 from shared.events.prescriber import EligibilityApproved, EligibilityDeclined, EligibilityExpired, EligibilityRevoked
-from shared.events.session import CourseClosed, CourseOpened, CourseWithheld
+from shared.events.session import CourseClosed, CourseOpened, CourseWithheld, LateStop
 from shared.pathway.context import Context
 
 
@@ -36,12 +35,12 @@ def take_decline(course: Course, event: EligibilityDeclined, context: Context) -
 
 def take_expiry(course: Course, event: EligibilityExpired, context: Context) -> list[EventData]:
     """React to the end of an approval: it no longer allows any dose (R-15)."""
-    return _end(course, event.request, "expired", event.expires_at, context)
+    return _end(course, event.request, "approval_expired", event.expires_at, context)
 
 
 def take_revocation(course: Course, event: EligibilityRevoked, context: Context) -> list[EventData]:
     """React to an approval that was taken back: it no longer allows any dose (R-14)."""
-    return _end(course, event.request, "revoked", event.revoked_at, context)
+    return _end(course, event.request, "approval_revoked", event.revoked_at, context)
 
 
 def open_if_clear(course: Course, context: Context) -> list[EventData]:
@@ -57,12 +56,12 @@ def then_open(course: Course, events: list[EventData], context: Context) -> list
     return [*events, *open_if_clear(reduce(evolve, events, course), context)]
 
 
-def _end(course: Course, request: int, why: Literal["expired", "revoked"], ended_at: datetime, context: Context) -> list[EventData]:
+def _end(course: Course, request: int, how: LateStop, ended_at: datetime, context: Context) -> list[EventData]:
     """Close the course of this approval, unless it is closed already or a newer one replaced it."""
     if request <= course.closed_request or request < course.newest_request:
         return []
-    closed = CourseClosed(why=why, request=request, closed_at=context.now)
-    return [closed, *found_by_end(course, f"approval_{why}", ended_at, context)]
+    closed = CourseClosed(why=how.removeprefix("approval_"), request=request, closed_at=context.now)
+    return [closed, *found_by_end(course, how, ended_at, context)]
 
 
 def _why_withheld(course: Course) -> Slug | None:

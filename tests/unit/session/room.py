@@ -111,7 +111,7 @@ class Room:
         self.policy = policy
         self.causes = 0
         self.views = dict.fromkeys(HEARD, timedelta())
-        self.recalled_lots: frozenset[str] = frozenset()
+        self.recalled_lots: dict[str, str] = {}
 
     def context(self, *roles: str) -> Context:
         self.causes += 1
