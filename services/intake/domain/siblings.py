@@ -72,20 +72,27 @@ def missing(case: "Case", others: Mapping[str, "Case"]) -> Iterator[Carried]:
     if case.referral is None or case.entered_in_error:
         return
     for name, other in sorted(others.items()):
-        if other.entered_in_error:
-            continue
-        for held in other.held:
-            if held.carried_from is None and held.hold in other.stops.holds and held.reason not in OF_ONE_CASE:
-                yield Carried("hold", Held(held.hold, held.reason, held.placed_at, name))
-        withdrawn_at = other.stops.consent_withdrawn_at
-        if withdrawn_at is not None and not other.stops.consented and _older_consent(case, withdrawn_at):
-            asked = hashlib.sha256(f"{name}|{withdrawn_at.isoformat()}".encode()).hexdigest()[:16]
-            note = "The patient withdrew consent in another case and is to be asked before this one goes on."
-            yield Carried("hold", Held(f"hold-{asked}", "other", withdrawn_at, name), note)
+        for carried in _stopping(name, other, case):
+            if carried.held.hold not in case.stops.placed:
+                yield carried
     for held in case.held:
         origin = None if held.carried_from is None else others.get(held.carried_from)
         if origin is not None and held.hold in case.stops.holds and held.hold in origin.stops.lifted:
             yield Carried("lift", held)
+
+
+def _stopping(name: str, other: "Case", case: "Case") -> Iterator[Carried]:
+    """Yield the holds that another case means for this one."""
+    if other.entered_in_error:
+        return
+    for held in other.held:
+        if held.carried_from is None and held.hold in other.stops.holds and held.reason not in OF_ONE_CASE:
+            yield Carried("hold", Held(held.hold, held.reason, held.placed_at, name))
+    withdrawn_at = other.stops.consent_withdrawn_at
+    if withdrawn_at is not None and not other.stops.consented and _older_consent(case, withdrawn_at):
+        asked = hashlib.sha256(f"{name}|{withdrawn_at.isoformat()}".encode()).hexdigest()[:16]
+        note = "The patient withdrew consent in another case and is to be asked before this one goes on."
+        yield Carried("hold", Held(f"hold-{asked}", "other", withdrawn_at, name), note)
 
 
 def carry(case: "Case", carried: Carried, context: Context) -> list[EventData]:
