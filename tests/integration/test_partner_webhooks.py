@@ -157,7 +157,8 @@ async def clinic_on(mongo_url: str, bootstrap: str) -> AsyncIterator[Clinic]:
                 async def ready() -> bool:
                     try:
                         async with session.get(f"{clinic.url}/health/ready") as response:
-                            return response.status == 200
+                            # Nothing is approved before intake was heard.
+                            return response.status == 200 and (await response.json())["views"]["intake"] is not None
                     except aiohttp.ClientError:
                         return False
 
