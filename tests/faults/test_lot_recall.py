@@ -95,7 +95,7 @@ async def test_a_crash_between_the_recall_and_the_last_hold_leaves_no_case_out_a
         done += 1
         await hold(*arguments)
 
-    dying._hold = until_half  # type: ignore[method-assign]
+    dying._hold = until_half  # type: ignore[assignment, method-assign]
     task = asyncio.create_task(dying.run())
     await asyncio.wait_for(half.wait(), 20)
     await asyncio.sleep(0.3)

@@ -73,8 +73,8 @@ async def test_a_hold_is_carried_to_every_case_of_the_patient_and_to_nobody_else
     assert await intake.holds(one) == await intake.holds(two) == await intake.holds(there)
     assert await intake.holds(other) == frozenset()
     opened = await intake.runtime.open_events(await commits_of(intake.runtime, there))
-    placed = [recorded for recorded in opened if isinstance(recorded.data, SafetyHoldPlaced)]
-    assert [(recorded.envelope.clinic, recorded.data.carried_from) for recorded in placed] == [("hillside", one)]  # type: ignore[union-attr]
+    placed = [(each.envelope.clinic, each.data.carried_from) for each in opened if isinstance(each.data, SafetyHoldPlaced)]
+    assert placed == [("hillside", one)]
 
 
 async def test_a_case_referred_later_starts_held_and_a_lifting_reaches_it(intake: Intake) -> None:
@@ -105,7 +105,7 @@ async def test_a_crash_between_two_cases_is_made_good_when_the_relay_tells_again
         done += 1
         await carry(*arguments)
 
-    dying._carry = until_two  # type: ignore[method-assign]
+    dying._carry = until_two  # type: ignore[assignment, method-assign]
     task = asyncio.create_task(intake.tell(dying, cases[0]))
     await asyncio.wait_for(reached.wait(), 20)
     await toy.kill(task)

@@ -12,7 +12,6 @@ from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import STOPS
 from shared.events.base import AlertRaised, EventData
 from shared.events.prescriber import LotRecalled, LotRecallWithdrawn, MedicationDispensed, SafetyHoldPlaced
-from shared.pathway.context import Context
 from shared.pathway.lot import Lot, Recall, evolve, recalled
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import LiftHold
@@ -121,7 +120,7 @@ def test_what_names_no_lot_may_have_come_from_any_other_in_whatever_order_it_is_
         case: Case = one
         for move in order:
             case = told(case, move)
-        assert (case.supply.on_hand_of("lot-1"), case.supply.on_hand_of("lot-2")) == (150, 100)
+        assert [case.supply.on_hand_of(lot) for lot in ("lot-1", "lot-2")] == [Decimal(150), Decimal(100)]
         assert case.lots == ("lot-1", "lot-2")
         assert told(case, dose(case, milligrams="150", session=2)).lots == ()
 
@@ -161,7 +160,3 @@ def test_every_alert_of_a_dispensing_has_an_id_of_its_own() -> None:
     alerts = [event for event in events if isinstance(event, AlertRaised)]
     assert {alert.why for alert in alerts} == {"recalled-lot-on-hand", "supply-does-not-balance"}
     assert len({alert.alert for alert in alerts}) == len(alerts) == 2
-
-
-def test_a_context_knows_no_recall_unless_told() -> None:
-    assert Context.__dataclass_fields__["recalled_lots"].default_factory() == {}  # type: ignore[misc]
