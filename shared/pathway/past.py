@@ -4,15 +4,15 @@ Each service knows how to find its decisions in a case's history (`ServiceDefini
 was made on, so deciding again under the policy that was in force must give what was recorded; under another policy it may not.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from shared.events.base import Envelope
-from shared.events.topics import PUBLISHERS
 from shared.pathway.context import Actor, Context
 from shared.pathway.policy import Policy
 from shared.pathway.refusal import Refusal
+from shared.pathway.view import as_decided
 
 Result = tuple[str, ...]
 """What a decision came to, as words that can be compared: the outcome first, then what it rests on."""
@@ -31,6 +31,10 @@ class Past:
     result: Result
     decide: Callable[[Context], Result]
     """Decide again, on the same facts, at the same moment."""
+    views: Mapping[str, timedelta] = field(default_factory=lambda: as_decided(()))
+    """How old the view of the other services was; see `shared.pathway.view.as_decided`."""
+    recalled_lots: Mapping[str, str] = field(default_factory=dict)
+    """The lots that the decision knew to be recalled, each with its recall."""
 
     def again(self, policy: Policy) -> Result:
         """Return what the decision comes to under a policy."""
@@ -41,7 +45,8 @@ class Past:
             policy=policy,
             seed=f"again:{envelope.id}",
             envelope=envelope,
-            views=dict.fromkeys(PUBLISHERS, timedelta()),  # how old they were then is not kept: only a refusal for it says so
+            views=self.views,
+            recalled_lots=self.recalled_lots,
         )
         try:
             return self.decide(context)

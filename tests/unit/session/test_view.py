@@ -21,7 +21,7 @@ def test_r20_a_view_as_old_as_the_bound_still_allows_a_dose_and_an_older_one_doe
     refused = room.authorise()
     assert rules(refused) == {("R-20", "view-too-old")}
     assert [event.facts["source"] for event in refused if isinstance(event, StepRefused)] == [service]
-    assert [event.facts["seconds"] for event in refused if isinstance(event, StepRefused)] == ["15.1"]
+    assert [event.facts["seconds"] for event in refused if isinstance(event, StepRefused)] == ["15.100"]
     room.views = {**room.views, service: BOUND}
     assert isinstance(room.authorise()[0], DosingAuthorised)
 
