@@ -5,8 +5,8 @@ the index of lots names and no commit caused by this recall tells of. A crash in
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -19,7 +19,7 @@ from starlette.responses import Response
 from services.prescriber.domain.lot import hold_for_recall
 from services.prescriber.domain.state import Case
 from shared.access.decide import Permission
-from shared.events.base import EventData
+from shared.events.base import EventData, Slug
 from shared.http.callers import admit, authenticate
 from shared.http.problems import Problem
 from shared.log.commit import Cause, Commit
@@ -39,10 +39,18 @@ AT_ONCE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The cases that have some of a recalled lot on hand: how many were held for it, and which are not yet, at which version."""
+    """A case that has some of a recalled lot on hand, at the version at which the index shows it, and whether it was held for that."""
 
-    held: int
-    waiting: tuple[tuple[str, int], ...]
+    case: str
+    version: int
+    lot: Slug
+    recall: Slug
+    held: bool
+
+    @property
+    def cause(self) -> Cause:
+        """What lets the recall hold the case once."""
+        return Cause.carried("recall", self.recall)
 
 
 class LotHolds:
@@ -52,9 +60,9 @@ class LotHolds:
         self._runtime = runtime
         self._actor = Actor(f"service:{runtime.definition.name}")
         self._recalled = asyncio.Event()
-        self._renewed: set[str] = set()
+        self._renewed: set[Slug] = set()
         """Recalls since which the index of lots was made whole; an earlier release kept none."""
-        self._settled: dict[tuple[str, str], int] = {}
+        self._settled: dict[tuple[Slug, str], int] = {}
         """(recall, case) that this process found to need no hold at a version: its dispensing placed one, or it is used up."""
 
     def router(self) -> APIRouter:
@@ -67,16 +75,16 @@ class LotHolds:
     async def show(self, request: Request) -> Response:
         """Show the recall in force and how many cases it found and held; no case and no clinic is named."""
         admit(await authenticate(self._runtime, request), Permission.RECALL_LOT)
-        stream = f"{PREFIX}{request.path_params['lot']}"
-        loaded = await self._load(stream)
+        loaded = await self._load(str(request.path_params["lot"]))
         recall: Recall | None = loaded.state.recall
-        found = Found(0, ()) if recall is None else await self._found(recall)
+        found = [] if recall is None else await self._found({recall.lot: recall.id})
+        held = sum(one.held for one in found)
         content = {
-            "lot": stream.removeprefix(PREFIX),
+            "lot": loaded.stream.removeprefix(PREFIX),
             "version": loaded.version,
             "status": loaded.state.status,
             "recall": recall,
-            "cases": {"on_hand": found.held + len(found.waiting), "held": found.held, "waiting": len(found.waiting)},
+            "cases": {"on_hand": len(found), "held": held, "waiting": len(found) - held},
         }
         return Response(to_json(content), media_type="application/json", headers={"ETag": f'"{loaded.version}"'})
 
@@ -85,8 +93,7 @@ class LotHolds:
         while True:
             self._recalled.clear()
             try:
-                for recall in await self._in_force():
-                    await self.place(recall)
+                await self.place()
             except (PyMongoError, StoreUnavailable) as error:
                 if isinstance(error, PyMongoError) and not is_transient(error):
                     raise
@@ -103,49 +110,59 @@ class LotHolds:
 
     async def pending(self) -> int:
         """Return how many cases are still to be held."""
-        return sum([len((await self._found(recall)).waiting) for recall in await self._in_force()])
+        return sum(not one.held for one in await self._found(self._runtime.decisions.recalled_lots))
 
-    async def place(self, recall: Recall) -> None:
-        """Hold every case that the recall finds and no commit of it tells of."""
-        if recall.id not in self._renewed:
+    async def place(self) -> None:
+        """Hold every case that a recall in force finds and no commit of it tells of; then those of which the index did not know."""
+        recalls = self._runtime.decisions.recalled_lots
+        await self._place(recalls)
+        fresh = set(recalls.values()) - self._renewed
+        if fresh:
             await self._runtime.streams.renew_cache("case")
-            self._renewed.add(recall.id)
-        waiting = (await self._found(recall)).waiting
+            self._renewed |= fresh
+            await self._place(recalls)
+
+    async def _place(self, recalls: Mapping[Slug, Slug]) -> None:
+        waiting = [one for one in await self._found(recalls) if not one.held]
         for begin in range(0, len(waiting), AT_ONCE):
             # Together, so that they share group commits.
-            await asyncio.gather(*(self._hold(case, version, recall) for case, version in waiting[begin : begin + AT_ONCE]))
+            await asyncio.gather(*(self._hold(one) for one in waiting[begin : begin + AT_ONCE]))
         if waiting:
-            self._runtime.log.info("cases were held for a recalled lot", recall=recall.id, cases=len(waiting))
+            self._runtime.log.info("cases were held for recalled lots", cases=len(waiting))
 
-    async def _hold(self, case: str, version: int, recall: Recall) -> None:
+    async def _hold(self, found: Found) -> None:
         try:
-            await self._runtime.run(case, partial(_decide, recall), _cause(recall), self._actor)
+            await self._runtime.run(found.case, partial(_decide, found), found.cause, self._actor)
         except NothingDecided:
-            self._settled[(recall.id, case)] = version
+            self._settled[(found.recall, found.case)] = found.version
         except TooContended:
             return  # it is still waiting, and looked at again in a moment
         except (StreamBroken, KeyMissing):
-            self._settled[(recall.id, case)] = version
-            self._runtime.log.exception("a case cannot be held for a recalled lot", stream=case)
+            self._settled[(found.recall, found.case)] = found.version
+            self._runtime.log.exception("a case cannot be held for a recalled lot", stream=found.case)
 
-    async def _found(self, recall: Recall) -> Found:
-        rows = self._runtime.database["cases"].find({"last.lots": recall.lot}, projection=["last.version"]).sort("_id")
-        cases = {row["_id"]: int(row["last"]["version"]) async for row in rows}
-        told = {"stream": {"$in": list(cases)}, "cause": _cause(recall).key}
-        held = {row["stream"] async for row in self._runtime.database["commits"].find(told, projection=["stream"])}
-        held |= {case for case, version in cases.items() if self._settled.get((recall.id, case)) == version}
-        waiting = tuple((case, version) for case, version in cases.items() if case not in held)
-        return Found(len(cases) - len(waiting), waiting)
+    async def _found(self, recalls: Mapping[Slug, Slug]) -> list[Found]:
+        """Return the cases that have some of these lots on hand: two queries, however many recalls are in force."""
+        if not recalls:
+            return []
+        rows = self._runtime.database["cases"].find({"last.lots": {"$in": list(recalls)}}, projection=["last.version", "last.lots"])
+        shown = [
+            Found(row["_id"], int(row["last"]["version"]), lot, recalls[lot], held=False)
+            async for row in rows
+            for lot in row["last"]["lots"]
+            if lot in recalls
+        ]
+        told = {"stream": {"$in": list({one.case for one in shown})}, "cause": {"$in": list({one.cause.key for one in shown})}}
+        commits = self._runtime.database["commits"].find(told, projection=["stream", "cause"])
+        held = {(commit["stream"], commit["cause"]) async for commit in commits}
+        return [replace(one, held=(one.case, one.cause.key) in held or self._is_settled(one)) for one in shown]
 
-    async def _in_force(self) -> list[Recall]:
-        lots = self._runtime.decisions.recalled_lots
-        found = await self._runtime.streams.load_many([f"{PREFIX}{lot}" for lot in lots])
-        states = [loaded.state for loaded in found.values() if isinstance(loaded, Loaded)]
-        return [state.recall for state in states if state.recall is not None]
+    def _is_settled(self, found: Found) -> bool:
+        return self._settled.get((found.recall, found.case)) == found.version
 
-    async def _load(self, stream: str) -> Loaded:
+    async def _load(self, lot: str) -> Loaded:
         try:
-            loaded = await self._runtime.load(stream)
+            loaded = await self._runtime.load(f"{PREFIX}{lot}")
         except KeyMissing:
             loaded = None
         if loaded is None or loaded.version == 0:
@@ -153,9 +170,5 @@ class LotHolds:
         return loaded
 
 
-def _cause(recall: Recall) -> Cause:
-    return Cause.carried("recall", recall.id)
-
-
-def _decide(recall: Recall, case: Case, context: Context) -> list[EventData]:
-    return hold_for_recall(case, recall, context)
+def _decide(found: Found, case: Case, context: Context) -> list[EventData]:
+    return hold_for_recall(case, found.lot, found.recall, context)

@@ -44,7 +44,7 @@ CACHE_INDEXES: Final = (
         partialFilterExpression={"last.waits_on": {"$exists": True}},
     ),
     IndexModel([("last.patient", ASCENDING)], name="of_patient"),
-    IndexModel([("last.lots", ASCENDING), ("_id", ASCENDING)], name="of_lot", partialFilterExpression={"last.lots": {"$exists": True}}),
+    IndexModel([("last.lots", ASCENDING)], name="of_lot", partialFilterExpression={"last.lots": {"$exists": True}}),
 )
 
 

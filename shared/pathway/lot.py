@@ -23,11 +23,6 @@ class Recall:
     source: str
     recalled_at: datetime
 
-    @property
-    def hold(self) -> Slug:
-        """The hold that the recall places on a case: the same one, however often the case is found."""
-        return f"hold-{self.id}"
-
 
 @dataclass(frozen=True, slots=True)
 class Lot:

@@ -139,8 +139,7 @@ async def test_a_case_of_an_earlier_release_is_found_although_its_index_names_no
     await pharmacy.recall()
     process = await pharmacy.process()
     assert await process.pending() == 0
-    (recall,) = await process._in_force()
-    await process.place(recall)
+    await process.place()
     assert await pharmacy.holds(case) == 1
 
 
@@ -148,14 +147,13 @@ async def test_a_withdrawn_recall_holds_no_further_case_and_lets_none_go(pharmac
     first = await pharmacy.supplied()
     await pharmacy.recall()
     process = await pharmacy.process()
-    (recall,) = await process._in_force()
-    await process.place(recall)
+    await process.place()
     command = WithdrawRecall(reason="Another lot was meant.")
     await pharmacy.runtime.decisions.run(f"lot-{LOT}", lambda lot, context: withdraw_recall(lot, command, context), cause(), toy.CLINICIAN)
     second = await pharmacy.supplied()
-    assert await (await pharmacy.process())._in_force() == []
+    await (await pharmacy.process()).place()
     assert [await pharmacy.holds(case) for case in (first, second)] == [1, 0]
-    assert (await pharmacy.runtime.load(first)).state.stops.holds == {recall.hold}
+    assert len((await pharmacy.runtime.load(first)).state.stops.holds) == 1
 
 
 async def test_a_store_that_fails_for_a_while_is_waited_for(pharmacy: Pharmacy) -> None:
@@ -177,5 +175,5 @@ async def test_a_store_that_fails_for_a_while_is_waited_for(pharmacy: Pharmacy) 
 
 
 async def test_the_cases_of_a_lot_are_found_by_an_index(pharmacy: Pharmacy) -> None:
-    plan = await pharmacy.runtime.database.command("explain", {"find": "cases", "filter": {"last.lots": LOT}, "sort": {"_id": 1}})
+    plan = await pharmacy.runtime.database.command("explain", {"find": "cases", "filter": {"last.lots": {"$in": [LOT, "another"]}}})
     assert "'indexName': 'of_lot'" in str(plan["queryPlanner"]["winningPlan"])

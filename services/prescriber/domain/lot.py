@@ -8,7 +8,7 @@ from shared.events.base import EventData, Slug, Text
 from shared.events.prescriber import LotRecalled, LotRecallWithdrawn, SafetyHoldPlaced
 from shared.pathway.context import Context
 from shared.pathway.happened import require_happened
-from shared.pathway.lot import Lot, Recall
+from shared.pathway.lot import Lot
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
 
@@ -51,22 +51,26 @@ def withdraw_recall(lot: Lot, command: WithdrawRecall, context: Context) -> list
     return [LotRecallWithdrawn(lot=lot.recall.lot, recall=lot.recall.id, reason=command.reason, withdrawn_at=context.now)]
 
 
-def hold_for_recall(case: Case, recall: Recall, context: Context) -> list[EventData]:
+def hold_for_recall(case: Case, lot: Slug, recall: Slug, context: Context) -> list[EventData]:
     """Hold a case that may have some of a recalled lot on hand, once for each recall: lifted, it stays lifted."""
-    if recall.hold in case.stops.placed or case.supply.on_hand_of(recall.lot) <= 0:
+    if hold_id(recall) in case.stops.placed or case.supply.on_hand_of(lot) <= 0:
         return []
-    return with_alerts([hold_of(recall.lot, recall.hold, context)], context)
+    return with_alerts([_hold(lot, hold_id(recall), context)], context)
 
 
 def hold_at_dispensing(case: Case, lot: Slug, context: Context) -> list[EventData]:
     """Return the hold that goes with a dispensing of a recalled lot, unless the recall's hold is in force."""
     recall = context.recalled_lots.get(lot)
-    if recall is None or f"hold-{recall}" in case.stops.holds:
+    if recall is None or hold_id(recall) in case.stops.holds:
         return []
-    lifted = f"hold-{recall}" in case.stops.lifted
-    return [hold_of(lot, context.new_id("hold") if lifted else f"hold-{recall}", context)]
+    lifted = hold_id(recall) in case.stops.lifted
+    return [_hold(lot, context.new_id("hold") if lifted else hold_id(recall), context)]
 
 
-def hold_of(lot: Slug, hold: Slug, context: Context) -> SafetyHoldPlaced:
-    """Return the safety hold for a recalled lot."""
+def hold_id(recall: Slug) -> Slug:
+    """Return the hold that a recall places: the same one on each case, however often the case is found."""
+    return f"hold-{recall}"
+
+
+def _hold(lot: Slug, hold: Slug, context: Context) -> SafetyHoldPlaced:
     return SafetyHoldPlaced(hold=hold, reason="recalled_lot", note=f"Lot {lot} was recalled.", placed_at=context.now)

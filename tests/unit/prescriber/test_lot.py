@@ -7,7 +7,7 @@ from itertools import permutations
 
 import pytest
 
-from services.prescriber.domain.lot import RecallLot, WithdrawRecall, hold_for_recall, recall_lot, withdraw_recall
+from services.prescriber.domain.lot import RecallLot, WithdrawRecall, hold_for_recall, hold_id, recall_lot, withdraw_recall
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import STOPS
 from shared.events.base import AlertRaised, EventData
@@ -32,6 +32,7 @@ def folded(lot: Lot, events: list[EventData]) -> Lot:
 RECALLED = folded(Lot(), recall_lot(Lot(), COMMAND, AT))
 assert RECALLED.recall is not None
 RECALL: Recall = RECALLED.recall
+HOLD = hold_id(RECALL.id)
 KNOWING = replace(context(), recalled_lots={"lot-1": RECALL.id})
 
 
@@ -83,20 +84,19 @@ def test_only_a_lot_that_is_named_and_recalled_is() -> None:
 def test_a_case_with_the_lot_on_hand_is_held_once_and_a_medical_monitor_called() -> None:
     case = dispensed()
     assert case.lots == ("lot-1",)
-    events = hold_for_recall(case, RECALL, context())
-    assert held(events) == [RECALL.hold]
+    events = hold_for_recall(case, "lot-1", RECALL.id, context())
+    assert held(events) == [HOLD]
     assert [(event.role, event.why) for event in events if isinstance(event, AlertRaised)] == [("medical_monitor", "recalled-lot-on-hand")]
     after = told(case, events)
     assert after.stops.why_stopped() == "safety-hold"
-    assert hold_for_recall(after, RECALL, context()) == []
+    assert hold_for_recall(after, "lot-1", RECALL.id, context()) == []
 
 
 def test_a_hold_that_a_clinician_lifted_is_not_placed_again_by_the_same_recall() -> None:
-    case = told(dispensed(), hold_for_recall(dispensed(), RECALL, context()))
-    case = told(case, STOPS.lift(case, LiftHold(hold=RECALL.hold, reason="Returned and replaced."), context()))
-    assert hold_for_recall(case, RECALL, context()) == []
-    other = replace(RECALL, id="recall-2")
-    assert held(hold_for_recall(case, other, context())) == [other.hold]
+    case = told(dispensed(), hold_for_recall(dispensed(), "lot-1", RECALL.id, context()))
+    case = told(case, STOPS.lift(case, LiftHold(hold=HOLD, reason="Returned and replaced."), context()))
+    assert hold_for_recall(case, "lot-1", RECALL.id, context()) == []
+    assert held(hold_for_recall(case, "lot-1", "recall-2", context())) == [hold_id("recall-2")]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_what_is_used_up_is_not_on_hand(left: str, on_hand: tuple[str, ...]) -> 
     case = told(case, waste(case, milligrams="50"))
     case = told(case, give_back(case, milligrams=str(Decimal(50) - Decimal(left))))
     assert case.lots == on_hand
-    assert bool(hold_for_recall(case, RECALL, context())) is bool(on_hand)
+    assert bool(hold_for_recall(case, "lot-1", RECALL.id, context())) is bool(on_hand)
 
 
 def test_what_names_no_lot_may_have_come_from_any_other_in_whatever_order_it_is_told() -> None:
@@ -132,9 +132,9 @@ def test_a_dispensing_of_a_recalled_lot_is_recorded_named_and_held_in_one_decisi
     events = dispense(case, replace(KNOWING, now=NOW + timedelta(days=days_later)))
     assert isinstance(events[0], MedicationDispensed)
     assert events[0].deviations == ("recalled-lot",)
-    assert held(events) == [RECALL.hold]
+    assert held(events) == [HOLD]
     assert [event.why for event in events if isinstance(event, AlertRaised)] == ["recalled-lot-on-hand"]
-    assert hold_for_recall(told(case, events), RECALL, context()) == []
+    assert hold_for_recall(told(case, events), "lot-1", RECALL.id, context()) == []
 
 
 def test_a_dispensing_of_another_lot_or_before_anybody_knew_is_not_held() -> None:
@@ -148,10 +148,10 @@ def test_a_dispensing_while_the_hold_is_in_force_places_no_other_and_after_its_l
     case = told(prescribed(approved(doses=4), doses=4), dispense(prescribed(approved(doses=4), doses=4), KNOWING))
     second = dispense(case, KNOWING, fill_number=1)
     assert held(second) == []
-    case = told(case, STOPS.lift(case, LiftHold(hold=RECALL.hold, reason="Returned."), context()))
+    case = told(case, STOPS.lift(case, LiftHold(hold=HOLD, reason="Returned."), context()))
     third = dispense(case, KNOWING)
     assert len(held(third)) == 1
-    assert held(third) != [RECALL.hold]
+    assert held(third) != [HOLD]
 
 
 def test_every_alert_of_a_dispensing_has_an_id_of_its_own() -> None:
