@@ -105,6 +105,7 @@ def _words(course: Course, session: Session) -> Iterator[tuple[datetime, EventDa
     yield from ((overdue.due_at, overdue, {}) for overdue in session.overdue)
     yield from ((overdue.due_at, overdue, {}) for overdue in session.repeats_overdue)
     yield from ((overdue.due_at, overdue, {}) for overdue in session.chaperone_overdue)
+    yield from ((found.heard_at, found, {}) for found in course.uncovered if found.session == session.number)
     for escalated in course.escalations:
         if escalated.session == session.number:
             yield escalated.at, escalated, {}
