@@ -116,6 +116,7 @@ class Patient:
         await self.post("coordinator", "session", "sessions", {"starts_at": soon, "setting": "clinic"})
         pressure = {"systolic": 120, "diastolic": 80}
         room = {"consent_reaffirmed": True, "consent_version": "v1", "monitor": "monitor-1", "escort_named": True, "fasting": True}
+        room |= {"monitor_adult": True, "medications_taken": []}
         checks = {"session": 1, **room, "weight_kg": "82", "weighed_at": now, "blood_pressure": pressure, "checked_at": now}
         await self.post("medical_monitor", "session", "checks", checks)
 
@@ -149,10 +150,14 @@ class Patient:
             raise StackError(f"a prescription too many: {status} {answer}")
         return None if reason == "R-15" else reason
 
+    async def ask_for_the_dose(self, lot: str | None = None) -> tuple[int, dict[str, Any]]:
+        """Ask for the dose that everything allows; returns the status and the answer."""
+        body = {"session": 1, "dose_mg": DOSE_MG, "intent": PLAN["intent"], "lot": lot}
+        return await self.staff.call("POST", "medical_monitor", "session", f"/cases/{self.case}/authorisation", body)
+
     async def why_no_dose(self) -> str | None:
         """Ask for the dose that everything allows; a view that is too old refuses it too, and is waited for by asking again."""
-        body = {"session": 1, "dose_mg": DOSE_MG, "lot": self.lot}
-        status, answer = await self.staff.call("POST", "medical_monitor", "session", f"/cases/{self.case}/authorisation", body)
+        status, answer = await self.ask_for_the_dose(self.lot)
         if status == 200:
             return None
         words = [refusal.get("because") for refusal in answer.get("refusals", ())]

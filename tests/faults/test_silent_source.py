@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from deploy.bench.patient import DOSE_MG, Patient, Staff
+from deploy.bench.patient import Patient, Staff
 from deploy.local.ports import free_port
 from deploy.local.stack import LocalStack
 from shared.pathway.policy import SHIPPED
@@ -42,8 +42,7 @@ async def test_r20_a_silent_service_stops_every_dose_and_it_heals_by_itself(sile
         patient = await Patient.ready_for_a_dose(Staff(stack, session), "lot-1")
 
         async def asked() -> tuple[int, list[dict[str, Any]]]:
-            body = {"session": 1, "dose_mg": DOSE_MG}
-            status, answer = await patient.staff.call("POST", "medical_monitor", "session", f"/cases/{patient.case}/authorisation", body)
+            status, answer = await patient.ask_for_the_dose()
             return status, answer.get("refusals", [])
 
         async def authorised() -> bool:
