@@ -45,6 +45,7 @@ def show_course(course: Course) -> dict[str, Any]:
     return {
         "status": course.status,
         "plan": course.plan,
+        "limits": None if course.approval is None else course.approval.plan.limits,
         "doses_left": course.doses_left,
         "preparation": course.preparation,
         "enrolment": course.enrolment,
