@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 
 from deploy.cli.options import AsJson
+
+Measured = TypeVar("Measured")
 
 bench = typer.Typer(help="Benchmarks: ratios measured side by side in one run.", no_args_is_help=True)
 
@@ -41,6 +44,36 @@ def domain(
 
 
 @bench.command()
+def stop(
+    stops: Annotated[int, typer.Option(help="Stops of each of three kinds.", min=1, max=1000)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """From a hold, a withdrawal or the recall of a lot to the last service that refuses, with every service up."""
+    from deploy.bench.stop import measure, summarise
+
+    progress = Console(stderr=True, highlight=False)
+    try:
+        with progress.status("starting the stack") as status:
+            measured = asyncio.run(_until_told_to_stop(measure(stops, status.update)))
+    except asyncio.CancelledError:
+        raise typer.Exit(130) from None
+    summary = summarise(measured)
+    if as_json:
+        typer.echo(json.dumps(summary))
+        return
+    for kind, figures in {**summary["kinds"], "all": summary}.items():
+        typer.echo(f"{kind:<12} last service refuses after p50 {figures['stop_p50_ms']:.0f} ms, p99 {figures['stop_p99_ms']:.0f} ms")
+
+
+async def _until_told_to_stop(work: Coroutine[Any, Any, Measured]) -> Measured:
+    measuring = asyncio.ensure_future(work)
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(name, measuring.cancel)
+    await asyncio.wait([measuring])
+    return measuring.result()
+
+
+@bench.command()
 def pathway(
     rounds: Annotated[int, typer.Option(help="Each build is measured once in each round.", min=1, max=50)] = 5,
     seconds: Annotated[float, typer.Option(help="About how long each measurement takes.", min=0.5, max=120)] = 8.0,
@@ -51,7 +84,7 @@ def pathway(
 ) -> None:
     """From the POST of a screening to the ledger: kapcare, the raw limit of its parts, and what most would build."""
     # Here, so that other commands need not wait for what the benches import.
-    from deploy.bench.figures import Round, show, summarise
+    from deploy.bench.figures import show, summarise
     from deploy.bench.pathway import Options, measure
 
     if profile is not None:
@@ -59,16 +92,9 @@ def pathway(
         profile = profile.resolve()
     progress = Console(stderr=True, highlight=False)
 
-    async def until_told_to_stop() -> list[Round]:
-        measuring = asyncio.ensure_future(measure(Options(rounds, seconds, profile), status.update))
-        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(name, measuring.cancel)
-        await asyncio.wait([measuring])
-        return measuring.result()
-
     try:
         with progress.status("starting") as status:
-            measured = asyncio.run(until_told_to_stop())
+            measured = asyncio.run(_until_told_to_stop(measure(Options(rounds, seconds, profile), status.update)))
     except asyncio.CancelledError:
         raise typer.Exit(130) from None
     summary = summarise(measured)

@@ -29,8 +29,8 @@ def timeline(
     shown = next((each for each in course["sessions"] if each["session"] == session), None)
     if shown is None:
         raise StackError(f"the case has no session {session}")
-    plan = course["plan"]
-    write_text(output, session_timeline(shown, None if plan is None else plan["limits"]["hold_above"]))
+    limits = course["limits"]
+    write_text(output, session_timeline(shown, None if limits is None else limits["hold_above"]))
 
 
 async def _course(case: str, data: Path) -> dict[str, Any]:

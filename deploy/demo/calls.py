@@ -13,6 +13,7 @@ from deploy.local.data import DataDirectory
 from deploy.local.failure import StackError
 from deploy.local.issuer import Issuer
 from deploy.local.running import RunningStack
+from shared.pathway.view import VIEW_TOO_OLD
 
 PATIENCE_SECONDS: Final = 120.0
 """How long the stack may be away before the demo gives up."""
@@ -45,6 +46,12 @@ class Answer:
     def refusal(self) -> str | None:
         """The stable name of the problem; None when all went well."""
         return str(self.content.get("type", self.status)).rpartition(":")[2] if self.status >= 400 else None
+
+    @property
+    def waits_for_others(self) -> bool:
+        """Whether it was refused for nothing but what the service does not know yet of the others."""
+        refusals = self.content.get("refusals", ())
+        return bool(refusals) and all(refusal.get("because") == VIEW_TOO_OLD for refusal in refusals)
 
     @property
     def words(self) -> str:

@@ -196,14 +196,19 @@ def _after_dose(situation: Situation, session: Mapping[str, Any]) -> Next:
 
 def _next_vitals(dosed_at: datetime, taken: Sequence[Line], *, forgotten: bool) -> int | None:
     """Return the minute after the dose at which vitals are taken next: as planned, or before a pressure must be repeated."""
-    last = max((int((as_time(line["at"]) - dosed_at) / timedelta(minutes=1)) for line in taken), default=0)
+    last = max((_minutes(dosed_at, as_time(line["at"])) for line in taken), default=0)
     planned = next((minutes for minutes in VITALS_AT if minutes > last), None)
     if planned == VITALS_AT[1] and forgotten:
         planned = FORGOTTEN_PRESSURE_AT
     if planned is None or not taken or taken[-1].get("repeat_by") is None:
         return planned
-    repeat = as_time(taken[-1]["repeat_by"]) - BEFORE_REPEAT_IS_DUE - dosed_at
-    return min(planned, max(last + 1, int(repeat / timedelta(minutes=1))))
+    repeat = _minutes(dosed_at, as_time(taken[-1]["repeat_by"]) - BEFORE_REPEAT_IS_DUE)
+    return min(planned, max(last + 1, repeat))
+
+
+def _minutes(since: datetime, at: datetime) -> int:
+    """Whole minutes, rounded: the clock runs on for moments while people act, and no run may go another way for that."""
+    return round((at - since) / timedelta(minutes=1))
 
 
 def _response(situation: Situation, number: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """One demo: every patient is carried on as far as can be now, then care time moves to the next moment, until all have ended."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,7 +22,7 @@ from deploy.demo.actors import (
     pharmacy,
     referral,
 )
-from deploy.demo.calls import OPERATOR, Caller, Calls
+from deploy.demo.calls import OPERATOR, PATIENCE_SECONDS, Caller, Calls
 from deploy.demo.care import integration_therapist, monitor, preparing_therapist, withdrawing_patient
 from deploy.demo.clock import CareTime
 from deploy.demo.partner_office import PartnerOffice
@@ -45,6 +46,7 @@ ACTORS: Final = (
 SERVICES: Final = ("intake", "prescriber", "session", "integration")
 PARTNER_PAUSE_SECONDS: Final = 0.05
 POLICY_PAUSE_SECONDS: Final = 0.1
+VIEW_PAUSE_SECONDS: Final = 0.5
 POLICY_VERSION: Final = "network-demo-1"
 DIRECTOR: Final = Caller("demo-director", "medical_director")
 OBSERVER: Final = Caller("demo-observer", "coordinator", CLINICS)
@@ -163,6 +165,12 @@ class Demo:
         situation = patient.situation
         key = f"{situation.person.label}/{step.name}".replace(" ", "-")
         answer = await self._calls.post(step.by, step.service, step.path, step.body, key)
+        # After a restart a service may not have heard the others yet: each time it is asked anew, under the next key.
+        patience, again = time.monotonic() + PATIENCE_SECONDS, 0
+        while answer.waits_for_others and time.monotonic() < patience:
+            await asyncio.sleep(VIEW_PAUSE_SECONDS)
+            again += 1
+            answer = await self._calls.post(step.by, step.service, step.path, step.body, f"{key}/{again}")
         if answer.refusal:
             if step.name in situation.refused or answer.status not in (409, 422):
                 raise StackError(f"{situation.person.label}: {step.service} refuses {step.name}: {answer.words}")

@@ -8,5 +8,6 @@ Publishes: PatientReferred, FactsStated, ConsentGiven, ConsentWithdrawn, Instrum
 ScreeningReopened, ScreeningRenewed, SuicideRiskScreenRequired, SafetyHoldPlaced, SafetyHoldLifted, ScreeningCompleted, ScreenedOut,
 StopNoted, StepRefused, PolicyNoted, AlertRaised, AlertAcknowledged, AlertEscalated.
 
-Reacts to: ConsentWithdrawn, SafetyHoldPlaced and SafetyHoldLifted of prescriber, session and integration.
+Reacts to: ConsentWithdrawn, SafetyHoldPlaced and SafetyHoldLifted of prescriber, session and integration. What they, or a hold
+here, mean for the other cases of the patient is carried to those (`sibling_holds.py`).
 """

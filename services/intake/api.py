@@ -82,6 +82,7 @@ def show_case(case: Case) -> dict[str, Any]:
             "scopes": sorted(case.stops.consent_scopes),
         },
         "holds": sorted(case.stops.holds),
+        "held_for_another_case": sorted(held.hold for held in case.held if held.carried_from and held.hold in case.stops.holds),
         "alerts": show(case.alerts),
         "scores": [
             {

@@ -8,10 +8,12 @@ from services.intake.domain.alerts import ALERT
 from services.intake.domain.past import past_decisions
 from services.intake.domain.state import Case, evolve
 from services.intake.reactions import REACTIONS
+from services.intake.sibling_holds import SiblingHolds
 from shared.events.intake import EVENTS
 from shared.service.app import build_app
 from shared.service.definition import ServiceDefinition, StreamKind
 from shared.service.policies import POLICY
+from shared.service.runtime import Extension, Runtime
 from shared.settings import Settings
 
 DEFINITION = ServiceDefinition(
@@ -30,4 +32,9 @@ DEFINITION = ServiceDefinition(
 
 def build(settings: Settings) -> FastAPI:
     """Return the service as an ASGI application."""
-    return build_app(DEFINITION, settings)
+
+    def extend(runtime: Runtime) -> Extension:
+        siblings = SiblingHolds(runtime)
+        return Extension(prepare=(siblings.create_index,), followers=(siblings.follow,))
+
+    return build_app(DEFINITION, settings, extend)

@@ -1,14 +1,15 @@
 """The prescriber service: is this patient medically eligible, under which plan, and where did the medication go?
 
-Owns the medical review of a case (stream kind `case`), its ledger of medication in milligrams, and the register of
-outside prescriber organisations (stream kind `partner`). It records that a prescriber decided and signed, and what
-moved; it is not an application for electronic prescriptions of controlled substances (21 CFR 1311), and transmits none.
+Owns the medical review of a case (stream kind `case`), its ledger of medication in milligrams, the register of outside
+prescriber organisations (stream kind `partner`), and the lots that were ever recalled (stream kind `lot`). It records that a
+prescriber decided and signed, and what moved; it is not an application for electronic prescriptions of controlled substances
+(21 CFR 1311), and transmits none.
 
 Commands: register a partner, decide a review (in-house over the API, partners by signed webhook), answer what the
 prescriber wants cleared, give an open review to another organisation, take an approval back, ask for another review,
 withdraw consent, place and lift a hold, acknowledge an alert; record a prescription, a fill, wastage, a return, and
-correct them; adopt a policy document for the network. A review whose organisation stays silent goes to another one at its
-deadline, and an approval expires when its plan says.
+correct them; adopt a policy document for the network; recall a lot for the network, withdraw the recall. A review whose
+organisation stays silent goes to another one at its deadline, and an approval expires when its plan says.
 Publishes: what `shared.events.prescriber` lists; `EligibilityApproved` opens the course of sessions.
 Reacts to: `ScreeningCompleted`, `ScreeningReopened`, `ScreenedOut` and `ConsentGiven` of intake; withdrawals and holds of every other
 service; `SessionDosed` takes the dose out of the supply, `EntryCorrected` of the session room marks it; `OutcomeDeteriorated` of
@@ -23,6 +24,7 @@ directory.py     the registered partners, as every instance knows them
 deliveries.py    the webhooks that are due to partners
 sending.py       how they are sent, and sent again
 inbound.py       the signed decisions that partners send
+lot_holds.py     from the recall of a lot to a hold on every case that has it on hand
 patient_supply.py  the medication of a patient across cases and clinics
 app.py           how the parts make a process
 """

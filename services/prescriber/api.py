@@ -7,9 +7,10 @@ from services.prescriber.domain.alerts import ALERT
 from services.prescriber.domain.ask_again import AskForReview, ask_again
 from services.prescriber.domain.clearance import AnswerClearances, answering
 from services.prescriber.domain.correct import CorrectMovement, CorrectPrescription, correct_movement, correct_prescription
-from services.prescriber.domain.decide import Decision, decide_in_house
+from services.prescriber.domain.decide import HEARD, Decision, decide_in_house
 from services.prescriber.domain.dispense import RecordDispensing, last_day, record_dispensing
 from services.prescriber.domain.dispose import RecordReturn, RecordWastage, record_return, record_wastage
+from services.prescriber.domain.lot import RecallLot, WithdrawRecall, recall_lot, withdraw_recall
 from services.prescriber.domain.partner import ORIGIN, RegisterPartner, registering
 from services.prescriber.domain.prescribe import IssuePrescription, issue_prescription
 from services.prescriber.domain.reassign import Reassign, reassigning
@@ -52,12 +53,32 @@ def commands(partners: Partners, *, allow_loopback: bool) -> tuple[Command, ...]
             stream_id=lambda _body: STREAM,
         ),
         Command(
+            path="/lots/{lot}/recall",
+            body=RecallLot,
+            decide=recall_lot,
+            permission=Permission.RECALL_LOT,
+            summary="Recall a lot for the network",
+            begins=lambda _body, _pseudonymise: ORIGIN,
+            kind="lot",
+            named_by_path=True,
+        ),
+        Command(
+            path="/lots/{lot}/recall/withdrawal",
+            body=WithdrawRecall,
+            decide=withdraw_recall,
+            permission=Permission.RECALL_LOT,
+            summary="Withdraw the recall of a lot",
+            kind="lot",
+            named_by_path=True,
+        ),
+        Command(
             path="/cases/{case}/decision",
             body=Decision,
             decide=decide_in_house,
             permission=Permission.DECIDE_ELIGIBILITY,
             summary="Decide a review that is assigned in-house",
             waits_for_inbox=True,
+            views_of=HEARD,
         ),
         Command(
             path="/cases/{case}/clearances",

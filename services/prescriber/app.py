@@ -13,6 +13,7 @@ from services.prescriber.domain.past import past_decisions
 from services.prescriber.domain.review import Partners
 from services.prescriber.domain.state import Case, Partner, evolve_case, evolve_partner
 from services.prescriber.inbound import Inbound
+from services.prescriber.lot_holds import LotHolds
 from services.prescriber.patient_supply import PatientSupply
 from services.prescriber.reactions import falling_due, table
 from services.prescriber.sending import Sender
@@ -20,6 +21,7 @@ from shared.events.prescriber import EVENTS
 from shared.service.app import build_app
 from shared.service.definition import ServiceDefinition, StreamKind
 from shared.service.policies import POLICY
+from shared.service.recalls import LOT
 from shared.service.runtime import Background, Extension, Runtime
 from shared.settings import Settings
 
@@ -35,6 +37,7 @@ def define(partners: Partners, *, allow_loopback: bool) -> ServiceDefinition:
             StreamKind("case", Case(), evolve_case, tick=ALERT.beside(falling_due(partners)), knows_partner=lambda case: case.partner),
             StreamKind("partner", Partner(), evolve_partner),
             POLICY,
+            LOT,
         ),
         commands=commands(partners, allow_loopback=allow_loopback),
         views=VIEWS,
@@ -50,13 +53,18 @@ def build(settings: Settings) -> FastAPI:
     def extend(runtime: Runtime) -> Extension:
         deliveries = Deliveries(runtime.database["deliveries"])
         sender = Sender(runtime, directory, deliveries)
+        lot_holds = LotHolds(runtime)
         return Extension(
             # A review must not go in-house because the partners were not read yet.
             prepare=(partial(directory.refresh, runtime), deliveries.create_indexes),
-            routes=(Inbound(runtime, directory).router(), PatientSupply(runtime).router()),
-            tasks={"directory": Background(partial(directory.keep_fresh, runtime)), "sender": Background(sender.run, sender.stop)},
-            followers=(partial(directory.follow, runtime), partial(deliveries.follow, runtime)),
-            pending={"deliveries": deliveries.pending},
+            routes=(Inbound(runtime, directory).router(), PatientSupply(runtime).router(), lot_holds.router()),
+            tasks={
+                "directory": Background(partial(directory.keep_fresh, runtime)),
+                "sender": Background(sender.run, sender.stop),
+                "lot-holds": Background(lot_holds.run),
+            },
+            followers=(partial(directory.follow, runtime), partial(deliveries.follow, runtime), lot_holds.follow),
+            pending={"deliveries": deliveries.pending, "lot_holds": lot_holds.pending},
         )
 
     return build_app(define(directory.partners, allow_loopback=settings.allow_loopback_webhooks), settings, extend)

@@ -14,10 +14,10 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from services.prescriber.directory import Directory
-from services.prescriber.domain.decide import Decision, decide_as_partner
+from services.prescriber.domain.decide import HEARD, Decision, decide_as_partner
 from services.prescriber.domain.state import Case
 from shared.events.base import EventData
-from shared.events.prescriber import DecisionReceived
+from shared.events.prescriber import DecisionReceived, StepRefused
 from shared.http.body import check_json, parse, read_capped
 from shared.http.callers import NOT_FOUND
 from shared.http.commands import answer_of
@@ -27,6 +27,7 @@ from shared.log.errors import ReceiptReused
 from shared.pathway.context import Actor, Context
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
+from shared.pathway.view import VIEW_TOO_OLD
 from shared.service.runtime import Runtime
 from shared.webhooks.signing import PrivateKey, PublicKey, Unverified, Verified, verify
 
@@ -104,14 +105,19 @@ class Inbound:
     async def _decide(self, partner: str, decided: PartnerDecision, proof: DecisionReceived, mac: bytes) -> Response:
         if decided.decision != "ineligible" and await self._runtime.parking.waits(decided.case):
             raise Problem(409, "inbox-waits", "An event of this case is held or parked here; send the decision again later.")
+        views = await self._runtime.views.ages(decided.case, HEARD)
 
         def follow(case: Case, context: Context) -> list[EventData]:
-            return [proof, *decide_as_partner(case, decided, context, by=partner)]
+            events = decide_as_partner(case, decided, context, by=partner)
+            if any(isinstance(event, StepRefused) and event.facts.get("because") == VIEW_TOO_OLD for event in events):
+                # Nothing is recorded against a partner that cannot know it: its sender comes again, under the same webhook-id.
+                raise Problem(503, VIEW_TOO_OLD, "Not all is known here up to now; send the decision again.", headers={"Retry-After": "2"})
+            return [proof, *events]
 
         cause = Cause.webhook(partner, proof.webhook_id, mac)
         actor = Actor(f"partner:{partner}/{decided.prescriber}", frozenset({"partner"}), partner)
         try:
-            committed = await self._runtime.run(decided.case, follow, cause, actor)
+            committed = await self._runtime.run(decided.case, follow, cause, actor, views=views)
         except Refusal as refusal:
             raise _as_problem(refusal) from None
         except ReceiptReused:

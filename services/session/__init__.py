@@ -21,7 +21,9 @@ an entry; withdraw consent, place and lift a hold, acknowledge an alert.
 Publishes: what `shared.events.session` lists; `SessionDosed` lets integration plan, `CourseCompleted` ends the course,
 `EntryCorrected` takes back what a service made of an entry.
 Reacts to: `EligibilityApproved`, `EligibilityDeclined`, `EligibilityExpired`, `EligibilityRevoked` and `MedicationDispensed` of
-prescriber, `IntegrationHeld` of integration; consent, withdrawals and holds of every other service.
+prescriber, `IntegrationHeld` of integration; consent, withdrawals and holds of every other service; `LotRecalled` and its
+withdrawal. A stop heard after the dose that it should have stopped is a deviation. The gate asks how old its view of each
+service is.
 
 Every permission, every refusal and whatever the policy's numbers made of vitals, a discharge or a missing pressure can be explained
 and decided again (`domain/past.py`): a refusal keeps the request that it refused.

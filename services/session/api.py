@@ -3,7 +3,7 @@
 from services.session.domain.administration import RecordAdministrationEnd, record_administration_end
 from services.session.domain.adverse_event import RecordAdverseEvent, record_adverse_event
 from services.session.domain.alerts import ALERT
-from services.session.domain.authorise import AuthoriseDose, authorise_dose
+from services.session.domain.authorise import HEARD, AuthoriseDose, authorise_dose
 from services.session.domain.chaperone import RecordChaperoneCheck, record_chaperone_check
 from services.session.domain.check import RecordChecks, record_checks
 from services.session.domain.correct import CorrectEntry, correct_entry
@@ -16,7 +16,7 @@ from services.session.domain.prepare import RecordPreparation, RecordSetAndSetti
 from services.session.domain.pressure import DecideOnPressure, decide_on_pressure
 from services.session.domain.rems_form import SubmitRemsForm, submit_rems_form
 from services.session.domain.schedule import CancelSession, ScheduleSession, cancel_session, schedule_session
-from services.session.domain.stops import STOPS, lift_hold
+from services.session.domain.stops import STOPS, lift_hold, withdraw_consent
 from services.session.fhir_export import export
 from services.session.show import show_course, show_rems_forms
 from shared.access.decide import Permission
@@ -43,7 +43,15 @@ COMMANDS = (
         Permission.DECIDE_ON_PRESSURE,
         "Decide, as a prescriber, on a pressure that holds a dose",
     ),
-    Command(f"{CASE}/authorisation", AuthoriseDose, authorise_dose, Permission.AUTHORISE_DOSE, "Authorise a dose", waits_for_inbox=True),
+    Command(
+        f"{CASE}/authorisation",
+        AuthoriseDose,
+        authorise_dose,
+        Permission.AUTHORISE_DOSE,
+        "Authorise a dose",
+        waits_for_inbox=True,
+        views_of=HEARD,
+    ),
     Command(f"{CASE}/doses", RecordDose, record_dose, Permission.RECORD_CARE, "Record a dose that was given"),
     Command(
         f"{CASE}/doses/end",
@@ -77,7 +85,7 @@ COMMANDS = (
         "Record that the REMS form of a session was submitted",
     ),
     Command(f"{CASE}/corrections", CorrectEntry, correct_entry, Permission.RECORD_CARE, "Mark an entry as wrong, or amend it"),
-    Command(f"{CASE}/consent-withdrawal", WithdrawConsent, STOPS.withdraw, Permission.STOP, "Record that the patient withdrew consent"),
+    Command(f"{CASE}/consent-withdrawal", WithdrawConsent, withdraw_consent, Permission.STOP, "Record that the patient withdrew consent"),
     Command(f"{CASE}/holds", PlaceHold, STOPS.place, Permission.STOP, "Place a safety hold"),
     Command(f"{CASE}/holds/lift", LiftHold, lift_hold, Permission.LIFT_HOLD, "Lift a safety hold with a reason"),
     Command(f"{CASE}/alerts/acknowledge", AcknowledgeAlert, ALERT.acknowledge, Permission.ACKNOWLEDGE, "Take an alert on"),

@@ -14,6 +14,7 @@ from shared.events.session import EVENTS
 from shared.service.app import build_app
 from shared.service.definition import ServiceDefinition, StreamKind
 from shared.service.policies import POLICY
+from shared.service.recalls import LOT
 from shared.service.runtime import Extension
 from shared.settings import Settings
 
@@ -22,7 +23,7 @@ DEFINITION = ServiceDefinition(
     title="Session: preparation, dosing, monitoring, discharge",
     description=services.session.__doc__ or "",
     publishes=EVENTS,
-    kinds=(StreamKind("case", Course(), evolve, tick=ALERT.beside(say_overdue)), POLICY),
+    kinds=(StreamKind("case", Course(), evolve, tick=ALERT.beside(say_overdue)), POLICY, LOT),
     commands=COMMANDS,
     views=VIEWS,
     reactions=REACTIONS,

@@ -8,9 +8,10 @@ from services.session.domain.stops import note_stop
 from services.session.domain.transfer import take_transfer
 from shared.events import intake, integration, prescriber, supply
 from shared.events.base import EventData
-from shared.events.session import PolicyNoted
+from shared.events.session import LotRecallEndNoted, LotRecallNoted, PolicyNoted
 from shared.pathway.adoption import noting
 from shared.pathway.context import Context
+from shared.pathway.lot import Lot
 from shared.service.definition import Reaction, Reactions
 
 
@@ -24,8 +25,20 @@ def settling(reaction: Reaction) -> Reaction:
     return react
 
 
+def note_recall(_lot: Lot, event: prescriber.LotRecalled, _context: Context) -> list[EventData]:
+    """Take note that a lot was recalled: the gate allows no dose from it."""
+    return [LotRecallNoted(lot=event.lot, recall=event.recall, reason=event.reason, source=event.source, recalled_at=event.recalled_at)]
+
+
+def note_recall_end(_lot: Lot, event: prescriber.LotRecallWithdrawn, _context: Context) -> list[EventData]:
+    """Take note that a recall was withdrawn."""
+    return [LotRecallEndNoted(lot=event.lot, recall=event.recall, reason=event.reason, withdrawn_at=event.withdrawn_at)]
+
+
 REACTIONS: Reactions = {
     prescriber.PolicyAdopted: noting(PolicyNoted),
+    prescriber.LotRecalled: note_recall,
+    prescriber.LotRecallWithdrawn: note_recall_end,
     prescriber.EligibilityApproved: settling(take_approval),
     prescriber.EligibilityDeclined: settling(take_decline),
     prescriber.EligibilityExpired: settling(take_expiry),

@@ -45,6 +45,7 @@ def show_course(course: Course) -> dict[str, Any]:
     return {
         "status": course.status,
         "plan": course.plan,
+        "limits": None if course.approval is None else course.approval.plan.limits,
         "doses_left": course.doses_left,
         "preparation": course.preparation,
         "enrolment": course.enrolment,
@@ -105,6 +106,7 @@ def _words(course: Course, session: Session) -> Iterator[tuple[datetime, EventDa
     yield from ((overdue.due_at, overdue, {}) for overdue in session.overdue)
     yield from ((overdue.due_at, overdue, {}) for overdue in session.repeats_overdue)
     yield from ((overdue.due_at, overdue, {}) for overdue in session.chaperone_overdue)
+    yield from ((found.heard_at, found, {}) for found in course.uncovered if found.session == session.number)
     for escalated in course.escalations:
         if escalated.session == session.number:
             yield escalated.at, escalated, {}

@@ -29,6 +29,7 @@ class Permission(StrEnum):
     INTEGRATE = "integrate"
     MANAGE_PARTNERS = "manage_partners"
     ADOPT_POLICY = "adopt_policy"
+    RECALL_LOT = "recall_lot"
     EXPLAIN = "explain"
     QUERY_LEDGER = "query_ledger"
     READ_PROGRESS = "read_progress"
@@ -58,6 +59,7 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.INTEGRATE: frozenset({"coordinator", "therapist"}),
     Permission.MANAGE_PARTNERS: frozenset({"admin"}),
     Permission.ADOPT_POLICY: frozenset({"medical_director"}),
+    Permission.RECALL_LOT: frozenset({"prescriber", "medical_monitor", "admin"}),
     Permission.EXPLAIN: frozenset({"medical_director", "auditor"}),
     Permission.QUERY_LEDGER: frozenset({"auditor"}),
     Permission.READ_PROGRESS: frozenset({"auditor", "admin"}),
@@ -73,6 +75,7 @@ NETWORK_WIDE: frozenset[Permission] = frozenset(
     {
         Permission.MANAGE_PARTNERS,
         Permission.ADOPT_POLICY,
+        Permission.RECALL_LOT,
         Permission.EXPLAIN,
         Permission.QUERY_LEDGER,
         Permission.READ_PROGRESS,

@@ -92,6 +92,28 @@ class StopNoted(EventData):
     hold: str | None = None
     consent_version: str | None = None
     scopes: tuple[str, ...] = ()
+    reason: HoldReason | None = None
+    """Of a hold that was placed; None where it was noted before notes had reasons."""
+
+
+class LotRecall(EventData):
+    """A lot of medication was recalled: what of it is on hand is held, and nothing of it is given."""
+
+    lot: Slug
+    recall: Slug
+    reason: Text
+    source: Text
+    """Who recalled it: a manufacturer, an authority, a pharmacy."""
+    recalled_at: AwareDatetime
+
+
+class LotRecallEnd(EventData):
+    """A recall was withdrawn; the holds it placed stay until a clinician lifts them."""
+
+    lot: Slug
+    recall: Slug
+    reason: Text
+    withdrawn_at: AwareDatetime
 
 
 class PolicyText(EventData):

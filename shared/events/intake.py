@@ -118,6 +118,8 @@ class SafetyHoldPlaced(base.SafetyHoldPlaced):
     """Intake placed a safety hold."""
 
     TYPE: ClassVar[str] = "kapcare.intake.SafetyHoldPlaced.v1"
+    carried_from: str | None = None
+    """Another case of the patient, on which it was placed and for whose sake this one is held too."""
 
 
 class SafetyHoldLifted(base.SafetyHoldLifted):

@@ -269,6 +269,20 @@ class DeteriorationNoted(EventData):
     measured_at: AwareDatetime
 
 
+class LotRecalled(base.LotRecall):
+    """A lot was recalled for the whole network."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.LotRecalled.v1"
+    noted_at: AwareDatetime
+    """When the network learned of it."""
+
+
+class LotRecallWithdrawn(base.LotRecallEnd):
+    """The recall of a lot was withdrawn."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.LotRecallWithdrawn.v1"
+
+
 class TransferNoted(base.TransferNoted):
     """The medical review and the medication of the case went to another clinic."""
 
@@ -303,4 +317,6 @@ EVENTS: tuple[type[EventData], ...] = (
     *supply.EVENTS,
     DeteriorationNoted,
     TransferNoted,
+    LotRecalled,
+    LotRecallWithdrawn,
 )

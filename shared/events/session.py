@@ -351,6 +351,18 @@ class TransferNoted(base.TransferNoted):
     TYPE: ClassVar[str] = "kapcare.session.TransferNoted.v1"
 
 
+class LotRecallNoted(base.LotRecall):
+    """The session service took note of the recall of a lot; the gate allows no dose from it."""
+
+    TYPE: ClassVar[str] = "kapcare.session.LotRecallNoted.v1"
+
+
+class LotRecallEndNoted(base.LotRecallEnd):
+    """The session service took note that a recall was withdrawn."""
+
+    TYPE: ClassVar[str] = "kapcare.session.LotRecallEndNoted.v1"
+
+
 EVENTS: tuple[type[EventData], ...] = (
     CourseOpened,
     CourseWithheld,
@@ -387,4 +399,6 @@ EVENTS: tuple[type[EventData], ...] = (
     AlertEscalated,
     TransferAwaited,
     TransferNoted,
+    LotRecallNoted,
+    LotRecallEndNoted,
 )

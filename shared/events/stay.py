@@ -176,7 +176,24 @@ class ApprovalExpiring(EventData):
     expires_at: AwareDatetime
 
 
+LateStop = Literal["hold_placed", "consent_withdrawn", "approval_declined", "approval_revoked", "approval_expired"]
+
+
+class DoseFoundUncovered(EventData):
+    """A stop was in force when this dose was given, and the session service heard of it only afterwards: a deviation."""
+
+    TYPE: ClassVar[str] = "kapcare.session.DoseFoundUncovered.v1"
+    session: int
+    given_at: AwareDatetime
+    because: LateStop
+    hold: str | None = None
+    stopped_at: AwareDatetime
+    """When the hold was placed, consent withdrawn, or the approval ended, as whoever did it says."""
+    heard_at: AwareDatetime
+
+
 EVENTS: tuple[type[EventData], ...] = (
+    DoseFoundUncovered,
     RepeatPressureOverdue,
     ChaperoneChecked,
     ChaperoneCheckOverdue,

@@ -21,9 +21,14 @@ def topics(prefix: str = PREFIX) -> tuple[str, ...]:
     return tuple(topic_of(service, prefix) for service in PUBLISHERS)
 
 
+def service_of(topic: str) -> str:
+    """Return the service that publishes to the topic."""
+    return topic.split(".")[-2]
+
+
 def owner_of(topic: str) -> str:
     """Return the source that owns the topic: no other may publish to it."""
-    return source_of(topic.split(".")[-2])
+    return source_of(service_of(topic))
 
 
 TOPICS: Final = topics()

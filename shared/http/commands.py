@@ -27,6 +27,7 @@ from shared.telemetry.traces import span, tracing
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 STREAM_ID: Final = re.compile(r"(case-[0-9a-f]{32}|partner-[a-z0-9][a-z0-9_.-]{0,63})")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _ETAG: Final = re.compile(r'"([0-9]{1,12})"')
 
@@ -73,6 +74,7 @@ def command_endpoint(runtime: Runtime, row: Command) -> Endpoint:
             origin=origin,
             admit=let_in,
             if_match=if_match,
+            views=await runtime.views.ages(stream, row.views_of) if row.views_of else None,
         )
         return answer_of(committed, runtime, created=origin is not None)
 
@@ -128,7 +130,7 @@ def answer_of(committed: Committed, runtime: Runtime, *, created: bool = False) 
             headers=etag,
             rule=refused[0].rule,
             step=refused[0].step,
-            refusals=[{"rule": refusal.rule, "detail": refusal.detail} for refusal in refused],
+            refusals=[_show(refusal) for refusal in refused],
             policy_version=refused[0].policy_version,
             version=version,
         )
@@ -144,9 +146,20 @@ def answer_of(committed: Committed, runtime: Runtime, *, created: bool = False) 
     return Response(to_json(content), status_code=201 if created else 200, media_type="application/json", headers=etag)
 
 
+def _show(refusal: StepRefused) -> dict[str, str]:
+    """Show why in words, and in the stable word for it where the rule has one."""
+    because = refusal.facts.get("because")
+    return {"rule": refusal.rule, "detail": refusal.detail, **({} if because is None else {"because": because})}
+
+
 def _stream(request: Request, runtime: Runtime, row: Command, command: Any, cause: Cause, origin: Origin | None) -> str:
     if row.stream_id is not None:
         return row.stream_id(command)
+    if row.named_by_path:
+        name = str(next(iter(request.path_params.values()), ""))
+        if _NAME.fullmatch(name) is None:
+            raise NOT_FOUND
+        return f"{row.kind}-{name}"
     if origin is not None:
         return stream_id_of(runtime.settings.receipt_key.get_secret_value(), row.kind, cause)
     return _stream_from_path(request, row.kind)

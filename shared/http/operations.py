@@ -1,5 +1,7 @@
 """What operators, auditors and the local stack ask of every service: health, progress, heads, parked events."""
 
+import asyncio
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -7,6 +9,7 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime
 from pydantic_core import to_json
 from pymongo import ASCENDING
+from pymongo.errors import PyMongoError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,6 +24,7 @@ from shared.service.runtime import Extension, Runtime
 from shared.telemetry.metrics import CONTENT_TYPE
 
 HEADS_AT_ONCE: Final = 1000
+AGES_WITHIN_SECONDS: Final = 1.0
 
 
 class Reason(Body):
@@ -154,6 +158,12 @@ def metrics_endpoint(runtime: Runtime) -> Any:
     """Return the route of /metrics."""
 
     async def endpoint(_request: Request) -> Response:
+        # The counters are wanted most of all while the store is away: only the ages are missing then.
+        with suppress(PyMongoError, TimeoutError):
+            async with asyncio.timeout(AGES_WITHIN_SECONDS):
+                ages = await runtime.view_ages()
+            for service, seconds in ages.items():
+                runtime.metrics.view_age(service, seconds)
         return Response(runtime.metrics.text(), media_type=CONTENT_TYPE)
 
     return endpoint

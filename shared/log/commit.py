@@ -36,6 +36,11 @@ class Cause:
         return cls(f"tick:{deadline}/{due.isoformat()}")
 
     @classmethod
+    def carried(cls, what: str, identity: str) -> Self:
+        """The cause of what something on another stream means for this one: the recall of a lot, a hold on another case."""
+        return cls(f"carried:{what}/{identity}")
+
+    @classmethod
     def http(cls, issuer: str, subject: str, key: str, mac: bytes) -> Self:
         """The cause of a command over HTTP."""
         return cls(f"http:{issuer}/{subject}/{key}", receipt=True, mac=mac)

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -58,12 +59,32 @@ class Decisions:
         self._vault = vault
         self._clock = clock
         self._policies = policies
+        self.recalled_lots: Mapping[str, str] = {}
+        """The lots whose recall is in force, each with the id of that recall; kept up by `shared.service.recalls`."""
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def context(self, cause: Cause, actor: Actor, clinic: str, envelope: Envelope | None = None) -> Context:
+    def context(
+        self,
+        cause: Cause,
+        actor: Actor,
+        clinic: str,
+        envelope: Envelope | None = None,
+        views: Mapping[str, timedelta] | None = None,
+        stream: str = "",
+    ) -> Context:
         """Return what a decision on a clinic's case may know, at care time now."""
         now = self._clock.now()
-        return Context(now=now, actor=actor, policy=self._policies().policy(now, clinic), seed=cause.key, envelope=envelope, clinic=clinic)
+        return Context(
+            now=now,
+            actor=actor,
+            policy=self._policies().policy(now, clinic),
+            seed=cause.key,
+            envelope=envelope,
+            clinic=clinic,
+            stream=stream,
+            views=views or {},
+            recalled_lots=self.recalled_lots,
+        )
 
     async def run(
         self,
@@ -75,6 +96,7 @@ class Decisions:
         origin: Origin | None = None,
         admit: Callable[[Loaded], None] | None = None,
         if_match: int | None = None,
+        views: Mapping[str, timedelta] | None = None,
     ) -> Committed:
         """Decide on a stream and commit what follows.
 
@@ -92,7 +114,7 @@ class Decisions:
         except TimeoutError:
             raise TooContended from None
         try:
-            return await self._run(stream, decide, cause, actor, origin, admit, if_match)
+            return await self._run(stream, decide, cause, actor, origin, admit, if_match, views)
         finally:
             turn.release()
 
@@ -105,6 +127,7 @@ class Decisions:
         origin: Origin | None,
         admit: Callable[[Loaded], None] | None,
         if_match: int | None,
+        views: Mapping[str, timedelta] | None,
     ) -> Committed:
         for turn in range(MAX_TURNS):
             # What this process remembers may be old. A commit on top of it proves that it was not; whatever else comes
@@ -117,7 +140,7 @@ class Decisions:
                 if if_match is not None and if_match != loaded.version:
                     raise StaleVersion(loaded.version)
                 clinic = loaded.clinic if loaded.version or origin is None else origin.clinic
-                context = self.context(cause, actor, clinic)
+                context = self.context(cause, actor, clinic, views=views, stream=stream)
                 events = decide(loaded.state, context)
                 if not events:
                     raise NothingDecided

@@ -28,6 +28,7 @@ from shared.service.definition import StreamKind
 from shared.vault.port import CaseKey, KeyMissing, Unsealable, Vault
 
 REMEMBERED_STREAMS: Final = 20_000
+RENEWED_AT_ONCE: Final = 300
 
 CACHE_INDEXES: Final = (
     IndexModel([("last.next_deadline", ASCENDING)], name="due", partialFilterExpression={"last.next_deadline": {"$exists": True}}),
@@ -48,6 +49,7 @@ CACHE_INDEXES: Final = (
         name="of_group",
         partialFilterExpression={"last.groups": {"$exists": True}},
     ),
+    IndexModel([("last.lots", ASCENDING)], name="of_lot", partialFilterExpression={"last.lots": {"$exists": True}}),
 )
 
 
@@ -130,6 +132,13 @@ class Streams:
         if writes:
             await self._cache.bulk_write(writes, ordered=False)
 
+    async def renew_cache(self, kind: str) -> None:
+        """Write the entries again that another release wrote: their clear fields say only what that one knew."""
+        old = {"last.kind": kind, "last.fingerprint": {"$ne": self._fingerprints[kind]}}
+        streams = [entry["_id"] async for entry in self._cache.find(old, projection=["_id"])]
+        for begin in range(0, len(streams), RENEWED_AT_ONCE):
+            await self.keep_cache(dict.fromkeys(streams[begin : begin + RENEWED_AT_ONCE], 1))
+
     def _cache_write(self, item: Loaded, key: CaseKey) -> UpdateOne:
         fingerprint = self._fingerprints[item.kind.name]
         # Sealed bytes cannot be compressed any more, by the database or anything else.
@@ -148,7 +157,7 @@ class Streams:
             "fingerprint": fingerprint,
             "state": Binary(key.seal(plain, self._cache_place(item.stream, item.commit))),
         }
-        entry |= {name: value for name, value in (("next_deadline", due), *_on_work_lists(item.state)) if value}
+        entry |= {name: value for name, value in (("next_deadline", due), *_in_the_clear(item.state)) if value}
         return UpdateOne({"_id": item.stream}, {"$max": {"last": entry}}, upsert=True)
 
     def _cache_place(self, stream: str, commit: str) -> bytes:
@@ -252,15 +261,20 @@ class Streams:
             self._remembered.popitem(last=False)
 
 
-def _on_work_lists(state: Any) -> tuple[tuple[str, Any], ...]:
-    """Return whose alerts a case has, on whom it waits and which group sessions it is part of, in the clear, so that lists find it.
+def _in_the_clear(state: Any) -> tuple[tuple[str, Any], ...]:
+    """Return whose alerts a case has, on whom it waits and which group sessions it is part of, so that lists find it; the lots on
+    hand, so that a recall does.
 
-    Streams that are no case have none of it.
+    Roles, organisations, names of groups and lot numbers; streams that are no case have none.
     """
     alerts: Alerts = getattr(state, "alerts", Alerts())
     waiting: Waiting | None = getattr(state, "waits_for", None)
-    groups: Sequence[str] = getattr(state, "groups", ())
-    return ("alert_roles", alerts.roles), ("waits_on", None if waiting is None else waiting.on), ("groups", groups)
+    return (
+        ("alert_roles", alerts.roles),
+        ("waits_on", None if waiting is None else waiting.on),
+        ("groups", list(getattr(state, "groups", ()))),
+        ("lots", list(getattr(state, "lots", ()))),
+    )
 
 
 class _Distrusted(Exception):

@@ -1,8 +1,9 @@
 """What a decision may know beside state and command: care time, who acts, the policy in force, fresh identifiers."""
 
 import hashlib
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from shared.events.base import Envelope
@@ -30,6 +31,12 @@ class Context:
     """The envelope of the event reacted to; None for commands and ticks."""
     clinic: str = ""
     """The clinic that the case belongs to."""
+    stream: str = ""
+    """The stream that is decided on."""
+    views: Mapping[str, timedelta] = field(default_factory=dict)
+    """How old the view of each service is that the command asks for (`Command.views_of`); one never heard is not in it."""
+    recalled_lots: Mapping[str, str] = field(default_factory=dict)
+    """The lots whose recall is in force as far as this service knows, each with the id of that recall."""
 
     @property
     def today(self) -> date:

@@ -6,7 +6,8 @@ was made on, so deciding again under the policy that was in force must give what
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from shared.pathway.context import Actor, Context
 from shared.pathway.policy import Policy
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
+from shared.pathway.view import as_decided
 
 Asked = Mapping[str, Any]
 """A request as JSON has it."""
@@ -42,6 +44,10 @@ class Past:
     """Of who decided, as far as the event shows that the decision took them."""
     moved_from: str | None = None
     """The clinic that it was decided in, where the same commit moved the case to another one."""
+    views: Mapping[str, timedelta] = field(default_factory=lambda: as_decided(()))
+    """How old the view of the other services was; see `shared.pathway.view.as_decided`."""
+    recalled_lots: Mapping[str, str] = field(default_factory=dict)
+    """The lots that the decision knew to be recalled, each with its recall."""
 
     @property
     def clinic(self) -> str:
@@ -58,6 +64,8 @@ class Past:
             seed=f"again:{envelope.id}",
             envelope=envelope,
             clinic=self.clinic,
+            views=self.views,
+            recalled_lots=self.recalled_lots,
         )
         try:
             return self.decide(context)

@@ -108,6 +108,7 @@ class PolicyValues(BaseModel):
     intramuscular_plausible_mg: tuple[float, float]
     intravenous_plausible_mg: tuple[float, float]
     esketamine_plausible_mg: tuple[float, float]
+    view_at_most_seconds_old: Annotated[int, Field(ge=1)]
     second_pressure_after_minutes: int
     second_pressure_tolerance_minutes: int
     second_pressure_escalate_minutes: int

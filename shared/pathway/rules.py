@@ -133,7 +133,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "R-20",
         "Consent in force and reaffirmed in the room, an adult who monitors, an escort, for esketamine fasting, at home a chaperone and a "
-        "route that may be given there, in a group enough monitors: or no dose.",
+        "route that may be given there, in a group enough monitors, and what the other services say of consent and holds known up to "
+        "some seconds ago: or no dose.",
         "Journey Clinical; Mayo Clinic",
         (
             "fasting_routes",
@@ -143,6 +144,7 @@ RULES: Final[tuple[Rule, ...]] = (
             "home_routes",
             "chaperone_before_minutes",
             "patients_per_monitor",
+            "view_at_most_seconds_old",
         ),
     ),
     Rule(

@@ -188,7 +188,7 @@ class StopEvents:
             case base.ConsentWithdrawn():
                 return [self.noted(kind="consent_withdrawn", at=event.withdrawn_at, noted_from=source)]
             case base.SafetyHoldPlaced():
-                return [self.noted(kind="hold_placed", at=event.placed_at, noted_from=source, hold=event.hold)]
+                return [self.noted(kind="hold_placed", at=event.placed_at, noted_from=source, hold=event.hold, reason=event.reason)]
             case base.SafetyHoldLifted():
                 return [self.noted(kind="hold_lifted", at=event.lifted_at, noted_from=source, hold=event.hold)]
             case _:

@@ -32,6 +32,7 @@ from shared.service.definition import ServiceDefinition
 from shared.service.garbage import rarely_collect_garbage
 from shared.service.on_call import OnCall, raises_alerts
 from shared.service.policies import POLICY, AdoptedPolicies
+from shared.service.recalls import LOT, RecalledLots
 from shared.service.runtime import Background, Extension, Runtime
 from shared.service.tasks import Tasks
 from shared.settings import Settings
@@ -63,21 +64,20 @@ def build_app(definition: ServiceDefinition, settings: Settings, extend: Extend 
     runtime = Runtime(definition, settings, client, log)
     extension = extend(runtime) if extend is not None else Extension()
     tasks = Tasks(log)
-    policies = AdoptedPolicies(runtime)
-    decides = POLICY in definition.kinds
+    registers = _registers(runtime)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         traces = configure_traces(definition.name)
         await runtime.prepare()
-        if decides:
-            await policies.refresh()
+        for register in registers.values():
+            await register.refresh()
         for prepare in extension.prepare:
             await prepare()
         if isinstance(runtime.clock, MovableCareClock):
             tasks.start("care-clock", Background(runtime.clock.follow))
         if definition.publishes:
-            followers = (*extension.followers, policies.follow)
+            followers = (*(register.follow for register in registers.values()), *extension.followers)
             if settings.on_call_url is not None and settings.on_call_secret is not None and raises_alerts(definition):
                 secret = SharedSecret.parse(settings.on_call_secret.get_secret_value())
                 on_call = OnCall(runtime, settings.on_call_url, secret)
@@ -88,8 +88,8 @@ def build_app(definition: ServiceDefinition, settings: Settings, extend: Extend 
         if definition.reactions or extension.consumes is not None:
             consumer = runtime.make_consumer(extension.consumes)
             tasks.start("consumer", Background(consumer.run, consumer.stop))
-        if decides:
-            tasks.start("policies", Background(policies.keep_fresh))
+        for name, register in registers.items():
+            tasks.start(name, Background(register.keep_fresh))
         for name, work in extension.tasks.items():
             tasks.start(name, work)
         log.info("started", port=settings.port)
@@ -109,6 +109,16 @@ def build_app(definition: ServiceDefinition, settings: Settings, extend: Extend 
     _add_problems(app, runtime)
     app.openapi = lambda: _openapi(app, definition)  # type: ignore[method-assign]
     return app
+
+
+def _registers(runtime: Runtime) -> Mapping[str, AdoptedPolicies | RecalledLots]:
+    """Return what the service keeps in memory of streams that are no case."""
+    registers: dict[str, AdoptedPolicies | RecalledLots] = {}
+    if POLICY in runtime.definition.kinds:
+        registers["policies"] = AdoptedPolicies(runtime)
+    if LOT in runtime.definition.kinds:
+        registers["recalled-lots"] = RecalledLots(runtime)
+    return registers
 
 
 class PlainRoute(APIRoute):
@@ -189,9 +199,10 @@ def _ready_endpoint(runtime: Runtime, tasks: Tasks) -> Callable[[Request], Any]:
             return problem(503, "consumer-waits", "The consumer waits for the store or the broker.")
         try:
             await runtime.client.admin.command("ping")
+            views = await runtime.view_ages()
         except PyMongoError:
             return problem(503, "store-unreachable", "The store cannot be reached.")
-        return JSONResponse({"ready": True})
+        return JSONResponse({"ready": True, **({"views": views} if views else {})})
 
     return ready
 

@@ -70,8 +70,12 @@ class Command:
     kind: str = "case"
     stream_id: Callable[[Any], str] | None = None
     """For streams named by the body (a partner); cases take their id from the cause."""
+    named_by_path: bool = False
+    """For streams that have a name of their own (a lot): the path says it, without its kind."""
     waits_for_inbox: bool = False
     """For steps that dose, approve or disclose: refused while an event of the case is held or parked here."""
+    views_of: tuple[str, ...] = ()
+    """For steps that dose or approve: the services whose word on the case the decision is told the age of (`Context.views`)."""
 
 
 @dataclass(frozen=True, slots=True)

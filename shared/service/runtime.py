@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,7 +13,7 @@ from shared.access.tokens import TokenVerifier
 from shared.clock import CareClock, MovableCareClock, SystemCareClock, system_now
 from shared.events.base import EventData
 from shared.events.codec import Recorded
-from shared.events.topics import topic_of, topics
+from shared.events.topics import source_of, topic_of, topics
 from shared.log.commit import Cause, Commit, pseudonym_of, request_mac
 from shared.log.decisions import Committed, Decisions
 from shared.log.store import CommitStore
@@ -31,6 +31,7 @@ from shared.transport.positions import Positions
 from shared.transport.reacting import ReactionHandler, reactions_in
 from shared.transport.relay import Follower, Relay
 from shared.transport.ticker import Ticker
+from shared.transport.views import Views
 from shared.vault.mongo import MongoVault
 
 
@@ -79,6 +80,7 @@ class Runtime:
         self.streams = Streams(self.store, self.database["cases"], self.vault, definition.kinds, definition.name)
         self.decisions = Decisions(definition.name, self.store, self.streams, self.vault, self.clock, lambda: self.policies)
         self.parking = Parking(self.database["parked"])
+        self.views = Views(self.database["views"])
         self.positions = Positions(self.database["positions"], reactions_in(self.database["commits"]))
         self.relay: Relay | None = None
         self.consumer: Consumer | None = None
@@ -124,11 +126,20 @@ class Runtime:
             handler,
             self.positions,
             self.parking,
+            self.views,
             self.database["epochs"],
             self.metrics,
             self.log,
         )
         return self.consumer
+
+    async def view_ages(self) -> dict[str, float | None]:
+        """Return how old this service's view of each service it hears is, in seconds; None if it was never heard."""
+        if self.consumer is None:
+            return {}
+        ages = await self.views.oldest()
+        heard = {owner: ages.get(source_of(owner)) for owner in self.consumer.hears}
+        return {owner: None if age is None else round(age.total_seconds(), 1) for owner, age in heard.items()}
 
     def system_clock(self) -> datetime:
         """Return system time: for signatures, tokens, backoff."""
@@ -157,9 +168,10 @@ class Runtime:
         cause: Cause,
         actor: Actor,
         admit: Callable[[Loaded], None] | None = None,
+        views: Mapping[str, timedelta] | None = None,
     ) -> Committed:
         """Decide on a stream and commit; see `shared.log.decisions.Decisions.run`."""
-        return await self.decisions.run(stream, decide, cause, actor, admit=admit)
+        return await self.decisions.run(stream, decide, cause, actor, admit=admit, views=views)
 
     async def open_events(self, commits: Sequence[Commit]) -> list[Recorded]:
         """Open the events of commits, in order."""

@@ -1,5 +1,6 @@
 """The counters an operator needs, in Prometheus text at /metrics; labels carry no case and no patient."""
 
+from math import inf
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -15,6 +16,9 @@ class Metrics:
         label = {"service": service}
         self._lag = Gauge(
             "kapcare_consumer_lag_records", "Records not yet read", ["service", "topic", "partition"], registry=self._registry
+        )
+        self._view_age = Gauge(
+            "kapcare_view_age_seconds", "Age of what is known here of a service", ["service", "of"], registry=self._registry
         )
         self._service = service
         self.parked = Gauge("kapcare_parked_events", "Events parked or held", ["service"], registry=self._registry).labels(**label)
@@ -33,6 +37,10 @@ class Metrics:
     def lag(self, topic: str, partition: int, records: int) -> None:
         """Set how many records of a partition are unread."""
         self._lag.labels(self._service, topic, str(partition)).set(records)
+
+    def view_age(self, of: str, seconds: float | None) -> None:
+        """Set how old the view of a service is; None, never heard, is infinitely old."""
+        self._view_age.labels(self._service, of).set(inf if seconds is None else seconds)
 
     def refused(self, slug: str) -> None:
         """Count a refusal by its slug."""

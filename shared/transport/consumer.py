@@ -21,8 +21,8 @@ from aiokafka.structs import ConsumerRecord
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
-from shared.events.codec import HEARTBEAT_TYPE, Unreadable
-from shared.events.topics import owner_of
+from shared.events.codec import Unreadable
+from shared.events.topics import owner_of, service_of
 from shared.log.errors import StoreUnavailable
 from shared.log.store import is_transient
 from shared.settings import Settings
@@ -30,10 +30,12 @@ from shared.telemetry.logs import Logger
 from shared.telemetry.metrics import Metrics
 from shared.transport.arrival import Arrival, Handled, Lane, key_of, read_arrival
 from shared.transport.ending import asked_to_end
+from shared.transport.heartbeat import Heartbeat, is_heartbeat, read_heartbeat
 from shared.transport.kafka import make_consumer
 from shared.transport.parking import Parking
 from shared.transport.positions import Effects, Position, Positions
 from shared.transport.relay import EPOCH_HEADER
+from shared.transport.views import Place, Views
 
 POLL_RECORDS: Final = 500
 CHORES_EVERY_SECONDS: Final = 0.5
@@ -70,6 +72,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         handler: Handler,
         positions: Positions,
         parking: Parking,
+        views: Views,
         epochs: AsyncCollection[Any],
         metrics: Metrics,
         log: Logger,
@@ -77,9 +80,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._group = f"{settings.topic_prefix}.{service}"
         self._settings = settings
         self._topics = list(topics)
+        self.hears = tuple(service_of(topic) for topic in topics)
+        """The services whose events come here."""
         self._handler = handler
         self._positions = positions
         self._parking = parking
+        self._views = views
         self._epochs = epochs
         self._known_epochs: dict[TopicPartition, int] = {}
         self._metrics = metrics
@@ -87,8 +93,6 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._stopping = False
         self._chores_due = 0.0
         self.healthy = False
-        self.heard: dict[str, float] = {}
-        """When each source was last heard, by the system's monotonic clock: events and heartbeats count."""
 
     async def run(self) -> None:
         """Consume until asked to stop; raises what is neither the store's nor the broker's trouble."""
@@ -154,21 +158,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             if await self._refilled(consumer, partition, fetched):
                 del polled[partition]  # also should the rest fail: it is not to be sought back to
                 continue
-            self.heard[owner_of(partition.topic)] = time.monotonic()
             records.extend(fetched)
             offsets[partition] = fetched[-1].offset + 1
-        arrivals: list[Arrival] = []
-        for record in records:
-            if _is_heartbeat(record):
-                continue
-            try:
-                arrivals.append(read_arrival(record))
-            except Unreadable as unreadable:
-                self._log.error("parked bytes that are no event", topic=record.topic, offset=record.offset, reason=unreadable.reason)
-                self._metrics.consumed("parked")
-                await self._parking.park_unreadable(record, unreadable.reason)
+        arrivals = await self._read([record for record in records if not is_heartbeat(record)])
         if arrivals:
             await self._release_held(await self._sort_and_handle(arrivals))
+        await self._hear(records)
         if offsets:
             try:
                 await consumer.commit(offsets)
@@ -179,6 +174,28 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
             highwater = consumer.highwater(partition) if partition in consumer.assignment() else None
             if highwater is not None:
                 self._metrics.lag(partition.topic, partition.partition, max(0, highwater - offsets[partition]))
+
+    async def _read(self, records: Sequence[ConsumerRecord]) -> list[Arrival]:
+        """Return what arrived; bytes that are no event are parked."""
+        arrivals: list[Arrival] = []
+        for record in records:
+            try:
+                arrivals.append(read_arrival(record))
+            except Unreadable as unreadable:
+                self._log.error("parked bytes that are no event", topic=record.topic, offset=record.offset, reason=unreadable.reason)
+                self._metrics.consumed("parked")
+                await self._parking.park_unreadable(record, unreadable.reason)
+        return arrivals
+
+    async def _hear(self, records: Sequence[ConsumerRecord]) -> None:
+        """Take note of the heartbeats among records that are handled."""
+        beats: dict[Place, Heartbeat] = {}
+        for record in records:
+            beat = read_heartbeat(record) if is_heartbeat(record) else None
+            if beat is not None:
+                beats[(owner_of(record.topic), record.partition)] = beat
+        if beats:
+            await self._views.hear(beats)
 
     async def _sort_and_handle(self, arrivals: Sequence[Arrival]) -> dict[Lane, Position]:
         """Handle what is next in its lane, park or hold the rest; return the moved positions of lanes where one is held."""
@@ -293,10 +310,6 @@ def _seek_back(consumer: AIOKafkaConsumer, polled: Mapping[TopicPartition, Seque
     for partition, fetched in polled.items():
         if fetched and partition in consumer.assignment():
             consumer.seek(partition, fetched[0].offset)
-
-
-def _is_heartbeat(record: ConsumerRecord) -> bool:
-    return any(name == "ce_type" and value == HEARTBEAT_TYPE.encode() for name, value in record.headers)
 
 
 def _epoch_of(record: ConsumerRecord) -> int:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -21,7 +22,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure, PyMongoError
 
 from shared.clock import system_now
-from shared.events.codec import HEARTBEAT_TYPE, Sealed, time_text
+from shared.events.codec import Sealed
 from shared.events.topics import source_of, topic_of
 from shared.log.commit import Commit
 from shared.log.errors import StoreUnavailable
@@ -31,6 +32,7 @@ from shared.telemetry.logs import Logger
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.traces import current_traceparent, span, tracing
 from shared.transport.ending import asked_to_end
+from shared.transport.heartbeat import Heartbeat
 from shared.transport.kafka import make_probe, make_producer
 from shared.transport.lease import Lease, LeaseLost
 
@@ -72,9 +74,13 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """One step of the change stream: a commit; neither commit nor failure means that there was nothing more."""
+    """One step of the change stream: a commit; neither commit nor failure means that there was nothing more.
+
+    Nothing that was committed before `complete_to` (system time) is still to come; None where the database does not tell.
+    """
 
     token: Mapping[str, Any] | None
+    complete_to: datetime | None = None
     commit: Commit | None = None
     failure: Exception | None = None
 
@@ -109,7 +115,7 @@ class Relay:
         self._caught_up = asyncio.Event()
         self._refill_asked = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._last_heard = 0.0
+        self._last_beat = 0.0
         self._cache_lock = asyncio.Lock()
         self._unpublished_since: float | None = None
         metrics.oldest_unpublished_seconds.set_function(self._oldest_unpublished_seconds)
@@ -209,14 +215,15 @@ class Relay:
             if items[-1].commit is None:
                 await self._keep_cache_now()
                 self._caught_up.set()
-                await self._when_idle(producer, probe)
+            await self._beat_when_due(producer, probe, items[-1].complete_to)
             if self._refill_asked.is_set():
                 self._refill_asked.clear()
                 await self._publish_all_again("asked for", self._place.acknowledged)
 
-    async def _when_idle(self, producer: AIOKafkaProducer, probe: AIOKafkaConsumer) -> None:
-        if time.monotonic() - self._last_heard >= self._settings.heartbeat_seconds:
-            await self._heartbeat(producer)
+    async def _beat_when_due(self, producer: AIOKafkaProducer, probe: AIOKafkaConsumer, complete_to: datetime | None) -> None:
+        """Also under load: a busy partition says nothing of the others, nor a late event of those behind it."""
+        if complete_to is not None and time.monotonic() - self._last_beat >= self._settings.heartbeat_seconds:
+            await self._heartbeat(producer, complete_to)
             await self._notice_wiped_broker(probe)
 
     async def _open(self) -> AsyncCollectionChangeStream[Any]:
@@ -232,7 +239,7 @@ class Relay:
         return await self._watch(resume_after=self._place.token, start_at_operation_time=since)
 
     async def _watch(self, **where: Any) -> AsyncCollectionChangeStream[Any]:
-        inserts: list[dict[str, Any]] = [{"$match": {"operationType": "insert"}}, {"$project": {"fullDocument": 1}}]
+        inserts: list[dict[str, Any]] = [{"$match": {"operationType": "insert"}}, {"$project": {"fullDocument": 1, "wallTime": 1}}]
         return await self._commits.watch(inserts, max_await_time_ms=200, batch_size=BATCH_COMMITS, **where)
 
     async def _sweep(self, producer: AIOKafkaProducer) -> None:
@@ -258,7 +265,6 @@ class Relay:
         except (KafkaError, OSError) as error:
             raise PublishFailed from error
         self._metrics.published.inc(len(acknowledged))
-        self._last_heard = time.monotonic()
         self._unpublished_since = None
         await self._acknowledge(acknowledged)
         for follower in self._followers:
@@ -310,21 +316,22 @@ class Relay:
         await self._save()
         raise BrokerForgot(why)
 
-    async def _heartbeat(self, producer: AIOKafkaProducer) -> None:
+    async def _heartbeat(self, producer: AIOKafkaProducer, complete_to: datetime) -> None:
         partitions = await producer.partitions_for(self._topic)
-        headers = [
-            ("ce_specversion", b"1.0"),
-            ("ce_type", HEARTBEAT_TYPE.encode()),
-            ("ce_source", self._source.encode()),
-            ("ce_time", time_text(system_now()).encode()),
-            (EPOCH_HEADER, str(self._place.epoch).encode()),
-        ]
+        epoch = (EPOCH_HEADER, str(self._place.epoch).encode())
+        beats = {
+            partition: Heartbeat(complete_to, len(partitions), self._place.acknowledged.get(str(partition), -1))
+            for partition in sorted(partitions)
+        }
         try:
-            sends = [await producer.send(self._topic, b"", partition=partition, headers=headers) for partition in sorted(partitions)]
+            sends = [
+                await producer.send(self._topic, b"", partition=partition, headers=[*beat.to_headers(self._source), epoch])
+                for partition, beat in beats.items()
+            ]
             acknowledged = await asyncio.gather(*sends)
         except (KafkaError, OSError) as error:
             raise PublishFailed from error
-        self._last_heard = time.monotonic()
+        self._last_beat = time.monotonic()
         await self._acknowledge(acknowledged)
 
     async def _keep_place(self) -> None:
@@ -354,11 +361,12 @@ class Relay:
 async def _pump(stream: AsyncCollectionChangeStream[Any], queue: "asyncio.Queue[_Change]") -> None:
     try:
         while not asked_to_end():
+            asked_at = system_now()
             change = await stream.try_next()
             if change is None:
-                await queue.put(_Change(stream.resume_token))
+                await queue.put(_Change(stream.resume_token, asked_at))
             else:
-                await queue.put(_Change(change["_id"], Commit.from_document(change["fullDocument"])))
+                await queue.put(_Change(change["_id"], change.get("wallTime"), Commit.from_document(change["fullDocument"])))
     except Exception as failure:  # noqa: BLE001 - also a document that is no commit: whoever publishes is told, and raises it
         await queue.put(_Change(None, failure=failure))
 

@@ -140,8 +140,8 @@ async def produce(bootstrap: str, topic: str, records: Iterable[Wire], partition
         await producer.stop()
 
 
-async def read_topic(bootstrap: str, topic: str) -> list[ConsumerRecord]:
-    """Everything in a topic, partition by partition; heartbeats left out."""
+async def read_topic(bootstrap: str, topic: str, *, heartbeats: bool = False) -> list[ConsumerRecord]:
+    """Everything in a topic, partition by partition; heartbeats left out unless asked for."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_wait_ms=10)
     await consumer.start()
     try:
@@ -156,6 +156,6 @@ async def read_topic(bootstrap: str, topic: str) -> list[ConsumerRecord]:
                 for source, fetched in (await consumer.getmany(timeout_ms=200)).items():
                     records[source].extend(fetched)
         heartbeat = ("ce_type", b"kapcare.heartbeat.v1")
-        return [record for partition in partitions for record in records[partition] if heartbeat not in record.headers]
+        return [record for partition in partitions for record in records[partition] if heartbeats or heartbeat not in record.headers]
     finally:
         await consumer.stop()

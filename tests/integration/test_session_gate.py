@@ -18,12 +18,15 @@ from joserfc.jwk import OKPKey
 from deploy.local.issuer import ISSUER, Issuer
 from deploy.local.ports import free_port
 from services.session.app import DEFINITION, build
+from services.session.domain.authorise import HEARD
 from shared.clock import system_now
 from shared.events import session as events
 from shared.events.base import EventData
+from shared.events.topics import source_of
 from shared.log.commit import Cause
 from shared.service.definition import Origin
 from shared.service.runtime import Runtime
+from shared.transport.heartbeat import Heartbeat
 from tests import toy
 from tests.integration.partner_stub import serving
 from tests.unit.session.room import plan
@@ -63,6 +66,11 @@ class Clinic:
         origin = Origin(clinic, f"patient-{uuid.uuid4().hex}")
         await self.runtime.decisions.run(case, lambda _state, _context: [consented, opened, *said], cause, toy.CLINICIAN, origin=origin)
         return case
+
+    async def heard(self) -> None:
+        """What the other services say of a case is known up to now, as their heartbeats would tell."""
+        told = {(source_of(service), partition): Heartbeat(system_now(), 2) for service in HEARD for partition in (0, 1)}
+        await self.runtime.views.hear(told)
 
     async def members(self, group: str, count: int, *clinics: str) -> list[dict[str, Any]]:
         """Wait until so many members are found; the cache that they are found by follows behind."""
@@ -171,6 +179,7 @@ async def test_r19_only_a_prescriber_ends_the_hold_of_a_pressure(clinic: Clinic)
     status, answer = await clinic.post(f"/cases/{case}/checks", checks)
     assert status == 200, answer
     assert [event["type"].split(".")[2] for event in answer["events"]] == ["PreDoseChecked", *["PrescriberAsked"] * 2, *["AlertRaised"] * 2]
+    await clinic.heard()
     asking = {"session": 1, "dose_mg": "200", "intent": "psycholytic", "lot": "lot-1"}
     status, problem = await clinic.post(f"/cases/{case}/authorisation", asking)
     assert (status, problem["rule"], len(problem["refusals"])) == (409, "R-19", 1)

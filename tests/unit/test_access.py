@@ -13,11 +13,12 @@ MAY = {
     "read_outcomes",
     "therapist": "refer screen consent stop read_case clear prepare record_care account_for_supply integrate acknowledge read_alerts",
     "prescriber": "stop lift_hold read_case decide_eligibility decide_on_pressure authorise_dose record_care account_for_supply acknowledge"
-    " read_alerts",
-    "medical_monitor": "screen stop lift_hold read_case clear authorise_dose record_care account_for_supply acknowledge read_alerts",
+    " read_alerts recall_lot",
+    "medical_monitor": "screen stop lift_hold read_case clear authorise_dose record_care account_for_supply acknowledge read_alerts"
+    " recall_lot",
     "medical_director": "adopt_policy explain read_network_outcomes",
     "auditor": "explain query_ledger read_progress read_network_outcomes",
-    "admin": "manage_partners read_progress operate read_alerts",
+    "admin": "manage_partners read_progress operate read_alerts recall_lot",
     "partner": "review_as_partner",
 }
 HERE, ELSEWHERE = Resource("riverside"), Resource("hillside")

@@ -45,6 +45,8 @@ CALLS = {
     "kapcare.session.RemsFormOverdue.v1": "medical_monitor",
     "kapcare.session.ReclearanceDue.v1": "coordinator",
     "kapcare.session.ApprovalExpiring.v1": "coordinator",
+    "kapcare.prescriber.SafetyHoldPlaced.v1": "medical_monitor",
+    "kapcare.session.DoseFoundUncovered.v1": "medical_monitor",
     "kapcare.integration.IntegrationOverdue.v1": "coordinator",
     "kapcare.integration.MeasurementOverdue.v1": "coordinator",
     "kapcare.integration.OutcomeDeteriorated.v1": "therapist",

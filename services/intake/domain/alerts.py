@@ -21,6 +21,15 @@ ALERTS: Final[Alarms] = {
 """A hold here is the one that a high risk on the C-SSRS screener places (R-10); one that a clinician places calls nobody."""
 
 
+CARRIED: Final = Alarm("medical_monitor", "hold-on-another-case")
+"""Who is told that a case is held because another one of the patient is."""
+
+
+def with_carried_alert(placed: intake.SafetyHoldPlaced, context: Context) -> list[EventData]:
+    """Return a hold that was carried from another case, and the alert it raises."""
+    return [placed, ALERT.raise_(CARRIED, placed, 1, context)]
+
+
 def with_alerts(events: Sequence[EventData], context: Context) -> list[EventData]:
     """Return a decision's events, and the alerts they raise."""
     return ALERT.with_alerts(ALERTS, events, context)

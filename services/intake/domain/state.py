@@ -6,8 +6,10 @@ from datetime import date, datetime
 from functools import cached_property
 from typing import Literal
 
+from services.intake.domain import siblings
 from services.intake.domain.codes import ONLY_IF_NOT_MALE, QUESTIONS
 from services.intake.domain.entries import Correction, Entries, Entry, add, counting, mark, read_by_screening, screener_due_since
+from services.intake.domain.siblings import Held
 from shared.events import intake
 from shared.events.base import EventData
 from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, Sex, StatedScore
@@ -82,6 +84,8 @@ class Case:
     reopened_at: datetime | None = None
     """When a screening was last taken back."""
     stops: Stops = field(default_factory=Stops)
+    held: tuple[Held, ...] = ()
+    """Every hold that was placed, also those that were lifted."""
     refused: RefusedStep | None = None
     simulated: bool = False
     alerts: Alerts = field(default_factory=Alerts)
@@ -202,7 +206,7 @@ class Case:
 
 def evolve(case: Case, event: EventData) -> Case:
     """Fold one event."""
-    case = with_parts(case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event))
+    case = with_parts(case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event), held=siblings.fold(case.held, event))
     match event:
         case intake.InstrumentAnswered():
             answered = Entry("instrument", event.entry, event.answered_at, event.recorded_at, event.replaces, answered=event)
@@ -246,6 +250,7 @@ def _recorded(case: Case, entry: Entry, *, simulated: bool = False) -> Case:
         entries=add(case.entries, entry),
         outcome=case.outcome,
         stops=case.stops,
+        held=case.held,
         refused=case.refused,
         simulated=case.simulated or simulated,
         alerts=case.alerts,

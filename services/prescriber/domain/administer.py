@@ -23,6 +23,7 @@ def administer(case: Case, event: SessionDosed, context: Context) -> list[EventD
         session=event.session,
         milligrams=event.dose_mg,
         given_at=event.given_at,
+        lot=event.lot,
         deviations=deviations,
         reconcile_by=context.now + timedelta(hours=hours) if NOT_DISPENSED in deviations else None,
         entry=event.entry,

@@ -20,7 +20,9 @@ ALERTS: Final[Alarms] = {
     prescriber.LateDecisionReceived: Alarm("prescriber", "late-decision"),
     supply.DiversionSuspected: Alarm("medical_monitor", "supply-does-not-balance"),
     prescriber.DeteriorationNoted: Alarm("prescriber", "deterioration"),
+    prescriber.SafetyHoldPlaced: Alarm("medical_monitor", "recalled-lot-on-hand"),
 }
+"""A hold here is the one that the recall of a lot places; one that a clinician places calls nobody."""
 
 
 def with_alerts(events: Sequence[EventData], context: Context) -> list[EventData]:

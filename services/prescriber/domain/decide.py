@@ -1,7 +1,7 @@
 """A prescriber decides: eligible under a plan, not eligible, or first wants items cleared (R-14)."""
 
 from datetime import date
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -25,7 +25,10 @@ from shared.events.prescriber import (
 from shared.pathway.context import Context
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
+from shared.pathway.view import VIEW_TOO_OLD, too_old
 
+HEARD: Final = ("intake",)
+"""The service that owns consent and screening: an approval rests on its word. Before a dose the gate asks after all of them."""
 _EXACT = ConfigDict(strict=True, extra="forbid")
 
 
@@ -145,6 +148,7 @@ def _approve(case: Case, command: Decision, context: Context, by: Slug) -> list[
     answers = merged(case.answers, tuple(answer.to_event() for answer in command.clearances))
     evaluation = None if command.evaluation is None else command.evaluation.to_event()
     refused = _stopped(case, context) or [
+        *_not_known_up_to_now(context),
         *_uncleared(case, answers, context),
         *not_evaluated(evaluation, plan.route, context),
         *hard_limits(case, plan, context),
@@ -184,6 +188,20 @@ def _stopped(case: Case, context: Context) -> list[StepRefused]:
         return []
     detail = "Consent or a safety hold forbids deciding for the patient to go on."
     return [StepRefused(step="decide-eligibility", rule=why, detail=detail, policy_version=context.policy.version)]
+
+
+def _not_known_up_to_now(context: Context) -> list[StepRefused]:
+    """R-20: another service may have said since what would stop the approval."""
+    return [
+        StepRefused(
+            step="approve",
+            rule="R-20",
+            detail=f"What {service} says of this case is not known up to now; decide again in a moment.",
+            facts={"because": VIEW_TOO_OLD, "source": service, "seconds": seconds},
+            policy_version=context.policy.version,
+        )
+        for service, seconds in too_old(HEARD, context)
+    ]
 
 
 def _uncleared(case: Case, answers: tuple[Clearance, ...], context: Context) -> list[StepRefused]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from services.prescriber.domain.lot import hold_at_dispensing
 from services.prescriber.domain.plan import LONGEST_SUPPLY_MONTHS, months_after
 from services.prescriber.domain.prescribe import require_day
 from services.prescriber.domain.reconcile import reconciled
@@ -15,6 +16,7 @@ from shared.events.base import EventData, Slug, Text
 from shared.events.clinical import Milligrams
 from shared.events.supply import MedicationDispensed, PrescriptionIssued
 from shared.pathway.context import Context
+from shared.pathway.lot import RECALLED_LOT, recalled
 from shared.pathway.policy import PolicyValues
 from shared.pathway.stop import Request
 
@@ -44,11 +46,11 @@ def record_dispensing(case: Case, command: RecordDispensing, context: Context, r
         lot=command.lot,
         dispensed_on=command.dispensed_on,
         dispenser=command.dispenser,
-        deviations=tuple(_uncovered(case, command, context, replaces)),
+        deviations=(*_uncovered(case, command, context, replaces), *((RECALLED_LOT,) if recalled(command.lot, context) else ())),
         entry=context.new_id("entry"),
         replaces=None if replaces is None else replaces.entry,
     )
-    return reconciled(case, dispensed, context)
+    return reconciled(case, dispensed, context, hold_at_dispensing(case, command.lot, context))
 
 
 def last_day(issued: PrescriptionIssued) -> date:

@@ -18,6 +18,7 @@ from shared.events.codec import Recorded
 from shared.events.prescriber import Clearance, EligibilityApproved, StepRefused
 from shared.pathway.context import Context
 from shared.pathway.past import Past, Result
+from shared.pathway.view import as_decided
 
 
 def past_decisions(history: Sequence[Recorded]) -> Iterator[Past]:
@@ -36,6 +37,7 @@ def past_decisions(history: Sequence[Recorded]) -> Iterator[Past]:
                     facts=_facts(case, asked),
                     result=_words(events),
                     decide=partial(_again, case, asked, case.partner),
+                    views=as_decided(events),
                 )
                 break
         case = reduce(evolve_case, events, case)

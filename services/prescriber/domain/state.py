@@ -112,6 +112,11 @@ class Case:
         return for_stop(self.stops, ("disclosure_to_prescriber", "treatment")) or decision
 
     @property
+    def lots(self) -> tuple[Slug, ...]:
+        """The lots of which some may be on hand: by them a recall finds the case."""
+        return self.supply.lots
+
+    @property
     def clearances(self) -> tuple[Slug, ...]:
         """Every item that must be answered as cleared before an approval (R-06, R-14), each once."""
         from_screening = self.summary.clearances if self.summary is not None else ()

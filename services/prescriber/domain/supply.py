@@ -28,6 +28,8 @@ from shared.events.supply import (
 Movement = Literal["prescribed", "dispensed", "administered", "wasted", "returned"]
 USED: Final = "used-above-dispensed"
 NOTHING: Final = Decimal(0)
+MOVED: Final[tuple[Movement, ...]] = ("dispensed", "administered", "wasted", "returned")
+"""What brings medication to hand, and then what takes it away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,19 @@ class Supply:
     def unsaid(self) -> Mapping[Mismatch, Decimal]:
         """The mismatches that are new, or have grown since they were said."""
         return {why: milligrams for why, milligrams in self.mismatches.items() if milligrams > self.said.get(why, NOTHING)}
+
+    @property
+    def lots(self) -> tuple[Slug, ...]:
+        """The lots of which some may be on hand."""
+        return tuple(lot for lot in sorted({line.lot for line in self.standing if line.lot is not None}) if self.on_hand_of(lot) > 0)
+
+    def on_hand_of(self, lot: Slug) -> Decimal:
+        """Return the most that can be on hand of a lot, in milligrams: what names no lot may have come from any other."""
+        of_lot = {
+            kind: sum((line.milligrams for line in self.standing if line.lot == lot and line.kind == kind), NOTHING) for kind in MOVED
+        }
+        left = of_lot["dispensed"] - sum((of_lot[kind] for kind in MOVED[1:]), NOTHING)
+        return max(NOTHING, min(left, self.balance.on_hand))
 
     @property
     def open_alarms(self) -> tuple[DiversionSuspected, ...]:

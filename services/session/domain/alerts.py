@@ -43,6 +43,7 @@ ALERTS: Final[Alarms] = {
     stay.RemsFormOverdue: Alarm("medical_monitor", "rems-form-overdue", about=lambda overdue: form_name(overdue.session)),
     stay.ReclearanceDue: Alarm("coordinator", "reclearance-due", about=lambda due: gap_name(due.since)),
     stay.ApprovalExpiring: Alarm("coordinator", "approval-expiring", about=lambda expiring: approval_name(expiring.request)),
+    stay.DoseFoundUncovered: Alarm("medical_monitor", "dose-found-uncovered"),
 }
 """An alert about what stands overdue is settled by what it waited for."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -22,9 +22,14 @@ from shared.events.clinical import Intent, Milligrams, TreatmentPlan
 from shared.events.dosing import AskedDose
 from shared.events.session import DosingAuthorised
 from shared.pathway.context import Context
+from shared.pathway.lot import RECALLED_LOT, recalled
 from shared.pathway.policy import PolicyValues
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
+from shared.pathway.view import VIEW_TOO_OLD, too_old
+
+HEARD: Final = ("intake", "prescriber", "integration")
+"""The services whose word on consent, holds and approval the gate rests on."""
 
 
 class AuthoriseDose(Request):
@@ -64,7 +69,7 @@ def authorise_dose(course: Course, command: AuthoriseDose, context: Context) -> 
         lot=command.lot,
         infusion_minutes=command.infusion_minutes,
     )
-    objections = [*objections_to(course, dose, context), *_intent_objections(plan, asked)]
+    objections = [*_view_objections(context), *objections_to(course, dose, context), *_intent_objections(plan, asked)]
     checks = dose.checks
     if objections or plan is None or checks is None or asked.intent is None:
         return refused("dose", objections, context, asked=asked)
@@ -92,6 +97,7 @@ def objections_to(course: Course, dose: DoseInQuestion, context: Context) -> lis
     """
     policy = context.policy.on(dose.route or course.route_of(dose.session))
     return [
+        *_lot_objections(dose, context),
         *_course_objections(course, dose, policy),
         *room_objections(course, dose, policy),
         *enrolment_objections(course, dose, context),
@@ -136,6 +142,19 @@ def _asked(command: AuthoriseDose, context: Context) -> AskedDose:
         infusion_minutes=command.infusion_minutes,
         by_prescriber="prescriber" in context.actor.roles,
     )
+
+
+def _view_objections(context: Context) -> Iterator[Objection]:
+    """R-20: what another service said of consent, holds or the approval may not be known here yet."""
+    for service, seconds in too_old(HEARD, context):
+        facts = {"source": service, "seconds": seconds}
+        yield Objection("R-20", VIEW_TOO_OLD, f"What {service} says of this case is not known up to now; ask again in a moment.", facts)
+
+
+def _lot_objections(dose: DoseInQuestion, context: Context) -> Iterator[Objection]:
+    """Nothing is given from a lot whose recall is in force, whatever the case's own holds say."""
+    if recalled(dose.lot, context):
+        yield Objection("recall", RECALLED_LOT, "This lot was recalled; nothing of it is given.", {"lot": str(dose.lot)})
 
 
 def _course_objections(course: Course, dose: DoseInQuestion, policy: PolicyValues) -> Iterator[Objection]:

@@ -4,10 +4,12 @@ from datetime import datetime, timedelta
 from functools import reduce
 
 from services.session.domain.state import Course, evolve
+from services.session.domain.uncovered import found_by_end
 from shared.events.base import EventData, Slug
 from shared.events.clinical import TreatmentPlan
 from shared.events.prescriber import EligibilityApproved, EligibilityDeclined, EligibilityExpired, EligibilityRevoked
 from shared.events.session import CourseClosed, CourseOpened, CourseWithheld
+from shared.events.stay import LateStop
 from shared.pathway.context import Context
 
 
@@ -29,17 +31,18 @@ def take_decline(course: Course, event: EligibilityDeclined, context: Context) -
     """React to a decline: an approval of an earlier request no longer allows any dose (R-14)."""
     if event.request <= course.newest_request:
         return []
-    return [CourseClosed(why="declined", request=event.request, closed_at=context.now)]
+    closed = CourseClosed(why="declined", request=event.request, closed_at=context.now)
+    return [closed, *found_by_end(course, "approval_declined", event.decided_at, context)]
 
 
 def take_expiry(course: Course, event: EligibilityExpired, context: Context) -> list[EventData]:
     """React to the end of an approval: it no longer allows any dose (R-15)."""
-    return _end(course, event.request, "expired", context)
+    return _end(course, event.request, "approval_expired", event.expires_at, context)
 
 
 def take_revocation(course: Course, event: EligibilityRevoked, context: Context) -> list[EventData]:
     """React to an approval that was taken back: it no longer allows any dose (R-14)."""
-    return _end(course, event.request, "revoked", context)
+    return _end(course, event.request, "approval_revoked", event.revoked_at, context)
 
 
 def open_if_clear(course: Course, context: Context) -> list[EventData]:
@@ -62,11 +65,12 @@ def _opened(plan: TreatmentPlan, request: int, decided_at: datetime | None, cont
     return CourseOpened(plan=plan, request=request, opened_at=context.now, decided_at=decided_at, expiry_warning_at=warning_at)
 
 
-def _end(course: Course, request: int, why: Slug, context: Context) -> list[EventData]:
+def _end(course: Course, request: int, how: LateStop, ended_at: datetime, context: Context) -> list[EventData]:
     """Close the course of this approval, unless it is closed already or a newer one replaced it."""
     if request <= course.closed_request or request < course.newest_request:
         return []
-    return [CourseClosed(why=why, request=request, closed_at=context.now)]
+    closed = CourseClosed(why=how.removeprefix("approval_"), request=request, closed_at=context.now)
+    return [closed, *found_by_end(course, how, ended_at, context)]
 
 
 def _why_withheld(course: Course) -> Slug | None:

@@ -39,8 +39,10 @@ from shared.events.session import (
     VitalsRecorded,
 )
 from shared.pathway.context import Context
+from shared.pathway.lot import RECALLED_LOT
 from shared.pathway.past import Asked, Past, Result, as_request, asked_by
 from shared.pathway.stop import Request
+from shared.pathway.view import as_decided
 
 AGAINST_ADVICE: Final = "left-against-advice"
 Watched = tuple[int, datetime]
@@ -112,6 +114,8 @@ def _decision(course: Course, committed: Sequence[Recorded], clinic: str | None)
             decide=partial(_again, course, step, asked),
             roles=_roles(recorded.data),
             moved_from=clinic,
+            views=as_decided(each.data for each in committed),
+            recalled_lots=_recalled(each.data for each in committed),
         )
         return
 
@@ -152,6 +156,20 @@ def _asked(course: Course, event: EventData) -> Asked:
         case _:
             pass
     return {**asked_by(RECORDED[type(event)].request, event), **unsaid}
+
+
+def _recalled(events: Iterable[EventData]) -> Mapping[str, str]:
+    """Return the lot that the decision knew to be recalled; by which recall no event says."""
+    lots: dict[str, str] = {}
+    for event in events:
+        match event:
+            case StepRefused(facts={"because": "recalled-lot", "lot": lot}):
+                lots[lot] = ""
+            case SessionDosed(lot=str(lot), deviations=deviations) if RECALLED_LOT in deviations:
+                lots[lot] = ""
+            case _:
+                pass
+    return lots
 
 
 def _roles(event: EventData) -> frozenset[str]:

@@ -56,6 +56,7 @@ class Course:
     corrected: Corrections = field(default_factory=dict)
     """Of the entries that no session holds."""
     integration_held_at: datetime | None = None
+    uncovered: tuple[stay.DoseFoundUncovered, ...] = ()
     completed: bool = False
     awaited_transfer: events.TransferAwaited | None = None
     """Where the case goes once the patient was discharged."""
@@ -269,6 +270,8 @@ def evolve(course: Course, event: EventData) -> Course:
             return replace(course, awaited_transfer=event if isinstance(event, events.TransferAwaited) else None)
         case events.Escalated():
             return replace(course, escalations=(*course.escalations, event))
+        case stay.DoseFoundUncovered():
+            return replace(course, uncovered=(*course.uncovered, event))
         case events.IntegrationNoted():
             known = course.integration_held_at
             return replace(course, integration_held_at=event.held_at if known is None else max(known, event.held_at))

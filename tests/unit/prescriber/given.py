@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import reduce
 from typing import Any
 
-from services.prescriber.domain.decide import Decision, decide_in_house
+from services.prescriber.domain.decide import HEARD, Decision, decide_in_house
 from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case, PartnerEntry, evolve_case
 from shared.events import intake
@@ -48,7 +48,8 @@ def context(
         actor="service:intake",
         correlation="e1",
     )
-    return Context(now=now, actor=Actor("prescriber-7"), policy=policy, seed=seed, envelope=envelope)
+    views = dict.fromkeys(HEARD, timedelta())
+    return Context(now=now, actor=Actor("prescriber-7"), policy=policy, seed=seed, envelope=envelope, views=views)
 
 
 def finding(item: str, weight: Any = "needs_clearance") -> Finding:

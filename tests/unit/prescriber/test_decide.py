@@ -1,6 +1,8 @@
 """R-14, R-06, R-30: what a prescriber may decide, and when."""
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -351,3 +353,13 @@ def test_a_second_screening_asks_for_clearances_anew() -> None:
     assert isinstance(events[0], ReviewOpened)
     assert events[0].request == 2
     assert rules(decide_in_house(told(case, events), decision(request=2), context())) == ["R-14"]
+
+
+@pytest.mark.parametrize(("seconds", "refused"), [(15, False), (15.1, True), (None, True)])
+def test_r20_an_approval_rests_on_a_young_view_of_intake(seconds: float | None, refused: bool) -> None:
+    """15 s is the shipped bound; a finding of not eligible is taken whatever is known."""
+    views = {} if seconds is None else {"intake": timedelta(seconds=seconds)}
+    at = replace(context(), views=views)
+    events = decide_in_house(in_review(), decision("eligible"), at)
+    assert [event.facts.get("because") for event in events if isinstance(event, StepRefused)] == (["view-too-old"] if refused else [])
+    assert isinstance(decide_in_house(in_review(), decision("ineligible"), at)[0], EligibilityDeclined)

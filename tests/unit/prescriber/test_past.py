@@ -1,6 +1,7 @@
 """Approvals and their refusals, found in a history: the same again under their own policy, different where another one says so."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -111,3 +112,14 @@ def test_a_refusal_for_a_stop_is_explained_by_it(stopped: list[str]) -> None:
     (past,) = found(before, decided(before))
     assert dict(past.facts)["consent or hold"] == ("safety-hold" if stopped else "nothing stops")
     assert past.again(POLICY) == past.result
+
+
+@pytest.mark.parametrize("age", [None, timedelta(seconds=16.004)])
+def test_r20_a_refusal_for_an_old_view_is_decided_again_on_a_view_as_old(age: timedelta | None) -> None:
+    before = opened()
+    views = {} if age is None else {"intake": age}
+    events = decide_in_house(told(Case(), before), decision("eligible"), replace(context(), views=views))
+    assert [event.facts["because"] for event in events if isinstance(event, StepRefused)] == ["view-too-old"]
+    (past,) = found(before, events)
+    assert past.again(POLICY) == past.result
+    assert past.again(policy(view_at_most_seconds_old=17)) == (past.result if age is None else ("approved",))

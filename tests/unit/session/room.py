@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from services.session.domain.alerts import ALERT
-from services.session.domain.authorise import AuthoriseDose, authorise_dose
+from services.session.domain.authorise import HEARD, AuthoriseDose, authorise_dose
 from services.session.domain.chaperone import RecordChaperoneCheck, record_chaperone_check
 from services.session.domain.check import RecordChecks, record_checks
 from services.session.domain.correct import CorrectEntry, correct_entry
@@ -118,6 +118,8 @@ class Room:
         self.policy = policy
         self.causes = 0
         self.ticked: set[tuple[str, datetime]] = set()
+        self.views = dict.fromkeys(HEARD, timedelta())
+        self.recalled_lots: dict[str, str] = {}
 
     def context(self, *roles: str) -> Context:
         self.causes += 1
@@ -133,7 +135,15 @@ class Room:
             actor="a",
             correlation="e1",
         )
-        return Context(self.now, Actor("actor-1", frozenset(roles)), self.policy, f"cause-{self.causes}", envelope)
+        return Context(
+            self.now,
+            Actor("actor-1", frozenset(roles)),
+            self.policy,
+            f"cause-{self.causes}",
+            envelope,
+            views=self.views,
+            recalled_lots=self.recalled_lots,
+        )
 
     def take(self, events: list[EventData]) -> list[EventData]:
         for event in events:

@@ -68,7 +68,7 @@ def test_r27_without_an_approval_nothing_is_due(end: object) -> None:
     room = left_room()
     at(room, GAP_AT).tick()
     room.hear(end)  # type: ignore[arg-type]
-    assert room.calls == []
+    assert not {"reclearance-due", "approval-expiring"} & set(room.calls)
 
 
 def test_r27_a_course_without_doses_left_or_without_a_dose_has_no_gap() -> None:

@@ -5,6 +5,7 @@ another policy and nothing is kept of it. What was recorded must be enough to fi
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from itertools import groupby
@@ -82,7 +83,7 @@ class Forking(RecordedRoom):
     def do(self, decide: Callable[[Any, Any, Context], list[EventData]], command: Any, *roles: str) -> list[EventData]:
         course, context = self.course, self.context(*roles)
         events = super().do(decide, command, *roles)
-        forked = Context(context.now, context.actor, STRICTER, context.seed, context.envelope)
+        forked = replace(context, policy=STRICTER)
         overridden_for_nothing = bool(getattr(command, "override_reason", None)) and getattr(events[0], "override_reason", None) is None
         if not ("prescriber" in roles and overridden_for_nothing):
             self.would_have[f"commit{self.commits}"] = words(lambda: decide(course, command, forked))
