@@ -38,20 +38,24 @@ def outcomes(
     if as_json:
         print(json.dumps(answer, indent=2))
     else:
-        _print(answer)
+        for line in lines_in_words(answer):
+            print(line)
 
 
 def lines_of(answer: Row) -> list[Line]:
-    """Return the trajectory of each group that is not withheld: mean totals, where they may be shown, with the number behind each."""
-    found = []
-    for name, group in _rows(answer):
-        if "withheld" in group or name[1] in {"clinic", "network"}:
-            continue
-        means = [(0, group["baseline"]), *((at["day"], at["mean"]) for at in group["follow_up"])]
-        points = [(day, mean["mean"], mean["of"]) for day, mean in means if mean.get("mean") is not None]
-        if points:
-            found.append(Line(", ".join(part for part in name if part), points))
-    return found
+    """Return the trajectory of each group that is not withheld, or of the network where all groups are: mean totals, where they may be
+    shown, with the number behind each.
+    """
+    rows = [(name, row) for name, row in _rows(answer) if "withheld" not in row]
+    groups = [_line(name, row) for name, row in rows if name[1] not in {"clinic", "network"}]
+    network = [_line(name, row) for name, row in rows if name[1] == "network"]
+    return [line for line in groups if line.points] or [line for line in network if line.points]
+
+
+def _line(name: tuple[str, ...], row: Row) -> Line:
+    means = [(0, row["baseline"]), *((at["day"], at["mean"]) for at in row["follow_up"])]
+    points = [(day, mean["mean"], mean["of"]) for day, mean in means if mean.get("mean") is not None]
+    return Line(", ".join(part for part in name if part), points)
 
 
 async def _outcomes(query: dict[str, str], data: Path) -> Row:
@@ -69,19 +73,20 @@ def _rows(answer: Row) -> Iterator[tuple[tuple[str, str, str, str], Row]]:
         yield ("all", "network", "", ""), answer["network"]
 
 
-def _print(answer: Row) -> None:
+def lines_in_words(answer: Row) -> Iterator[str]:
+    """Yield the report for people, line by line."""
     for name, row in _rows(answer):
         said = WITHHELD[row["withheld"]] if "withheld" in row else f"{row['treated']} treated, {_before(row['baseline'])}"
-        print(f"{', '.join(part for part in name if part)}: {said}")
+        yield f"{', '.join(part for part in name if part)}: {said}"
         for at in row.get("follow_up", ()):
             rates = "  ".join(f"{word} {_rate(at[rate]):14}" for rate, word in RATES.items())
             missing = ", ".join(f"{number} {reason.replace('_', ' ')}" for reason, number in at["not_followed"].items())
-            print(f"  day {at['day']:4}  followed {at['followed']:5}  {rates}  not followed: {missing or 'nobody'}")
-    print(f"{answer['instrument']}, days after the last dose; policy {answer['policy_version']}; `-`: below the floor.")
+            yield f"  day {at['day']:4}  followed {at['followed']:5}  {rates}  not followed: {missing or 'nobody'}"
+    yield f"{answer['instrument']}, days after the last dose; policy {answer['policy_version']}; `-`: below the floor."
     if answer["simulated"]:
-        print("Contains answers that were simulated.")
+        yield "Contains answers that were simulated."
     if answer["erased"]:
-        print(f"{answer['erased']} cases were erased and are in no number.")
+        yield f"{answer['erased']} cases were erased and are in no number."
 
 
 def _before(baseline: Row) -> str:

@@ -108,24 +108,41 @@ def referral(situation: Situation) -> Step:
 def coordinator(situation: Situation) -> Next:
     """Carry a referral through the screening: consent, questionnaire, instruments, the screening itself."""
     view, person = situation.view("intake"), situation.person
-    if view["screening"] is not None:
+    occasion = "screening" if view["renewing_since"] is None else "renewal"
+    if view["screening"] is not None and occasion == "screening":
         outcome = view["screening"]
         if outcome["outcome"] == "screened_out":
             return Ended("screened out" if outcome["deferred_until"] is None else "deferred")
-        return None
+        return _renewal(situation, as_time(outcome["at"]))
     if not view["consent"]["in_force"]:
         scopes = ["treatment", "disclosure_to_prescriber"]
         body: dict[str, Any] = {"version": CONSENT_VERSION, "scopes": scopes, "given_at": situation.clock()}
         return situation.step("coordinator", "intake", "consents", body, "consent")
     if view["still_needed"]["answers"]:
         answers = {question: person.affirms(question) for question in view["still_needed"]["answers"]}
-        return situation.step("coordinator", "intake", "statements", {"answers": answers, "simulated": True}, "questionnaire")
+        return situation.step("coordinator", "intake", "statements", {"answers": answers, "simulated": True}, f"questionnaire {occasion}")
     if view["still_needed"]["instruments"]:
         instrument = view["still_needed"]["instruments"][0]
-        return _answer(situation, "therapist", instrument, "screening")
+        return _answer(situation, "therapist", instrument, occasion)
     if view["holds"]:
         return None
     return situation.step("therapist", "intake", "screening", {}, f"screening-{view['version']}")
+
+
+def _renewal(situation: Situation, screened_at: datetime) -> Next:
+    """Screen a patient again who came back after too many weeks: the session room refused to schedule, and a prescriber decides anew."""
+    on_this_approval = f"on approval {situation.view('prescriber').get('plan_request')}"
+    refused = any(name.endswith(on_this_approval) and "reclearance-needed" in why for name, why in situation.refused.items())
+    dosed_at = last_dose_at(situation.view("session"))
+    if not refused or dosed_at is None or screened_at > dosed_at:
+        return None
+    return situation.step("therapist", "intake", "screening/renewal", {"reason": "reclearance"}, "renewal")
+
+
+def last_dose_at(view: Mapping[str, Any]) -> datetime | None:
+    """When the last dose of a course was given."""
+    lines = [line for session in view.get("sessions", ()) for line in session["timeline"]]
+    return max((as_time(line["at"]) for line in lines if line["event"] == "SessionDosed"), default=None)
 
 
 def clinician(situation: Situation) -> Next:
@@ -211,5 +228,8 @@ def _last_adverse_event(view: Mapping[str, Any]) -> datetime | None:
 
 def _answer(situation: Situation, role: str, instrument: str, occasion: str) -> Step:
     answers = situation.person.answers(instrument, occasion)
-    body = {"instrument": instrument, "answers": answers, "answered_at": situation.clock(), "simulated": True}
+    # A renewal is recorded moments after the clock was read, and only what is answered from then on counts for it.
+    renewing_since = situation.view("intake")["renewing_since"]
+    answered_at = situation.clock() if renewing_since is None else max(situation.now, as_time(renewing_since)).isoformat()
+    body = {"instrument": instrument, "answers": answers, "answered_at": answered_at, "simulated": True}
     return situation.step(role, "intake", "instruments", body, f"{instrument} {occasion}")

@@ -33,6 +33,7 @@ class Caller:
 
 OPERATOR: Final = Caller("demo-operator", "admin")
 AUDITOR: Final = Caller("demo-auditor", "auditor")
+DIRECTOR: Final = Caller("demo-director", "medical_director")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class Answer:
     def refusal(self) -> str | None:
         """The stable name of the problem; None when all went well."""
         return str(self.content.get("type", self.status)).rpartition(":")[2] if self.status >= 400 else None
+
+    @property
+    def because(self) -> str:
+        """Why it was refused: what the rules hold against it, or else the name of the problem; empty when all went well."""
+        return ", ".join(each["because"] for each in self.content.get("refusals", ()) if each.get("because")) or self.refusal or ""
 
     @property
     def waits_for_others(self) -> bool:

@@ -5,7 +5,7 @@ from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from deploy.demo.actors import BEDSIDE, CONSENT_VERSION, Appointment, Ended, Next, Situation, as_time
+from deploy.demo.actors import BEDSIDE, CONSENT_VERSION, Appointment, Ended, Next, Situation, as_time, last_dose_at
 
 Line = Mapping[str, Any]
 """One line of a session's timeline."""
@@ -15,6 +15,8 @@ DOSING_DAY: Final = 1
 DOSING_HOUR: Final = time(10, 0)
 NOTICE: Final = timedelta(days=2)
 BETWEEN_DOSES: Final = timedelta(days=13)
+AWAY: Final = timedelta(weeks=13)
+"""A week longer than a patient may be away without being cleared anew (R-27)."""
 VITALS_AT: Final = (15, 40, 90, 120)
 """Minutes after the dose."""
 FORGOTTEN_PRESSURE_AT: Final = 55
@@ -22,6 +24,7 @@ BEFORE_REPEAT_IS_DUE: Final = timedelta(minutes=3)
 """So much earlier than it must be, a pressure above the limit is taken again."""
 REST: Final = timedelta(minutes=30)
 CHECKS_IN_A_DAY: Final = 3
+DECISION_HOLDS: Final = timedelta(hours=2)
 TOPICS: Final = ("what-ketamine-does", "side-effects", "the-day-of-the-session", "driving", "integration")
 OUTCOMES: Final = ("gad-7", "pcl-5", "phq-9")
 BEFORE_DUE: Final = timedelta(hours=26)
@@ -48,13 +51,20 @@ def preparing_therapist(situation: Situation) -> Next:
         return None
     number = len(view["sessions"]) + 1
     earliest = situation.now + NOTICE
-    dosed_at = [as_time(line["at"]) for session in view["sessions"] for line in _lines(session, "SessionDosed")]
-    if dosed_at:
+    dosed_at = last_dose_at(view)
+    if dosed_at is not None:
         if _waits_for_integration(situation.view("integration")):
             return None
-        earliest = max(earliest, max(dosed_at) + BETWEEN_DOSES)
+        if person.incident == "comes back late" and number == 2:
+            away = situation.wait_until(dosed_at + AWAY, "the patient comes back")
+            if away is not None:
+                return away
+        earliest = max(earliest, dosed_at + BETWEEN_DOSES)
+    name = f"schedule {number} on approval {situation.view('prescriber')['plan_request']}"
+    if name in situation.refused:
+        return None
     body = {"starts_at": dosing_slot(earliest).isoformat(), "setting": "clinic"}
-    return situation.step("coordinator", "session", "sessions", body, f"schedule {number}")
+    return situation.step("coordinator", "session", "sessions", body, name)
 
 
 def monitor(situation: Situation) -> Next:
@@ -127,6 +137,14 @@ def _before_dose(situation: Situation, session: Mapping[str, Any]) -> Next:
         dose = _dose(view["plan"], first=len(view["sessions"]) == 1)
         body = {"session": number, "dose_mg": dose, "intent": view["plan"]["intent"], "lot": _lot(situation)}
         return situation.step("medical_monitor", "session", "authorisation", body, name)
+    if person.incident == "pressure stays high" and number == 1 and not _lines(session, "PressureDecided"):
+        until = situation.now + DECISION_HOLDS
+        body = {"session": number, "decision": "proceed", "until": until.isoformat(), "reason": "Usual for this patient, no symptoms."}
+        return situation.step("prescriber", "session", "pressure-decisions", body, f"decide on pressure {number}")
+    if _lines(session, "PressureDecided") and f"{name} as decided" not in situation.refused:
+        dose = _dose(view["plan"], first=len(view["sessions"]) == 1)
+        body = {"session": number, "dose_mg": dose, "intent": view["plan"]["intent"], "lot": _lot(situation)}
+        return situation.step("medical_monitor", "session", "authorisation", body, f"{name} as decided")
     rest = situation.wait_until(as_time(checks[-1]["at"]) + REST, "checked again after a rest", BEDSIDE)
     if rest is not None:
         return rest
@@ -166,7 +184,7 @@ def _after_dose(situation: Situation, session: Mapping[str, Any]) -> Next:
     person, number = situation.person, session["session"]
     dosed_at = as_time(_lines(session, "SessionDosed")[0]["at"])
     taken = _lines(session, "VitalsRecorded")
-    forgotten = person.happens(f"forgotten pressure {number}", 0.05)
+    forgotten = person.happens(f"forgotten pressure {number}", 0.05) or (person.incident == "pressure is forgotten" and number == 1)
     minutes = _next_vitals(dosed_at, taken, forgotten=forgotten)
     if minutes is not None:
         wait = situation.wait_until(dosed_at + timedelta(minutes=minutes), "vitals", BEDSIDE)
@@ -225,7 +243,7 @@ def _response(situation: Situation, number: int) -> dict[str, Any]:
 def _adverse_event(situation: Situation, number: int) -> dict[str, Any] | None:
     person = situation.person
     common: dict[str, Any] = {"session": number, "happened_at": situation.clock()}
-    if person.happens(f"serious {number}", 0.01):
+    if person.happens(f"serious {number}", 0.01) or (person.incident == "emergency" and number == 1):
         return {
             **common,
             "what": "Sudden severe headache; sent to the emergency department.",
@@ -241,6 +259,10 @@ def _integration_session(situation: Situation, planned: Mapping[str, Any]) -> Ne
     person, due = situation.person, as_time(planned["due_by"])
     before = timedelta(hours=50) if planned["purpose"] == "after_dose" else BEFORE_DUE
     wait = situation.wait_until(due - before, "integration session")
+    if person.incident == "misses integration" and planned["id"] == "after-dose-1" and not planned["missed"]:
+        again = situation.now + timedelta(hours=24)
+        missed = {"id": planned["id"], "because": "no_show", "at": situation.clock(), "rescheduled_to": again.isoformat()}
+        return wait or situation.step("therapist", "integration", "integration-sessions/missed", missed, f"missed {planned['id']}")
     insight = person.chooses(
         f"insight {planned['id']}", ("I can ask for help.", "The fear is smaller.", "I miss my brother.", "I can rest.")
     )

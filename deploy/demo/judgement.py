@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-PLAN_DAYS: Final = 75
+PLAN_DAYS: Final = 120
 TOO_MANY_CLEARANCES: Final = 4
 SYMPTOMATIC: Final = {"phq-9": 10, "gad-7": 10, "pcl-5": 33}
 MISLAID_ONE_IN: Final = 16

@@ -22,7 +22,7 @@ from deploy.demo.actors import (
     pharmacy,
     referral,
 )
-from deploy.demo.calls import OPERATOR, PATIENCE_SECONDS, Caller, Calls
+from deploy.demo.calls import DIRECTOR, OPERATOR, PATIENCE_SECONDS, Caller, Calls
 from deploy.demo.care import integration_therapist, monitor, preparing_therapist, withdrawing_patient
 from deploy.demo.clock import CareTime
 from deploy.demo.partner_office import PartnerOffice
@@ -46,9 +46,10 @@ ACTORS: Final = (
 SERVICES: Final = ("intake", "prescriber", "session", "integration")
 PARTNER_PAUSE_SECONDS: Final = 0.05
 POLICY_PAUSE_SECONDS: Final = 0.1
+APPROVAL_VALID_DAYS: Final = 180
+"""This network's own: longer than the weeks after which a patient must be cleared anew, so that the demo shows that."""
 VIEW_PAUSE_SECONDS: Final = 0.5
 POLICY_VERSION: Final = "network-demo-1"
-DIRECTOR: Final = Caller("demo-director", "medical_director")
 OBSERVER: Final = Caller("demo-observer", "coordinator", CLINICS)
 
 
@@ -121,10 +122,10 @@ class Demo:
 
     async def _adopt_policy(self) -> None:
         """Have a medical director adopt the network's policy, and wait until every service holds it."""
-        document = read_document().model_copy(
-            update={"version": POLICY_VERSION, "time_zones": dict.fromkeys(("network", *CLINICS), CLINIC_TIME.key)}
-        )
-        body = {"document": document.model_dump(mode="json"), "adopted_by": "Dr Ada Example"}
+        document = read_document().model_dump(mode="json")
+        document |= {"version": POLICY_VERSION, "time_zones": dict.fromkeys(("network", *CLINICS), CLINIC_TIME.key)}
+        document["values"]["approval_valid_days"]["value"] = APPROVAL_VALID_DAYS
+        body = {"document": document, "adopted_by": "Dr Ada Example"}
         answer = await self._calls.post(DIRECTOR, "prescriber", "/policy/adoption", body, "adopt-policy")
         if answer.refusal and answer.refusal != "version-used":
             raise StackError(f"the policy cannot be adopted: {answer.words}")
@@ -175,7 +176,7 @@ class Demo:
             if step.name in situation.refused or answer.status not in (409, 422):
                 raise StackError(f"{situation.person.label}: {step.service} refuses {step.name}: {answer.words}")
             # What was refused may show in the view and lead to another step; a key that was used was this very step.
-            situation.refused[step.name] = answer.refusal
+            situation.refused[step.name] = answer.because
         elif step.name in patient.done:
             raise StackError(f"{situation.person.label}: {step.service} shows nothing of {step.name}, which was done")
         patient.done.add(step.name)

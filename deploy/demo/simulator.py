@@ -39,6 +39,20 @@ COURSES: Final[Mapping[Course, tuple[float, float, float]]] = {
 """How often a course is drawn, and between which fractions of the baseline the score falls by its end."""
 
 
+Incident = Literal["pressure is high", "pressure stays high", "pressure is forgotten", "emergency", "comes back late", "misses integration"]
+INCIDENTS: Final[Mapping[int, Incident]] = {
+    2: "pressure is high",
+    7: "pressure is forgotten",
+    10: "pressure stays high",
+    12: "emergency",
+    17: "misses integration",
+    19: "comes back late",
+}
+"""What happens to which of every twenty-four patients, beside what is drawn, so that a demo of them shows each. On the demo's own seed
+all of these are dosed."""
+COHORT: Final = 24
+
+
 @dataclass(frozen=True)
 class Person:
     """One patient: a record that nobody here wrote, and what is drawn for this seed."""
@@ -51,6 +65,11 @@ class Person:
     def label(self) -> str:
         """A short name for idempotency keys and progress; no identifier."""
         return f"patient-{self.number:03}"
+
+    @property
+    def incident(self) -> Incident | None:
+        """What happens to this patient beside what is drawn."""
+        return INCIDENTS.get((self.number - 1) % COHORT + 1)
 
     def answers(self, instrument: str, occasion: str = "screening", doses: int = 0) -> list[int]:
         """Answer an instrument item by item; after `doses` of treatment if there were any."""
@@ -111,11 +130,14 @@ class Person:
         systolic, diastolic = self.record.blood_pressure or (122, 78)
         excess = (max(systolic - 132, 0) * 0.5, max(diastolic - 84, 0) * 0.5)
         nervous = draw.uniform(-6, 12) / (1 + 2 * attempt) if not minutes else draw.uniform(-4, 6)
+        pressure = {
+            "systolic": round(systolic - excess[0] - 6 * attempt + nervous + 18 * rise),
+            "diastolic": round(diastolic - excess[1] - 4 * attempt + nervous / 2 + 9 * rise),
+        }
+        if session == 1 and not minutes:
+            pressure = _raised(pressure, self.incident, attempt)
         return {
-            "blood_pressure": {
-                "systolic": round(systolic - excess[0] - 6 * attempt + nervous + 18 * rise),
-                "diastolic": round(diastolic - excess[1] - 4 * attempt + nervous / 2 + 9 * rise),
-            },
+            "blood_pressure": pressure,
             "heart_rate": round(draw.uniform(62, 80) + 14 * rise),
             "respiratory_rate": round(draw.uniform(12, 17)),
             "oxygen_saturation": round(draw.uniform(95, 99)),
@@ -156,6 +178,12 @@ def spread(total: int, highest: Sequence[int], draw: random.Random, weight_of_it
         room = [index for index, most in enumerate(highest) if answers[index] < most]
         answers[draw.choices(room, [weights[index] for index in room])[0]] += 1
     return answers
+
+
+def _raised(pressure: dict[str, int], incident: Incident | None, attempt: int) -> dict[str, int]:
+    """Return the pressure before the first dose, above 140/90 mmHg for some: until they rested, or all day."""
+    high = incident == "pressure stays high" or (incident == "pressure is high" and attempt == 0)
+    return {"systolic": 152 - attempt, "diastolic": 94 - attempt} if high else pressure
 
 
 def _c_ssrs(risk: str) -> list[int]:

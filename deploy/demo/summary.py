@@ -9,14 +9,17 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from deploy.demo.calls import AUDITOR, OPERATOR, Calls
+from deploy.cli.outcomes import lines_in_words, lines_of
+from deploy.demo.calls import AUDITOR, DIRECTOR, OPERATOR, Calls
 from deploy.demo.run import Patient
 from deploy.local.running import SERVICES
+from deploy.pictures.session_timeline import session_timeline
+from deploy.pictures.trajectories import trajectories
 from shared.pathway.policy import read_document
 
 PAGE: Final = "500"
-DECIDING: Final = ("intake", "prescriber")
-STRICTER: Final = {"gad7_positive": 5, "hold_systolic_above": 120, "first_supply_doses": 1}
+DECIDING: Final = ("intake", "prescriber", "session", "integration")
+STRICTER: Final = {"gad7_positive": 5, "hold_systolic_above": 120, "first_supply_doses": 1, "escalate_systolic_above": 140}
 """A policy that a medical director might propose: what would it have changed?"""
 
 
@@ -68,8 +71,13 @@ class Report:
     ledger_verified: bool
     webhooks: Mapping[str, int]
     phq9: Outcomes
+    happened: Mapping[str, int]
+    """How often each thing happened on the way that a demo is to show."""
+    groups: Sequence[str]
+    """Outcomes by clinic, partner, route and intent, line by line."""
+    pictures: Mapping[str, str] = field(repr=False)
+    """SVG by name: the trajectories of those who were treated, and one session."""
     screened_out_for: Mapping[str, int]
-    cleared: int
     doses: int
     decisions: Replayed
     seconds: float
@@ -103,6 +111,7 @@ class Report:
             "doses": self.doses,
             "decisions": self.decisions.to_json(),
             "phq9": self.phq9.to_json(),
+            "happened": dict(self.happened),
             "seconds": round(self.seconds, 1),
         }
 
@@ -110,7 +119,8 @@ class Report:
 async def report(calls: Calls, patients: Sequence[Patient], partner: Mapping[str, Any], seconds: float) -> Report:
     """Gather the report from what the services, the ledger and the partner say."""
     parked = await asyncio.gather(*(calls.get(OPERATOR, service, "/operations/parked") for service in SERVICES))
-    events, due = await _events(calls)
+    events, holds, due = await _events(calls)
+    by_group = (await calls.get(DIRECTOR, "integration", "/outcomes", {"instrument": "phq-9"})).content
     ledger = (await calls.get(AUDITOR, "audit", "/ledger/verification")).content
     views = [patient.situation.view("intake") for patient in patients]
     found = [view["screening"] for view in views if view and view["screening"]]
@@ -128,10 +138,15 @@ async def report(calls: Calls, patients: Sequence[Patient], partner: Mapping[str
             "refused": partner["refused"],
         },
         phq9=_phq9(patients),
+        happened=_happened(patients, events, holds),
+        groups=list(lines_in_words(by_group)),
+        pictures={
+            "trajectories": trajectories("PHQ-9: mean total of those who were followed", lines_of(by_group)),
+            "session": _picture_of_a_session(patients),
+        },
         screened_out_for=Counter(
             finding["item"] for screening in found if screening["outcome"] == "screened_out" for finding in screening["findings"]
         ),
-        cleared=events.get("ClearanceAnswered", 0),
         doses=events.get("SessionDosed", 0),
         decisions=await _replayed(calls),
         seconds=seconds,
@@ -146,11 +161,10 @@ def print_report(shown: Report, console: Console) -> None:
         ends.add_row(state, str(count))
     ends.add_section()
     ends.add_row("referred", str(shown.patients))
-    ends.add_row("asked for clearance, answered", str(shown.cleared))
-    ends.add_row("approved", str(shown.events.get("EligibilityApproved", 0)))
+    for what, times in shown.happened.items():
+        ends.add_row(what, str(times))
+    ends.add_section()
     ends.add_row("doses given", str(shown.doses))
-    ends.add_row("safety holds placed, most for suicide risk", str(shown.events.get("SafetyHoldPlaced", 0)))
-    ends.add_row("reviews taken from a silent partner", str(shown.events.get("ReviewReassigned", 0)))
     ends.add_row("alerts raised", str(shown.events.get("AlertRaised", 0)))
     ends.add_row("alarms of a supply that does not balance", str(shown.events.get("DiversionSuspected", 0)))
     for item, count in sorted(shown.screened_out_for.items(), key=lambda item: -item[1]):
@@ -160,6 +174,8 @@ def print_report(shown: Report, console: Console) -> None:
     console.print(ends)
     console.print(events)
     console.print(_outcome_line(shown.phq9))
+    for line in shown.groups:
+        console.print(f"  {line}")
     gaps = "no gaps" if not shown.gaps else f"{shown.gaps} GAPS"
     verified = "verified" if shown.ledger_verified else "NOT VERIFIED"
     console.print(f"Ledger: {shown.ledger_size} entries, {gaps}, {verified}. Parked: {shown.parked}.")
@@ -194,9 +210,47 @@ async def _replayed(calls: Calls) -> Replayed:
     return Replayed(made, changed, changed_if_stricter)
 
 
-async def _events(calls: Calls) -> tuple[Counter[str], int]:
-    """Return the events by type, and how many webhooks were due: what a silent partner lost stays with the network's own prescribers."""
+def _happened(patients: Sequence[Patient], events: Mapping[str, int], holds: Mapping[str, int]) -> dict[str, int]:
+    """Count what the services did about the patients whom something happened to."""
+    refused = [why for patient in patients for why in patient.situation.refused.values()]
+    return {
+        "accepted by the screening": events.get("ScreeningCompleted", 0),
+        "screened out or deferred": events.get("ScreenedOut", 0),
+        "asked for clearance, answered": events.get("ClearanceAnswered", 0),
+        "approved": events.get("EligibilityApproved", 0),
+        "declined": events.get("EligibilityDeclined", 0),
+        "held for suicide risk": holds.get("intake", 0) + holds.get("integration", 0),
+        "reviews taken from a silent partner": events.get("ReviewReassigned", 0),
+        "doses held for blood pressure": sum("pressure-above-limit" in why for why in refused),
+        "of these allowed by a prescriber": events.get("PressureDecided", 0),
+        "blood pressures missed after a dose": events.get("VitalOverdue", 0),
+        "emergencies in a session": events.get("EmergencyResponded", 0),
+        "safety stops from the session room": holds.get("session", 0),
+        "consent withdrawn": events.get("ConsentWithdrawn", 0),
+        "cleared anew after more than 12 weeks": events.get("ScreeningRenewed", 0),
+        "integration sessions missed": events.get("IntegrationMissed", 0),
+        "integration sessions overdue": events.get("IntegrationOverdue", 0),
+        "deteriorations, back to the prescriber": events.get("DeteriorationNoted", 0),
+    }
+
+
+def _picture_of_a_session(patients: Sequence[Patient]) -> str:
+    """Draw the session in which most happened."""
+    courses = [patient.situation.view("session") for patient in patients]
+    sessions = [(session, course["limits"]) for course in courses for session in course.get("sessions", ()) if session["timeline"]]
+    if not sessions:
+        return session_timeline({"session": 0, "timeline": []})
+    session, limits = max(sessions, key=lambda each: len({line["event"] for line in each[0]["timeline"]}))
+    return session_timeline(session, None if limits is None else limits["hold_above"])
+
+
+async def _events(calls: Calls) -> tuple[Counter[str], Counter[str], int]:
+    """Return the events by type, the holds by the service that placed them, and how many webhooks were due.
+
+    What a silent partner lost stays with the network's own prescribers.
+    """
     counted: Counter[str] = Counter()
+    holds: Counter[str] = Counter()
     webhooks = 0
     in_house: set[str] = set()
     query = {"limit": PAGE}
@@ -205,11 +259,13 @@ async def _events(calls: Calls) -> tuple[Counter[str], int]:
         for event in page["events"]:
             name = event["type"].split(".")[2]
             counted[name] += 1
+            if name == "SafetyHoldPlaced":
+                holds[event["type"].split(".")[1]] += 1
             if name == "ReviewReassigned":
                 in_house.add(event["case"])
             webhooks += name == "ReviewAssigned" and event["case"] not in in_house
         if page["next"] is None:
-            return counted, webhooks
+            return counted, holds, webhooks
         query = {"limit": PAGE, "cursor": str(page["next"])}
 
 
