@@ -217,7 +217,7 @@ def _next_vitals(dosed_at: datetime, taken: Sequence[Line], *, forgotten: bool) 
     last = max((_minutes(dosed_at, as_time(line["at"])) for line in taken), default=0)
     planned = next((minutes for minutes in VITALS_AT if minutes > last), None)
     if planned == VITALS_AT[1] and forgotten:
-        planned = FORGOTTEN_PRESSURE_AT
+        return FORGOTTEN_PRESSURE_AT
     if planned is None or not taken or taken[-1].get("repeat_by") is None:
         return planned
     repeat = _minutes(dosed_at, as_time(taken[-1]["repeat_by"]) - BEFORE_REPEAT_IS_DUE)
