@@ -227,7 +227,8 @@ def test_what_the_last_word_ends_is_no_longer_unread() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["Ketamine allergy", "Allergy to ketamine", "Anaphylaxis due to Ketalar", "Adverse reaction to esketamine", "Spravato intolerance"]
+    "words",
+    ["Ketamine allergy", "Allergy to ketamine", "Anaphylaxis due to Ketalar", "Adverse reaction to esketamine", "Spravato intolerance"],
 )
 @pytest.mark.parametrize("status", ["active", "resolved"])
 def test_r02_an_allergy_to_ketamine_written_as_a_condition_is_cleared(words: str, status: str) -> None:
@@ -258,7 +259,10 @@ def test_r02_r03_what_is_denied_or_of_someone_else_is_not_cleared(words: str) ->
 
 
 def test_r02_r03_every_name_of_a_concept_is_read_also_beside_a_code_that_is_known() -> None:
-    other_system = {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10", "code": "F20", "display": "Schizophrenia"}], "text": "Old problem"}
+    other_system = {
+        "coding": [{"system": "http://hl7.org/fhir/sid/icd-10", "code": "F20", "display": "Schizophrenia"}],
+        "text": "Old problem",
+    }
     assert [each[0] for each in found(condition(status="resolved") | {"code": other_system})] == ["psychotic_disorder"]
     hypertension = {**coded(SNOMED, "38341003", "Hypertension"), "text": "Hypertension with cerebral aneurysm"}
     assert {each[0] for each in found(condition() | {"code": hypertension})} == {"hypertension", "aneurysmal_vascular_disease"}
