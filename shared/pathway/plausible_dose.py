@@ -6,18 +6,17 @@ from shared.events.clinical import Route
 from shared.pathway.policy import PolicyValues
 
 
-def plausible_milligrams(route: Route, policy: PolicyValues) -> tuple[Decimal, Decimal]:
-    """Return the least and the most milligrams that can be meant (R-18); policy documents write decimals, 0.2 means exactly 0.2."""
-    low, high = {
+def plausible_milligrams(route: Route, policy: PolicyValues) -> tuple[float, float]:
+    """Return the least and the most milligrams that can be meant by one dose (R-18)."""
+    return {
         "sublingual": policy.sublingual_plausible_mg,
         "intramuscular": policy.intramuscular_plausible_mg,
         "intravenous": policy.intravenous_plausible_mg,
         "intranasal_esketamine": policy.esketamine_plausible_mg,
     }[route]
-    return Decimal(str(low)), Decimal(str(high))
 
 
 def is_plausible(milligrams: Decimal, route: Route, policy: PolicyValues) -> bool:
-    """Whether this can be one dose in milligrams (R-18)."""
+    """Whether this can be one dose in milligrams (R-18). Policy documents write decimals; 0.2 means exactly 0.2."""
     low, high = plausible_milligrams(route, policy)
-    return low <= milligrams <= high
+    return Decimal(str(low)) <= milligrams <= Decimal(str(high))

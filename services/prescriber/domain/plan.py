@@ -101,7 +101,7 @@ def _dose(case: Case, plan: TreatmentPlan, context: Context) -> list[_Broken]:
         broken.append(("R-18", "The lower dose is above the higher one.", band))
     if not all(is_plausible(dose, plan.route, values) for dose in (plan.dose_mg_low, plan.dose_mg_high)):
         low, high = plausible_milligrams(plan.route, values)
-        broken.append(("R-18", f"A dose in milligrams by this route lies from {low} to {high}; was another unit meant?", band))
+        broken.append(("R-18", f"A dose in milligrams by this route lies from {low:g} to {high:g}; was another unit meant?", band))
     if plan.route == "intranasal_esketamine" and not {plan.dose_mg_low, plan.dose_mg_high} <= set(values.esketamine_doses_mg):
         broken.append(("R-18", "Esketamine is given in the doses of the policy only.", band))
     if plan.route in {"intravenous", "intramuscular"}:
