@@ -213,7 +213,7 @@ def test_r06_what_must_be_cleared_and_was_stated_after_the_screening_calls_a_pre
     case, stated = screened(), late(screened(), seizure=True)
     assert (kinds(stated), told(stated)) == (["FactsStated", "AlertRaised"], CHANGED)
     assert told(late(fold(case, stated), seizure=True, glaucoma=False)) == []
-    named = StateFacts(facts=(StatedFact(kind="condition", system="text", code="z1", label="Schizophrenia"),))
+    named = StateFacts(answers={}, facts=(StatedFact(kind="condition", system="text", code="z1", label="Schizophrenia"),))
     assert told(state_facts(case, named, at())) == CHANGED
 
 
