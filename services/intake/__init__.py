@@ -2,7 +2,8 @@
 
 Commands: refer a patient (typed in, or as a FHIR R4 bundle), state facts, give and withdraw consent, answer an instrument,
 state the score of one whose items are not recorded, correct an entry, place and lift a safety hold, acknowledge an alert,
-complete the screening, screen again.
+complete the screening, screen again. What is recorded while a screening stands and would have changed it holds the case or calls a
+prescriber (`domain/since_screening.py`).
 
 Publishes: PatientReferred, FactsStated, ConsentGiven, ConsentWithdrawn, InstrumentAnswered, ScoreStated, EntryCorrected,
 ScreeningReopened, ScreeningRenewed, SuicideRiskScreenRequired, SafetyHoldPlaced, SafetyHoldLifted, ScreeningCompleted, ScreenedOut,

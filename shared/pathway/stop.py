@@ -16,6 +16,7 @@ from shared.events import base, intake
 from shared.events.base import EventData, HoldReason, Slug, Text
 from shared.pathway.context import Context
 from shared.pathway.folding import speaking_of
+from shared.pathway.happened import require_happened
 from shared.pathway.refusal import Refusal
 
 
@@ -118,9 +119,11 @@ class Stoppable(Protocol):
 
 
 class Request(BaseModel):
-    """The body of a command: unknown fields, wrong types and NaN are refused."""
+    """The body of a command: unknown fields, wrong types and NaN are refused, and blanks are no words."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True, str_strip_whitespace=True
+    )
 
 
 class WithdrawConsent(Request):
@@ -154,9 +157,8 @@ class StopEvents:
     noted: type[base.StopNoted]
 
     def withdraw(self, state: Stoppable, command: WithdrawConsent, context: Context) -> list[EventData]:
-        """Record a withdrawal; always accepted unless it lies in the future or is known already."""
-        if command.withdrawn_at > context.now:
-            raise Refusal("time-in-the-future", "withdrawn_at lies in the future.")
+        """Record a withdrawal; always accepted unless its time is impossible or it is known already."""
+        require_happened("withdrawn_at", command.withdrawn_at, context.now, rule="R-20")
         known = state.stops.consent_withdrawn_at
         if known is not None and known >= command.withdrawn_at:
             raise Refusal("already-withdrawn", "This withdrawal is already known.")

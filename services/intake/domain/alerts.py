@@ -20,14 +20,29 @@ ALERTS: Final[Alarms] = {
 }
 """A hold here is the one that a high risk on the C-SSRS screener places (R-10); one that a clinician places calls nobody."""
 
-
 CARRIED: Final = Alarm("medical_monitor", "hold-on-another-case")
 """Who is told that a case is held because another one of the patient is."""
+
+
+STATED_LATE: Final = Alarm("medical_monitor", "contraindication-after-screening")
+"""Who is told that a screened case is held for what was stated since."""
+CHANGED: Final = Alarm("prescriber", "changed-since-screening")
+"""Who is told what a screening that stands did not know, and would have said (R-06, R-10 to R-13)."""
 
 
 def with_carried_alert(placed: intake.SafetyHoldPlaced, context: Context) -> list[EventData]:
     """Return a hold that was carried from another case, and the alert it raises."""
     return [placed, ALERT.raise_(CARRIED, placed, 1, context)]
+
+
+def with_late_alert(placed: intake.SafetyHoldPlaced, context: Context) -> list[EventData]:
+    """Return a hold for what was stated after the screening, and the alert it raises."""
+    return [placed, ALERT.raise_(STATED_LATE, placed, 1, context)]
+
+
+def changed_alert(event: EventData, context: Context) -> EventData:
+    """Return the alert for what was recorded after the screening."""
+    return ALERT.raise_(CHANGED, event, 2, context)
 
 
 def with_alerts(events: Sequence[EventData], context: Context) -> list[EventData]:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 
 from services.intake.domain.alerts import with_alerts
+from services.intake.domain.since_screening import since_screening
 from services.intake.domain.state import Case, evolve
 from shared.events import intake
 from shared.events.base import EventData
@@ -47,7 +48,7 @@ def answer_instrument(case: Case, command: AnswerInstrument, context: Context, r
         events.append(intake.SuicideRiskScreenRequired(because="phq-9 item 9"))
     if command.instrument == "c-ssrs" and risk_of(scored) == "high":
         events.append(hold_for_risk(context))
-    return with_alerts(events, context)
+    return [*with_alerts(events, context), *since_screening(case, answered, context)]
 
 
 def hold_for_risk(context: Context) -> intake.SafetyHoldPlaced:

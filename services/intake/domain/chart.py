@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 
-from services.intake.domain.codes import DIASTOLIC, SOBER_SINCE, SYSTOLIC, Measure, condition_of, drug_classes, reads_like
+from services.intake.domain.codes import SOBER_SINCE, Measure, condition_of, drug_classes, reads_like
 from shared.events.clinical import Fact, Instrument, Sex, StatedInstrument, StatedScore
 from shared.pathway.instruments import Scored
 from shared.pathway.policy import PolicyValues
@@ -59,11 +59,6 @@ class Chart:
         """Return the most recent value of the measure; of two on one day, the one stated later."""
         return self._latest.get(measure.loinc)
 
-    def blood_pressure(self) -> tuple[Measured, Measured] | None:
-        """Return the latest systolic and diastolic pressure in mmHg."""
-        systolic, diastolic = self.latest(SYSTOLIC), self.latest(DIASTOLIC)
-        return None if systolic is None or diastolic is None else (systolic, diastolic)
-
     @cached_property
     def medications(self) -> tuple[Fact, ...]:
         """The medications taken now."""
@@ -75,7 +70,7 @@ class Chart:
         return tuple(
             fact
             for fact in self.last_words
-            if fact.kind == "condition" and not items_of(fact) and (self.is_current(fact) or reads_like(fact.label))
+            if fact.kind == "condition" and not items_of(fact) and (self.is_current(fact) or named_items(fact))
         )
 
     def sober_since(self) -> date | None:
@@ -110,6 +105,11 @@ def items_of(fact: Fact) -> tuple[str, ...]:
         return drug_classes(fact.code, fact.label)
     code = condition_of(fact.system, fact.code)
     return () if code is None else code.items
+
+
+def named_items(fact: Fact) -> tuple[str, ...]:
+    """Return the items of R-02 and R-03 that a condition's name speaks of; one in RxNorm is an allergy to that substance."""
+    return reads_like(f"Allergy: {fact.label}" if fact.system == "rxnorm" else fact.label)
 
 
 def is_named(fact: Fact) -> bool:

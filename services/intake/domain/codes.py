@@ -13,6 +13,7 @@ import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -209,26 +210,38 @@ def drug_classes(code: str, name: str) -> tuple[str, ...]:
     return tuple(sorted({_CLASS_BY_WORD[word] for word in _WORDS.findall(words)}))
 
 
+PREGNANCY_STATUS = "82810-3"
+"""LOINC code of an observation whose value says whether the patient is pregnant (US Core, International Patient Summary)."""
+PREGNANT_CODE: tuple[System, str] = ("snomed", "77386006")
+PREGNANT: frozenset[tuple[System, str]] = frozenset({PREGNANT_CODE, ("loinc", "LA15173-0")})
+"""Values that say yes, which the International Patient Summary 1.1.0 maps to each other."""
+LONGEST_PREGNANCY = timedelta(weeks=42)
+
 READS_LIKE: Mapping[str, re.Pattern[str]] = {
-    "ketamine_hypersensitivity": re.compile(r"^allergy: .*(?:ketamin|spravato|ketalar)"),
+    "ketamine_hypersensitivity": re.compile(
+        r"(?:allerg|anaphyla|hypersensitiv|intoleran|adverse|reaction).*(?:ketamin|spravato|ketalar)"
+        r"|(?:ketamin|spravato|ketalar).*(?:allerg|anaphyla|hypersensitiv|intoleran|adverse|reaction)"
+    ),
     "aneurysmal_vascular_disease": re.compile(r"aneurysm"),
     "arteriovenous_malformation": re.compile(r"arterio-?venous malformation|\bavm\b"),
     "intracerebral_haemorrhage": re.compile(
         r"(?:cerebral|cranial|cerebellar|arachnoid|subdural|ventricular|brain ?stem|brain) (?:ha?emorrhage|ha?ematoma|bleed)"
         r"|ha?emorrhagic stroke|(?:ha?emorrhage|bleed(?:ing)?) (?:of|in|into) (?:the )?(?:brain|cerebr|cranium)"
     ),
-    "psychotic_disorder": re.compile(r"schizo|psychosis|psychotic|delusional disorder"),
+    "psychotic_disorder": re.compile(r"schizo|psychos[ie]s|psychotic|delusional disorder"),
     "mania_or_mixed_episode": re.compile(r"\bmania|\bmanic|\bmixed (?:episode|state)"),
 }
 """How a condition reads that may be one of those that exclude (R-02, R-03), where its code is not known. Our choice of words."""
 _OF_NOBODY = re.compile(r"family history|fear of|screening|ruled out|no history|\bno evidence")
+_CLAUSES = re.compile(r"[,;.()]")
 
 
 def reads_like(name: str) -> tuple[str, ...]:
-    """Return the items of R-02 and R-03 that a condition's name speaks of; a name alone never excludes, it is to be cleared."""
-    words = name.lower()
-    if _OF_NOBODY.search(words):
-        return ()
+    """Return the items of R-02 and R-03 that a condition's name speaks of; a name alone never excludes, it is to be cleared.
+
+    A denial denies its own clause: an aneurysm, no evidence of leak, is an aneurysm.
+    """
+    words = ",".join(clause for clause in _CLAUSES.split(name.lower()) if not _OF_NOBODY.search(clause))
     return tuple(item for item, pattern in READS_LIKE.items() if pattern.search(words))
 
 

@@ -13,8 +13,28 @@ from decimal import Decimal
 from typing import Any
 
 from services.intake.domain.chart import nameless
-from services.intake.domain.codes import DRUG_NAMES, MEASURES, Measure, System, condition_of, drug_classes, reads_like
-from services.intake.domain.fhir_element import SYSTEM_NAMES, Element, read_codings, read_codings_or_words, read_day, unreadable
+from services.intake.domain.codes import (
+    DRUG_NAMES,
+    LONGEST_PREGNANCY,
+    MEASURES,
+    PREGNANCY_STATUS,
+    PREGNANT,
+    PREGNANT_CODE,
+    Measure,
+    System,
+    condition_of,
+    drug_classes,
+    reads_like,
+)
+from services.intake.domain.fhir_element import (
+    SYSTEM_NAMES,
+    Element,
+    code_of_words,
+    read_codings,
+    read_codings_or_words,
+    read_day,
+    unreadable,
+)
 from services.intake.domain.state_facts import in_kept_unit
 from shared.events.clinical import Fact, Sex
 from shared.pathway.refusal import Refusal
@@ -66,6 +86,7 @@ def read_bundle(bundle: Mapping[str, Any], today: date) -> ReadBundle:
     conditions: list[Fact] = []
     medications: list[Fact] = []
     readings: list[_Reading] = []
+    pregnancies: list[Fact] = []
     for _, resource in entries:
         match resource.value("resourceType"):
             case "Condition":
@@ -80,9 +101,10 @@ def read_bundle(bundle: Mapping[str, Any], today: date) -> ReadBundle:
             case "Observation":
                 _require_subject(resource, "subject", full_url, patient)
                 readings.extend(_readings(resource, today))
+                pregnancies.extend(_pregnancy(resource, today))
             case _:
                 pass
-    facts = (*_gravest(conditions), *_once(medications), *_latest(readings))
+    facts = (*_gravest([*conditions, *_newest(pregnancies)]), *_once(medications), *_latest(readings))
     gender = patient.get("gender")
     return ReadBundle(birth_date, "unknown" if gender is None else SEXES.get(gender.text(), "unknown"), facts)
 
@@ -133,9 +155,17 @@ def _condition(resource: Element, today: date) -> Iterator[Fact]:
     over = status in OVER or (status is None and any(name.startswith("abatement") for name in resource.names()))
     on = read_day(resource, ("onsetDateTime", "recordedDate"), today)
     known = {(system, code): row.display for system, code in codings if (row := condition_of(system, code)) is not None}
+    allergy = "Allergy: " if resource.value("resourceType") == "AllergyIntolerance" else ""
+    rows = [row for system, code in known if (row := condition_of(system, code)) is not None]
+    # What a code that is known is called, whoever signed the table has seen.
+    read = {item for row in rows for item in (*row.items, *reads_like(f"{allergy}{row.display}"))}
+    names = [f"{allergy}{words}" for words in concept.all_words()]
+    warning = next((name for name in names if not read.issuperset(reads_like(name))), None)
     if not known:
-        name = f"{'Allergy: ' if resource.value('resourceType') == 'AllergyIntolerance' else ''}{concept.words() or codings[0][1]}"
-        known = {codings[0]: name} if reads_like(name) or not (over or _is_social(resource)) else {}
+        name = warning or next(iter(names), f"{allergy}{codings[0][1]}")
+        known = {codings[0]: name} if warning or not (over or _is_social(resource)) else {}
+    elif warning is not None:
+        known["text", code_of_words(warning)] = warning
     for (system, code), label in known.items():
         yield Fact(kind="condition", code=code, system=system, label=label, active=not over, on=on, ended=ended if over else None)
 
@@ -198,6 +228,25 @@ def _readings(resource: Element, today: date) -> Iterator[_Reading]:
         measures = [MEASURES[code] for system, code in codings if system == "loinc" and code in MEASURES]
         if measures and quantity is not None:
             yield _Reading(measures[0], quantity, on)
+
+
+def _pregnancy(resource: Element, today: date) -> Iterator[Fact]:
+    """Read whether the patient was seen to be pregnant (R-04); one seen longer ago than a pregnancy lasts is over."""
+    answer = resource.get("valueCodeableConcept")
+    if resource.value("status") in ("entered-in-error", "cancelled") or answer is None:
+        return
+    if ("loinc", PREGNANCY_STATUS) not in read_codings(resource.need("code")) or not answer.list_of("coding"):
+        return
+    on = read_day(resource, ("effectiveDateTime", "effectiveInstant", "issued"), today)
+    pregnant = not PREGNANT.isdisjoint(read_codings(answer)) and (on is None or today - on <= LONGEST_PREGNANCY)
+    system, code = PREGNANT_CODE
+    yield Fact(kind="condition", code=code, system=system, label="Pregnant", active=pregnant, on=on)
+
+
+def _newest(observed: list[Fact]) -> tuple[Fact, ...]:
+    """Keep the newest of several observations where it affirms: what was observed not to be is no condition."""
+    newest = max(reversed(observed), key=lambda fact: fact.on or date.min, default=None)
+    return () if newest is None or not newest.active else (newest,)
 
 
 def _gravest(conditions: list[Fact]) -> tuple[Fact, ...]:

@@ -108,10 +108,12 @@ class Element:
 
     def words(self) -> str | None:
         """Return what this concept is called: its text, or else the first display of a coding; at most 200 characters."""
-        for said in (self.value("text"), *(coding.value("display") for coding in self.list_of("coding"))):
-            if isinstance(said, str) and said.strip():
-                return said[:200]
-        return None
+        return next(iter(self.all_words()), None)
+
+    def all_words(self) -> tuple[str, ...]:
+        """Return all that this concept is called, its text first; at most 200 characters of each."""
+        said = (self.value("text"), *(coding.value("display") for coding in self.list_of("coding")))
+        return tuple(words[:200] for words in said if isinstance(words, str) and words.strip())
 
     def _fields(self) -> Mapping[str, object]:
         if not isinstance(self.content, dict):
@@ -155,7 +157,7 @@ def code_of_words(words: str) -> str:
 
 def _codings(concept: Element) -> tuple[Coding, ...]:
     return tuple(
-        (SYSTEMS[system], coding.need("code").text())
+        (SYSTEMS[system], coding.need("code").text().strip())
         for coding in concept.list_of("coding")
         if isinstance(system := coding.value("system"), str) and system in SYSTEMS
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
-from services.intake.domain.chart import Chart, Measured, affirms, is_named, items_of
+from services.intake.domain.chart import Chart, Measured, affirms, is_named, items_of, named_items
 from services.intake.domain.codes import (
     BODY_MASS_INDEX,
     DAST10,
@@ -19,7 +19,6 @@ from services.intake.domain.codes import (
     SUBSTANCE_USE_DISORDERS,
     SYSTOLIC,
     WEIGHT,
-    reads_like,
 )
 from shared.events.clinical import Fact, Finding
 from shared.pathway.instruments import POSITIVE, PROVISIONAL_PTSD, risk_of
@@ -63,7 +62,7 @@ def r02_names_to_clear(chart: Chart) -> Findings:
     """
     named: dict[str, list[str]] = {}
     for fact in chart.unread_conditions:
-        for item in reads_like(fact.label):
+        for item in named_items(fact):
             named.setdefault(item, []).append(fact.code)
     return tuple(
         Finding(item=item, weight="needs_clearance", rule=ITEMS[item].rule, because=tuple(codes))
@@ -113,14 +112,15 @@ def r06_conditions_to_clear(chart: Chart) -> Findings:
 
 
 def r06_blood_pressure(chart: Chart) -> Findings:
-    """R-06: the last pressure above the limit that holds a dose (140/90 mmHg) must be cleared. Spravato label 2019 (R-19)."""
-    pressure = chart.blood_pressure()
-    if pressure is None:
+    """R-06: the last pressure above the limit that holds a dose (140/90 mmHg) must be cleared. Spravato label 2019 (R-19).
+
+    Either value is enough, also where the other was never recorded.
+    """
+    limits = ((SYSTOLIC, chart.policy.hold_systolic_above), (DIASTOLIC, chart.policy.hold_diastolic_above))
+    known = [(measure, measured.value > limit) for measure, limit in limits if (measured := chart.latest(measure)) is not None]
+    if not any(above for _, above in known):
         return ()
-    systolic, diastolic = pressure
-    if systolic.value > chart.policy.hold_systolic_above or diastolic.value > chart.policy.hold_diastolic_above:
-        return (_to_clear("blood_pressure", (SYSTOLIC.loinc, DIASTOLIC.loinc)),)
-    return ()
+    return (_to_clear("blood_pressure", tuple(measure.loinc for measure, _ in known)),)
 
 
 def r06_body_mass_index(chart: Chart) -> Findings:

@@ -9,9 +9,8 @@ from pydantic import Field, StringConstraints
 
 from services.intake.domain.chart import latest_day
 from services.intake.domain.codes import DAST10, DRUG_NAMES, MEASURES, QUESTIONS, SOBER_SINCE, Measure, condition_of
-from services.intake.domain.rules import excluding, findings
-from services.intake.domain.screen import chart_of
-from services.intake.domain.state import Case, Referral, evolve
+from services.intake.domain.since_screening import since_screening
+from services.intake.domain.state import Case
 from shared.events import intake
 from shared.events.base import EventData, Slug
 from shared.events.clinical import Fact
@@ -55,17 +54,15 @@ class StateFacts(Request):
 
 
 def state_facts(case: Case, command: StateFacts, context: Context, replaces: str | None = None) -> list[EventData]:
-    """Record the facts; one that would have excluded the patient holds a case that is screened already."""
-    referral = case.require_referral()
+    """Record the facts; what they change of a screening that stands is said (`since_screening`)."""
+    case.require_referral()
     facts = (*answers_as_facts(command.answers), *facts_as_stated(command.facts, context))
     if not facts:
         raise Refusal("malformed", "State at least one answer or fact.")
     stated = intake.FactsStated(
         facts=facts, simulated=command.simulated, entry=context.new_id("entry"), replaces=replaces, recorded_at=context.now
     )
-    if case.outcome is None or case.outcome.kind != "completed":
-        return [stated]
-    return [stated, *_hold_if_excluding(case, stated, referral, context)]
+    return [stated, *since_screening(case, stated, context)]
 
 
 def answers_as_facts(answers: Mapping[str, bool]) -> tuple[Fact, ...]:
@@ -148,16 +145,3 @@ def _display(stated: StatedFact) -> str:
         return DRUG_NAMES.get(stated.code, stated.code)
     code = condition_of(stated.system, stated.code)
     return stated.code if code is None else code.display
-
-
-def _hold_if_excluding(case: Case, stated: intake.FactsStated, referral: Referral, context: Context) -> list[EventData]:
-    before = _excluding_items(case, referral, context)
-    items = [item for item in _excluding_items(evolve(case, stated), referral, context) if item not in before]
-    if not items:
-        return []
-    note = f"Stated after the screening was completed: {', '.join(items)}."
-    return [intake.SafetyHoldPlaced(hold=context.new_id("hold"), reason="clinical_concern", note=note, placed_at=context.now)]
-
-
-def _excluding_items(case: Case, referral: Referral, context: Context) -> list[str]:
-    return [finding.item for finding in excluding(findings(chart_of(case, referral, context)))]

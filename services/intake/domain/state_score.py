@@ -2,6 +2,7 @@
 
 from pydantic import AwareDatetime
 
+from services.intake.domain.since_screening import since_screening
 from services.intake.domain.state import Case
 from shared.events import intake
 from shared.events.base import EventData
@@ -35,8 +36,7 @@ def state_score(case: Case, command: StateScore, context: Context, replaces: str
         answered_at=command.answered_at,
     )
     require_possible(score)
-    return [
-        intake.ScoreStated(
-            score=score, simulated=command.simulated, entry=context.new_id("entry"), replaces=replaces, recorded_at=context.now
-        )
-    ]
+    stated = intake.ScoreStated(
+        score=score, simulated=command.simulated, entry=context.new_id("entry"), replaces=replaces, recorded_at=context.now
+    )
+    return [stated, *since_screening(case, stated, context)]

@@ -17,10 +17,13 @@ from shared.events.clinical import Milligrams
 from shared.events.supply import MedicationDispensed, PrescriptionIssued
 from shared.pathway.context import Context
 from shared.pathway.lot import RECALLED_LOT, recalled
+from shared.pathway.plausible_dose import is_plausible
 from shared.pathway.policy import PolicyValues
 from shared.pathway.stop import Request
 
 STOPPED: Slug = "stopped"
+NO_DOSE: Slug = "no-dose-in-milligrams"
+"""What was dispensed makes no dose in milligrams by the route (R-18): another unit may have been meant, and the entry be amended."""
 
 
 class RecordDispensing(Request):
@@ -80,6 +83,8 @@ def _uncovered(case: Case, command: RecordDispensing, context: Context, replaces
         yield "beyond-six-months"
     if command.milligrams > issued.milligrams_per_fill or supply.dispensed(issued.prescription) + command.milligrams > issued.milligrams:
         yield "above-prescribed"
+    if not is_plausible(command.milligrams / command.doses, issued.route, context.policy.on(issued.route)):
+        yield NO_DOSE
     yield from _too_much_at_once(supply, issued, command.doses, context.policy.on(issued.route))
 
 

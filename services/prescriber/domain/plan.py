@@ -10,6 +10,7 @@ from shared.events.base import Slug
 from shared.events.clinical import TreatmentPlan
 from shared.events.prescriber import StepRefused
 from shared.pathway.context import Context
+from shared.pathway.plausible_dose import is_plausible, plausible_milligrams
 
 LONGEST_SUPPLY_MONTHS: Final = 6
 """No fill of a schedule III drug more than six months after its date of issue (21 CFR 1306.22(a))."""
@@ -92,12 +93,15 @@ def _refills(plan: TreatmentPlan, context: Context) -> list[_Broken]:
 
 
 def _dose(case: Case, plan: TreatmentPlan, context: Context) -> list[_Broken]:
-    """R-18: a band that is a band, esketamine in the doses its label knows, injections below the anaesthetic range."""
+    """R-18: a band of doses in milligrams, esketamine in the doses its label knows, injections below the anaesthetic range."""
     values = context.policy.on(plan.route)
     broken: list[_Broken] = []
     band = {"route": plan.route, "dose_mg_low": str(plan.dose_mg_low), "dose_mg_high": str(plan.dose_mg_high)}
     if plan.dose_mg_low > plan.dose_mg_high:
         broken.append(("R-18", "The lower dose is above the higher one.", band))
+    if not all(is_plausible(dose, plan.route, values) for dose in (plan.dose_mg_low, plan.dose_mg_high)):
+        low, high = plausible_milligrams(plan.route, values)
+        broken.append(("R-18", f"A dose in milligrams by this route lies from {low:g} to {high:g}; was another unit meant?", band))
     if plan.route == "intranasal_esketamine" and not {plan.dose_mg_low, plan.dose_mg_high} <= set(values.esketamine_doses_mg):
         broken.append(("R-18", "Esketamine is given in the doses of the policy only.", band))
     if plan.route in {"intravenous", "intramuscular"}:

@@ -82,7 +82,7 @@ def _forbidden(case: Case, command: IssuePrescription, context: Context, replace
     """What forbids it: a stop, no approval, or more than the approval and the law allow."""
     why = case.stops.why_stopped("treatment")
     if replaces is None and why is not None:
-        yield why, "Consent or a safety hold forbids prescribing.", {}
+        yield "R-10" if why == "safety-hold" else "R-20", "Consent or a safety hold forbids prescribing.", {"because": why}
         return
     approval = _in_force(case) if replaces is None else case.supply.approval(replaces.request)
     if approval is None:

@@ -9,19 +9,15 @@ from services.session.domain.objection import Objection
 from shared.events.base import Slug
 from shared.events.clinical import Route, TreatmentPlan
 from shared.events.session import PreDoseChecked
+from shared.pathway.plausible_dose import is_plausible, plausible_milligrams
 from shared.pathway.policy import PolicyValues
 from shared.pathway.refusal import Refusal
 
 
 def require_milligrams(dose_mg: Decimal, route: Route, policy: PolicyValues) -> None:
     """Raise Refusal for what can be no dose in milligrams by this route: milligrams per kilogram, or grams, were meant (R-18)."""
-    low, high = {
-        "sublingual": policy.sublingual_plausible_mg,
-        "intramuscular": policy.intramuscular_plausible_mg,
-        "intravenous": policy.intravenous_plausible_mg,
-        "intranasal_esketamine": policy.esketamine_plausible_mg,
-    }[route]
-    if not _exact(low) <= dose_mg <= _exact(high):
+    if not is_plausible(dose_mg, route, policy):
+        low, high = plausible_milligrams(route, policy)
         raise Refusal(
             "out-of-range",
             f"dose_mg is no dose in milligrams by this route, which lies from {low:g} to {high:g}; was another unit meant?",

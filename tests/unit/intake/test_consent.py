@@ -1,11 +1,13 @@
 """Consent at intake, and the stops of other services. Expectations: R-20, and the folding rules of shared.pathway.stop."""
 
-from datetime import timedelta
+import json
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from services.intake.domain.consent import STOP, GiveConsent, give_consent
 from services.intake.domain.state import Case, evolve
@@ -14,7 +16,7 @@ from shared.events import base, intake, integration, prescriber, session
 from shared.events.base import Envelope, EventData
 from shared.pathway.context import Context
 from shared.pathway.refusal import Refusal
-from shared.pathway.stop import WithdrawConsent
+from shared.pathway.stop import LiftHold, WithdrawConsent
 from tests.unit.intake.cases import NOW, POLICY, after, at, consent, fold, referred
 
 BOTH: tuple[Any, ...] = ("treatment", "disclosure_to_prescriber")
@@ -102,3 +104,17 @@ STOPS: st.SearchStrategy[EventData] = st.one_of(
 def test_stops_said_in_any_order_come_to_the_same(orders: tuple[list[EventData], list[EventData]]) -> None:
     said, shuffled = orders
     assert fold(Case(), said).stops == fold(Case(), shuffled).stops
+
+
+@pytest.mark.parametrize("when", [datetime(1926, 6, 15, tzinfo=UTC), datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))])
+def test_r20_a_withdrawal_in_an_impossible_year_is_refused(when: datetime) -> None:
+    """Taken as said, a mistyped year would lie before the consent, which would stay in force."""
+    with pytest.raises(Refusal) as refused:
+        STOP.withdraw(consent(referred()), WithdrawConsent(withdrawn_at=when), at())
+    assert (refused.value.slug, refused.value.rule) == ("out-of-range", "R-20")
+
+
+@pytest.mark.parametrize("words", ["", " ", "\t\n"])
+def test_r10_a_hold_is_not_lifted_for_a_blank_reason(words: str) -> None:
+    with pytest.raises(ValidationError):
+        LiftHold.model_validate_json(json.dumps({"hold": "hold-1", "reason": words}))

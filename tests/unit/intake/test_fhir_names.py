@@ -224,3 +224,69 @@ def test_r34_a_clinician_ends_a_medication_that_came_in_words() -> None:
 def test_what_the_last_word_ends_is_no_longer_unread() -> None:
     asthma = Fact(kind="condition", system="snomed", code="195967001", label="Asthma")
     assert chart(asthma, asthma.model_copy(update={"active": False})).unread_conditions == ()
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Ketamine allergy", "Allergy to ketamine", "Anaphylaxis due to Ketalar", "Adverse reaction to esketamine", "Spravato intolerance"],
+)
+@pytest.mark.parametrize("status", ["active", "resolved"])
+def test_r02_an_allergy_to_ketamine_written_as_a_condition_is_cleared(words: str, status: str) -> None:
+    written = condition(status=status) | {"code": {"text": words}}
+    assert [each[:3] for each in found(written)] == [("ketamine_hypersensitivity", "needs_clearance", "R-02")]
+
+
+def test_r02_an_allergy_stated_by_a_product_of_rxnorm_that_no_table_has_is_cleared() -> None:
+    stated = Fact(kind="condition", system="rxnorm", code="238083", label="ketamine 10 MG/ML Injectable Solution")
+    assert [each.item for each in findings(chart(stated))] == ["ketamine_hypersensitivity"]
+
+
+@pytest.mark.parametrize(
+    ("words", "item"),
+    [
+        ("Aortic aneurysm, repaired, no evidence of leak", "aneurysmal_vascular_disease"),
+        ("Cerebral aneurysm; no history of rupture", "aneurysmal_vascular_disease"),
+        ("Psychoses", "psychotic_disorder"),
+    ],
+)
+def test_r02_r03_a_denial_denies_its_own_clause_alone(words: str, item: str) -> None:
+    assert [each[0] for each in found(condition(status="resolved") | {"code": {"text": words}})] == [item]
+
+
+@pytest.mark.parametrize("words", ["Family history of aneurysm", "Psychosis ruled out", "Fear of psychosis", "Screening for aneurysm"])
+def test_r02_r03_what_is_denied_or_of_someone_else_is_not_cleared(words: str) -> None:
+    assert found(condition(status="resolved") | {"code": {"text": words}}) == []
+
+
+def test_r02_r03_every_name_of_a_concept_is_read_also_beside_a_code_that_is_known() -> None:
+    other_system = {
+        "coding": [{"system": "http://hl7.org/fhir/sid/icd-10", "code": "F20", "display": "Schizophrenia"}],
+        "text": "Old problem",
+    }
+    assert [each[0] for each in found(condition(status="resolved") | {"code": other_system})] == ["psychotic_disorder"]
+    hypertension = {**coded(SNOMED, "38341003", "Hypertension"), "text": "Hypertension with cerebral aneurysm"}
+    assert {each[0] for each in found(condition() | {"code": hypertension})} == {"hypertension", "aneurysmal_vascular_disease"}
+
+
+def test_r03_a_code_with_blanks_around_it_is_the_code() -> None:
+    assert [each[:2] for each in found(condition(" 58214004 "))] == [("psychotic_disorder", "absolute")]
+
+
+def pregnancy_status(system: str, code: str, day: str) -> dict[str, Any]:
+    answer = {"coding": [{"system": system, "code": code}]}
+    status = {"code": coded("http://loinc.org", "82810-3"), "valueCodeableConcept": answer, "effectiveDateTime": day}
+    return {"resourceType": "Observation", "status": "final", "subject": SUBJECT, **status}
+
+
+@pytest.mark.parametrize(("system", "code"), [(SNOMED, "77386006"), ("http://loinc.org", "LA15173-0")])
+@pytest.mark.parametrize(("day", "pregnant"), [("2025-08-25", True), ("2025-08-24", False)])
+def test_r04_a_pregnancy_status_counts_for_as_long_as_a_pregnancy_lasts(system: str, code: str, day: str, pregnant: bool) -> None:
+    """LOINC 82810-3 and both answers: US Core 7, International Patient Summary 1.1.0. From 25 August 2025 to 15 June 2026 are 42 weeks."""
+    findings_of = found(pregnancy_status(system, code, day))
+    assert findings_of == ([("pregnancy", "absolute", "R-04", ("77386006",))] if pregnant else [])
+
+
+def test_r04_the_newest_pregnancy_status_counts() -> None:
+    yes, no = pregnancy_status(SNOMED, "77386006", "2026-03-01"), pregnancy_status(SNOMED, "60001007", "2026-05-01")
+    assert found(yes, no) == found(no, yes) == []
+    assert [each[0] for each in found(no, pregnancy_status(SNOMED, "77386006", "2026-06-01"))] == ["pregnancy"]

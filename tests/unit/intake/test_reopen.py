@@ -93,6 +93,6 @@ def test_no_decision_stands_on_facts_that_changed_since(place: int, kind: Correc
 
 def test_late_facts_amended_to_an_exclusion_hold_a_case_whose_screening_stands() -> None:
     case = state(screened(), hypertension=True)
-    _, stated, hold = events_of(case, 6, "amended", facts=StateFacts(answers={"arteriovenous_malformation": True}))
+    _, stated, hold, _ = events_of(case, 6, "amended", facts=StateFacts(answers={"arteriovenous_malformation": True}))
     assert isinstance(stated, intake.FactsStated)
     assert isinstance(hold, intake.SafetyHoldPlaced)

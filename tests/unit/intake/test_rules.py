@@ -187,6 +187,11 @@ def test_r06_pressure_above_140_over_90_needs_clearance(systolic: str, diastolic
     assert found_items == ([("blood_pressure", "needs_clearance", "R-06")] if to_clear else [])
 
 
+@pytest.mark.parametrize(("loinc", "value", "to_clear"), [("8480-6", "141", True), ("8480-6", "140", False), ("8462-4", "91", True)])
+def test_r06_one_value_of_a_pressure_is_enough(loinc: str, value: str, to_clear: bool) -> None:
+    assert found(measured(loinc, value)) == ([("blood_pressure", "needs_clearance", "R-06")] if to_clear else [])
+
+
 def test_r06_only_the_latest_pressure_counts_whatever_the_order() -> None:
     old = (measured("8480-6", "190", date(2020, 1, 1)), measured("8462-4", "100", date(2020, 1, 1)))
     new = (measured("8480-6", "120", date(2026, 1, 1)), measured("8462-4", "80", date(2026, 1, 1)))

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from services.intake.domain.answer import AnswerInstrument, answer_instrument
+from services.intake.domain.renew import RenewScreening, renew_screening
 from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StatedFact, StateFacts, state_facts
 from shared.events import intake
 from shared.events.base import EventData
 from shared.events.clinical import Fact
 from shared.pathway.refusal import Refusal
-from tests.unit.intake.cases import NOW, POLICY, at, fold, ready, referred, screen, state
+from tests.unit.intake.cases import NOW, POLICY, after, at, fold, ready, referred, screen, state
 
 
 def facts_of(*facts: dict[str, Any], now: datetime = NOW, **answers: bool) -> tuple[Fact, ...]:
@@ -182,20 +184,54 @@ def late(case: Case, **answers: bool) -> list[EventData]:
 
 
 def test_r02_an_exclusion_stated_after_the_screening_places_a_hold() -> None:
-    stated, hold = late(screened(), arteriovenous_malformation=True)
+    stated, hold, alert = late(screened(), arteriovenous_malformation=True)
     assert isinstance(stated, intake.FactsStated)
     assert isinstance(hold, intake.SafetyHoldPlaced)
     assert hold.reason == "clinical_concern"
     assert hold.note is not None
     assert "arteriovenous_malformation" in hold.note
+    assert isinstance(alert, intake.AlertRaised)
+    assert (alert.role, alert.why) == ("medical_monitor", "contraindication-after-screening")
 
 
 def test_r05_a_relapse_stated_after_the_screening_places_a_hold() -> None:
-    assert len(late(screened(), alcohol_use_disorder=True)) == 2
+    assert kinds(late(screened(), alcohol_use_disorder=True)) == ["FactsStated", "SafetyHoldPlaced", "AlertRaised"]
 
 
-def test_what_does_not_exclude_or_was_said_before_places_none() -> None:
-    assert len(late(screened(), hypertension=True)) == 1
+def kinds(events: list[EventData]) -> list[str]:
+    return [type(event).__name__ for event in events]
+
+
+def told(events: list[EventData]) -> list[tuple[str, str]]:
+    return [(event.role, event.why) for event in events if isinstance(event, intake.AlertRaised)]
+
+
+CHANGED = [("prescriber", "changed-since-screening")]
+
+
+def test_r06_what_must_be_cleared_and_was_stated_after_the_screening_calls_a_prescriber_once() -> None:
+    case, stated = screened(), late(screened(), seizure=True)
+    assert (kinds(stated), told(stated)) == (["FactsStated", "AlertRaised"], CHANGED)
+    assert told(late(fold(case, stated), seizure=True, glaucoma=False)) == []
+    named = StateFacts(answers={}, facts=(StatedFact(kind="condition", system="text", code="z1", label="Schizophrenia"),))
+    assert told(state_facts(case, named, at())) == CHANGED
+
+
+def test_r10_a_moderate_risk_after_the_screening_calls_a_prescriber() -> None:
+    def answers(*items: int) -> AnswerInstrument:
+        return AnswerInstrument(instrument="c-ssrs", answers=items, answered_at=NOW)
+
+    assert told(answer_instrument(screened(), answers(1, 1, 1, 0, 0, 0), at())) == CHANGED
+    assert told(answer_instrument(screened(), answers(1, 1, 0, 0, 0, 0), at())) == []
+
+
+def test_while_another_screening_is_under_way_only_what_excludes_calls_anyone() -> None:
+    case = after(screened(), renew_screening, RenewScreening(reason="follow_up"))
+    assert kinds(late(case, seizure=True)) == ["FactsStated"]
+    assert told(late(case, arteriovenous_malformation=True)) == [("medical_monitor", "contraindication-after-screening")]
+
+
+def test_what_was_said_before_places_no_other_hold() -> None:
     again = fold(screened(), late(screened(), pregnancy=True))
     assert len(late(again, pregnancy=True)) == 1
     assert len(late(ready(), pregnancy=True)) == 1

@@ -222,3 +222,9 @@ def test_r17_a_later_approval_before_anything_was_supplied_is_no_follow_up() -> 
 def test_malformed_dispensings(changed: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         read(RecordDispensing, dispensing(**changed))
+
+
+@pytest.mark.parametrize(("milligrams", "found"), [("10", ()), ("9.98", ("no-dose-in-milligrams",)), ("0.2", ("no-dose-in-milligrams",))])
+def test_r18_a_fill_in_another_unit_is_recorded_and_named(milligrams: str, found: tuple[str, ...]) -> None:
+    """Two doses under the tongue, each plausible from 5 mg on by the shipped policy."""
+    assert deviations(prescribed(), milligrams=milligrams, doses=2) == found

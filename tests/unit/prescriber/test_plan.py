@@ -95,6 +95,24 @@ def test_r18_esketamine_in_the_doses_of_the_label(low: Any, high: Any, refused: 
     assert outcome(**changed) == (["R-18"] if refused else [])
 
 
+@pytest.mark.parametrize(
+    ("route", "low", "high", "refused"),
+    [
+        ("sublingual", "5", "200", False),
+        ("sublingual", "4.99", "200", True),
+        ("sublingual", "100", "2000", False),
+        ("sublingual", "100", "2000.01", True),
+        ("sublingual", "0.1", "0.2", True),
+        ("intramuscular", "2", "30", False),
+        ("intramuscular", "1.99", "30", True),
+    ],
+)
+def test_r18_a_plan_is_in_milligrams(route: str, low: str, high: str, refused: bool) -> None:
+    """Plausible from 5 to 2000 mg under the tongue and from 2 mg into a muscle, by the shipped policy; 0.1 to 0.2 are grams."""
+    found = outcome(route=route, dose_mg_low=Decimal(low), dose_mg_high=Decimal(high), mg_per_kg_high=Decimal("1"))
+    assert found == (["R-18"] if refused else [])
+
+
 def test_r18_28_mg_esketamine_where_the_policy_says_so() -> None:
     changed: dict[str, Any] = {"route": "intranasal_esketamine", "dose_mg_low": Decimal(28), "dose_mg_high": Decimal(56)}
     assert outcome(in_force=policy(esketamine_doses_mg=(28, 56, 84)), **changed) == []
@@ -288,7 +306,7 @@ def test_a_routes_own_warnings(changed: dict[str, Any], plan_changed: dict[str, 
 
 @given(
     route=st.sampled_from(["intravenous", "intramuscular"]),
-    dose=st.decimals(1, 900, places=2),
+    dose=st.decimals(2, 900, places=2),
     per_kilogram=st.decimals("0.01", 9, places=2),
     weight=st.decimals(30, 250, places=2),
 )

@@ -120,11 +120,12 @@ HOLD = intake.SafetyHoldPlaced(hold="hold-1", reason="adverse_event", placed_at=
 
 
 @pytest.mark.parametrize(
-    ("stop", "rule"),
-    [(HOLD, "safety-hold"), (intake.ConsentWithdrawn(withdrawn_at=NOW, said_to="intake"), "consent-withdrawn")],
+    ("stop", "rule", "because"),
+    [(HOLD, "R-10", "safety-hold"), (intake.ConsentWithdrawn(withdrawn_at=NOW, said_to="intake"), "R-20", "consent-withdrawn")],
 )
-def test_a_stop_refuses_prescribing(stop: EventData, rule: str) -> None:
+def test_r10_r20_a_stop_refuses_prescribing(stop: EventData, rule: str, because: str) -> None:
     assert outcome(told(TWELVE, [stop])) == [rule]
+    assert [event.facts for event in issue(told(TWELVE, [stop])) if isinstance(event, StepRefused)] == [{"because": because}]
 
 
 def test_every_limit_is_named_and_the_refusal_changes_nothing() -> None:
