@@ -89,13 +89,13 @@ def show_case(case: Case) -> dict[str, Any]:
                 **_show_total(each.answered),
                 "answered_at": each.answered.answered_at.isoformat(),
                 **_show_when_late(each),
-                "entry": each.id,
+                "entry": each.entry,
             }
             for each in sorted(case.counting, key=lambda entry: entry.topic or "")
             if each.answered is not None
         ],
         "stated_scores": [
-            {**each.score.model_dump(mode="json"), **_show_when_late(each), "entry": each.id}
+            {**each.score.model_dump(mode="json"), **_show_when_late(each), "entry": each.entry}
             for each in sorted(case.counting, key=lambda entry: entry.topic or "")
             if each.score is not None
         ],
@@ -131,7 +131,7 @@ def show_entries(case: Case) -> dict[str, Any]:
 def _show_entry(entry: Entry) -> dict[str, Any]:
     corrected = entry.corrected
     return {
-        "entry": entry.id,
+        "entry": entry.entry,
         "kind": entry.kind,
         "happened_at": None if entry.happened_at is None else entry.happened_at.isoformat(),
         "recorded_at": None if entry.recorded_at is None else entry.recorded_at.isoformat(),

@@ -8,34 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, Protocol, TypeVar
+from typing import Literal
 
 from shared.events import session as events
 from shared.events import stay
-from shared.events.base import CorrectionKind, EventData
+from shared.events.base import EventData
 from shared.events.clinical import BloodPressure
-
-
-class Named(Protocol):
-    """An event that can be corrected."""
-
-    @property
-    def entry(self) -> str | None:
-        """Its name; None for what was recorded before entries had names."""
-        ...
-
-
-Entry = TypeVar("Entry", bound=Named)
-
-
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """Why an entry counts no more."""
-
-    kind: CorrectionKind
-    reason: str
-    at: datetime
-
+from shared.pathway.entry import Correction, EntryT, Named, placed
 
 Corrections = Mapping[str, Correction]
 
@@ -201,16 +180,9 @@ class Session:
         return sorted([*checked, *monitored], key=lambda entry: entry[0])
 
 
-def standing(recorded: tuple[Entry, ...], corrected: Corrections) -> tuple[Entry, ...]:
+def standing(recorded: tuple[EntryT, ...], corrected: Corrections) -> tuple[EntryT, ...]:
     """Return the entries that count."""
     return tuple(each for each in recorded if each.entry not in corrected) if corrected else recorded
-
-
-def placed(recorded: tuple[Entry, ...], event: Entry, replaces: str | None) -> tuple[Entry, ...]:
-    """Return what was recorded with one more entry: after the one it replaces, or else at the end."""
-    found = (place for place, each in enumerate(recorded) if replaces is not None and each.entry == replaces)
-    place = next(found, len(recorded) - 1) + 1
-    return (*recorded[:place], event, *recorded[place:])
 
 
 def evolve_session(session: Session, event: EventData) -> Session:

@@ -60,7 +60,7 @@ def corrected_cases() -> list[Case]:
     for kind in kinds:
         case = full()
         for number, entry in enumerate(reversed(case.entries)):
-            case = correct(case, number, CorrectEntry(entry=str(entry.id), kind=kind, reason=SECRET))
+            case = correct(case, number, CorrectEntry(entry=str(entry.entry), kind=kind, reason=SECRET))
         cases.append(case)
     amended = full()
     for number, answered in enumerate(entry.answered for entry in full().counting if entry.answered is not None):

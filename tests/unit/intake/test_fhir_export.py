@@ -167,7 +167,7 @@ def test_the_screening_says_its_outcome_and_each_finding() -> None:
 def place(case: Case, kind: str, instrument: str | None = None) -> str:
     """The name of the newest entry of this kind."""
     found = [each for each in case.entries if each.kind == kind and (each.answered is None or each.answered.instrument == instrument)]
-    return str(found[-1].id)
+    return str(found[-1].entry)
 
 
 def corrected(case: Case, entry: str, kind: CorrectionKind = "entered_in_error", **replacement: Any) -> Case:
@@ -292,7 +292,7 @@ def test_what_is_recorded_late_says_when_it_was_and_when_it_was_recorded() -> No
 
 def test_what_was_recorded_before_entries_had_names_keeps_the_address_it_had() -> None:
     case = answer(referred(), "gad-7", [1] * 7)
-    old = replace(case, entries=tuple(replace(entry, id=None) for entry in case.entries))
+    old = replace(case, entries=tuple(replace(entry, entry=None) for entry in case.entries))
     (response,) = of_kind(exported(old), "QuestionnaireResponse")
     assert f"urn:uuid:{response['id']}" == Record(CASE, "north", PATIENT).reference("QuestionnaireResponse", "gad-7")["reference"]
 

@@ -106,7 +106,7 @@ def test_a_case_that_is_referred_later_starts_held_and_after_the_lifting_it_does
 
 def test_nothing_is_carried_to_or_from_a_case_that_should_not_be() -> None:
     wrong = held()
-    command = CorrectEntry(entry=str(wrong.entries[0].id), kind="wrong_patient", reason="Another patient's.")
+    command = CorrectEntry(entry=str(wrong.entries[0].entry), kind="wrong_patient", reason="Another patient's.")
     in_error = after(wrong, correct_entry, command)
     assert in_error.entered_in_error
     assert list(missing(referred(), {"case-1": in_error})) == []
