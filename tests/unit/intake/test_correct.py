@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -181,7 +181,6 @@ def cause(number: int) -> Context:
     return at(seed=f"http:test/step-{number}")
 
 
-@settings(max_examples=2 * settings().max_examples)
 @given(STEPS)
 def test_any_order_of_answers_corrections_and_amendments_counts_as_a_recount_does(
     steps: list[tuple[str, Instrument, int, int, int]],
