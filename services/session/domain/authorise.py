@@ -101,7 +101,7 @@ def objections_to(course: Course, dose: DoseInQuestion, context: Context) -> lis
         *_course_objections(course, dose, policy),
         *room_objections(course, dose, policy),
         *enrolment_objections(course, dose, context),
-        *pressure_objections(course, dose, context),
+        *pressure_objections(course, dose, policy, context),
         *amount_objections(dose, course.plan, policy),
     ]
 

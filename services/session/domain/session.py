@@ -20,6 +20,14 @@ Corrections = Mapping[str, Correction]
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """A blood pressure, and when it was measured."""
+
+    at: datetime
+    pressure: BloodPressure
+
+
+@dataclass(frozen=True, slots=True)
 class Authorised:
     """An authorisation, the entry of the checks that it rests on, and how much was known when it was given."""
 
@@ -173,11 +181,16 @@ class Session:
         """When the last dose was given."""
         return max((dose.given_at for dose in self.doses), default=None)
 
-    def pressures(self) -> list[tuple[datetime, BloodPressure]]:
-        """Return every blood pressure with its time, the latest last."""
-        checked = [(checks.checked_at, checks.blood_pressure) for checks in self.checks]
-        monitored = [(vitals.taken_at, vitals.blood_pressure) for vitals in self.vitals if vitals.blood_pressure is not None]
-        return sorted([*checked, *monitored], key=lambda entry: entry[0])
+    def pressures(self) -> list[Reading]:
+        """Return every blood pressure, the latest last."""
+        checked = [Reading(checks.checked_at, checks.blood_pressure) for checks in self.checks]
+        monitored = [Reading(vitals.taken_at, vitals.blood_pressure) for vitals in self.vitals if vitals.blood_pressure is not None]
+        return sorted([*checked, *monitored], key=lambda reading: reading.at)
+
+
+def whole_minutes(start: datetime, end: datetime) -> int:
+    """Return the minutes between two moments, rounded down."""
+    return int((end - start).total_seconds() // 60)
 
 
 def standing(recorded: tuple[EntryT, ...], corrected: Corrections) -> tuple[EntryT, ...]:

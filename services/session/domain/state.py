@@ -219,11 +219,6 @@ class Course:
         return tuple(session for session in self.sessions if session.phase in {"scheduled", "dosed"})
 
     @property
-    def doses_given(self) -> int:
-        """Planned doses used in the whole case; a booster belongs to the dose it follows."""
-        return sum(session.doses_used for session in self.sessions)
-
-    @property
     def doses_left(self) -> int:
         """Doses that the plan in force still allows."""
         return 0 if self.plan is None else max(0, self.plan.doses - self.doses_used_under_plan)
