@@ -7,7 +7,7 @@ from typing import Any
 from services.intake.domain.alerts import ALERT
 from services.intake.domain.answer import AnswerInstrument, answer_instrument
 from services.intake.domain.codes import QUESTIONS
-from services.intake.domain.consent import STOP, GiveConsent, give_consent
+from services.intake.domain.consent import STOPS, GiveConsent, give_consent
 from services.intake.domain.correct import CorrectEntry, correct_entry
 from services.intake.domain.entries import Entry
 from services.intake.domain.fhir import identify
@@ -48,10 +48,10 @@ COMMANDS = (
     Command("/cases/{case}/statements", StateFacts, state_facts, Permission.SCREEN, "State answers to the questionnaire, or facts"),
     Command("/cases/{case}/consents", GiveConsent, give_consent, Permission.CONSENT, "Record that the patient consented"),
     Command(
-        "/cases/{case}/consent-withdrawal", WithdrawConsent, STOP.withdraw, Permission.STOP, "Record that the patient withdrew consent"
+        "/cases/{case}/consent-withdrawal", WithdrawConsent, STOPS.withdraw, Permission.STOP, "Record that the patient withdrew consent"
     ),
-    Command("/cases/{case}/holds", PlaceHold, STOP.place, Permission.STOP, "Place a safety hold"),
-    Command("/cases/{case}/holds/lift", LiftHold, STOP.lift, Permission.LIFT_HOLD, "Lift a safety hold with a reason"),
+    Command("/cases/{case}/holds", PlaceHold, STOPS.place, Permission.STOP, "Place a safety hold"),
+    Command("/cases/{case}/holds/lift", LiftHold, STOPS.lift, Permission.LIFT_HOLD, "Lift a safety hold with a reason"),
     Command("/cases/{case}/alerts/acknowledge", AcknowledgeAlert, ALERT.acknowledge, Permission.ACKNOWLEDGE, "Take an alert on"),
     Command("/cases/{case}/instruments", AnswerInstrument, answer_instrument, Permission.SCREEN, "Answer an instrument item by item"),
     Command("/cases/{case}/scores", StateScore, state_score, Permission.SCREEN, "State the score of an instrument without its items"),

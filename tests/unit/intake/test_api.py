@@ -8,7 +8,7 @@ import pytest
 from services.intake.api import COMMANDS, FORMS, VIEWS, show_case, show_entries
 from services.intake.app import DEFINITION
 from services.intake.domain.alerts import ALERT
-from services.intake.domain.consent import STOP
+from services.intake.domain.consent import STOPS
 from services.intake.domain.correct import CorrectEntry, correct_entry
 from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StatedFact
@@ -38,14 +38,14 @@ def test_only_prescribers_and_monitors_may_lift_a_hold() -> None:
 
 def test_the_definition_publishes_every_event_that_intake_decides() -> None:
     published = {event.TYPE for event in DEFINITION.publishes}
-    assert {STOP.withdrawn.TYPE, STOP.placed.TYPE, STOP.lifted.TYPE, STOP.noted.TYPE} <= published
+    assert {STOPS.withdrawn.TYPE, STOPS.placed.TYPE, STOPS.lifted.TYPE, STOPS.noted.TYPE} <= published
     assert {ALERT.raised.TYPE, ALERT.acknowledged.TYPE, ALERT.escalated.TYPE} <= published
     assert len(published) == len(DEFINITION.publishes)
     assert DEFINITION.kinds[0].initial == Case()
 
 
 def test_the_case_is_shown_as_json_at_every_stage() -> None:
-    held = after(ready(), STOP.place, PlaceHold(reason="other"))
+    held = after(ready(), STOPS.place, PlaceHold(reason="other"))
     out = state(ready(), StatedFact(kind="condition", system="snomed", code="5602001"))
     for case in (Case(), referred(), ready(), held, fold(out, [screen(out)]), fold(ready(), [screen(ready())])):
         shown, entries = (json.loads(json.dumps(view.render(case))) for view in VIEWS[:2])

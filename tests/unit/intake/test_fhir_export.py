@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.domain.answer import AnswerInstrument
-from services.intake.domain.consent import STOP, GiveConsent, give_consent
+from services.intake.domain.consent import STOPS, GiveConsent, give_consent
 from services.intake.domain.correct import CorrectEntry, correct_entry
 from services.intake.domain.fhir import identify, read_bundle
 from services.intake.domain.state import Case
@@ -63,9 +63,9 @@ def test_neither_note_nor_birthday_nor_identifier_leaks() -> None:
 
 
 def test_a_lifted_hold_leaves_no_trace() -> None:
-    held = after(ready(), STOP.place, PlaceHold(reason="other", note=SECRET))
+    held = after(ready(), STOPS.place, PlaceHold(reason="other", note=SECRET))
     (hold,) = held.stops.holds
-    lifted = after(held, STOP.lift, LiftHold(hold=hold, reason=SECRET))
+    lifted = after(held, STOPS.lift, LiftHold(hold=hold, reason=SECRET))
     assert exported(lifted) == exported(ready())
 
 
@@ -320,7 +320,7 @@ def test_r20_each_scope_is_a_consent_that_a_withdrawal_ends() -> None:
     assert [coded(each["scope"])[1] for each in given_both] == ["patient-privacy", "treatment"]
     assert {each["status"] for each in given_both} == {"active"}
     assert all("end" not in each["provision"]["period"] for each in given_both)
-    withdrawn = of_kind(exported(after(consent(referred()), STOP.withdraw, WithdrawConsent(withdrawn_at=NOW))), "Consent")
+    withdrawn = of_kind(exported(after(consent(referred()), STOPS.withdraw, WithdrawConsent(withdrawn_at=NOW))), "Consent")
     assert {each["status"] for each in withdrawn} == {"inactive"}
     assert {each["provision"]["period"]["end"] for each in withdrawn} == {NOW.isoformat()}
     assert [coded(each["scope"])[1] for each in of_kind(exported(consent(referred(), "treatment")), "Consent")] == ["treatment"]
