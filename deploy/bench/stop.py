@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -156,7 +156,7 @@ async def _withdraw(patient: Patient) -> None:
 
 
 async def _recall(patient: Patient) -> None:
-    body = {"reason": "Particles.", "source": "Manufacturer", "recalled_at": (datetime.now(UTC) - timedelta(minutes=1)).isoformat()}
+    body = {"reason": "Particles.", "source": "Manufacturer", "recalled_at": (system_now() - timedelta(minutes=1)).isoformat()}
     await patient.staff.post("medical_monitor", "prescriber", f"/lots/{patient.lot}/recall", body)
 
 

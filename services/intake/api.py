@@ -7,7 +7,7 @@ from typing import Any
 from services.intake.domain.alerts import ALERT
 from services.intake.domain.answer import AnswerInstrument, answer_instrument
 from services.intake.domain.codes import QUESTIONS
-from services.intake.domain.consent import STOP, GiveConsent, give_consent
+from services.intake.domain.consent import STOPS, GiveConsent, give_consent
 from services.intake.domain.correct import CorrectEntry, correct_entry
 from services.intake.domain.entries import Entry
 from services.intake.domain.fhir import identify
@@ -48,10 +48,10 @@ COMMANDS = (
     Command("/cases/{case}/statements", StateFacts, state_facts, Permission.SCREEN, "State answers to the questionnaire, or facts"),
     Command("/cases/{case}/consents", GiveConsent, give_consent, Permission.CONSENT, "Record that the patient consented"),
     Command(
-        "/cases/{case}/consent-withdrawal", WithdrawConsent, STOP.withdraw, Permission.STOP, "Record that the patient withdrew consent"
+        "/cases/{case}/consent-withdrawal", WithdrawConsent, STOPS.withdraw, Permission.STOP, "Record that the patient withdrew consent"
     ),
-    Command("/cases/{case}/holds", PlaceHold, STOP.place, Permission.STOP, "Place a safety hold"),
-    Command("/cases/{case}/holds/lift", LiftHold, STOP.lift, Permission.LIFT_HOLD, "Lift a safety hold with a reason"),
+    Command("/cases/{case}/holds", PlaceHold, STOPS.place, Permission.STOP, "Place a safety hold"),
+    Command("/cases/{case}/holds/lift", LiftHold, STOPS.lift, Permission.LIFT_HOLD, "Lift a safety hold with a reason"),
     Command("/cases/{case}/alerts/acknowledge", AcknowledgeAlert, ALERT.acknowledge, Permission.ACKNOWLEDGE, "Take an alert on"),
     Command("/cases/{case}/instruments", AnswerInstrument, answer_instrument, Permission.SCREEN, "Answer an instrument item by item"),
     Command("/cases/{case}/scores", StateScore, state_score, Permission.SCREEN, "State the score of an instrument without its items"),
@@ -89,13 +89,13 @@ def show_case(case: Case) -> dict[str, Any]:
                 **_show_total(each.answered),
                 "answered_at": each.answered.answered_at.isoformat(),
                 **_show_when_late(each),
-                "entry": each.id,
+                "entry": each.entry,
             }
             for each in sorted(case.counting, key=lambda entry: entry.topic or "")
             if each.answered is not None
         ],
         "stated_scores": [
-            {**each.score.model_dump(mode="json"), **_show_when_late(each), "entry": each.id}
+            {**each.score.model_dump(mode="json"), **_show_when_late(each), "entry": each.entry}
             for each in sorted(case.counting, key=lambda entry: entry.topic or "")
             if each.score is not None
         ],
@@ -131,7 +131,7 @@ def show_entries(case: Case) -> dict[str, Any]:
 def _show_entry(entry: Entry) -> dict[str, Any]:
     corrected = entry.corrected
     return {
-        "entry": entry.id,
+        "entry": entry.entry,
         "kind": entry.kind,
         "happened_at": None if entry.happened_at is None else entry.happened_at.isoformat(),
         "recorded_at": None if entry.recorded_at is None else entry.recorded_at.isoformat(),

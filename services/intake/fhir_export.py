@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from services.intake.domain.entries import Correction, Entries, Entry
+from services.intake.domain.entries import Entries, Entry
 from services.intake.domain.state import Case, Outcome
 from services.intake.fhir_drug_use import drug_use, newest_drug_use
 from shared.events.clinical import Finding
@@ -17,6 +17,7 @@ from shared.fhir.corrections import IN_ERROR, Standing, with_provenance
 from shared.fhir.elements import Element, concept, moment, period, said
 from shared.fhir.instruments import Answered, instrument
 from shared.fhir.record import Record, Resource
+from shared.pathway.entry import Correction
 from shared.pathway.stop import Stops
 
 
@@ -61,7 +62,7 @@ def _in_error(entry: Entry, correction: Correction) -> Entry:
 
 def _standing(entry: Entry) -> Standing:
     corrected = entry.corrected
-    return Standing(entry.id, None if corrected is None else corrected.kind, None if corrected is None else corrected.at, entry.replaces)
+    return Standing(entry.entry, None if corrected is None else corrected.kind, None if corrected is None else corrected.at, entry.replaces)
 
 
 def _resources(record: Record, entry: Entry, state: Case) -> Iterator[Resource]:

@@ -1,6 +1,6 @@
 """What intake does about other services' events: it takes note of every stop, whoever announced it."""
 
-from services.intake.domain.consent import STOP
+from services.intake.domain.consent import STOPS
 from shared.events import integration, prescriber, session
 from shared.events.intake import PolicyNoted
 from shared.pathway.adoption import noting
@@ -8,13 +8,13 @@ from shared.service.definition import Reactions
 
 REACTIONS: Reactions = {
     prescriber.PolicyAdopted: noting(PolicyNoted),
-    prescriber.ConsentWithdrawn: STOP.note,
-    prescriber.SafetyHoldPlaced: STOP.note,
-    prescriber.SafetyHoldLifted: STOP.note,
-    session.ConsentWithdrawn: STOP.note,
-    session.SafetyHoldPlaced: STOP.note,
-    session.SafetyHoldLifted: STOP.note,
-    integration.ConsentWithdrawn: STOP.note,
-    integration.SafetyHoldPlaced: STOP.note,
-    integration.SafetyHoldLifted: STOP.note,
+    prescriber.ConsentWithdrawn: STOPS.note,
+    prescriber.SafetyHoldPlaced: STOPS.note,
+    prescriber.SafetyHoldLifted: STOPS.note,
+    session.ConsentWithdrawn: STOPS.note,
+    session.SafetyHoldPlaced: STOPS.note,
+    session.SafetyHoldLifted: STOPS.note,
+    integration.ConsentWithdrawn: STOPS.note,
+    integration.SafetyHoldPlaced: STOPS.note,
+    integration.SafetyHoldLifted: STOPS.note,
 }

@@ -12,11 +12,8 @@ from shared.events.supply import PrescriptionIssued
 from shared.fhir.codes import MEDICATION, ROUTE
 from shared.fhir.corrections import Standing, with_provenance
 from shared.fhir.elements import Element, concept, quantity, said
-from shared.fhir.medicines import Lot, lot_reference, lots
+from shared.fhir.medicines import ANOTHERS, Lot, lot_reference, lots
 from shared.fhir.record import Record, Resource
-
-ANOTHERS = {"text": "another patient's medication"}
-"""R4 demands a medication, and this record may not name that one."""
 
 
 def prescriptions(record: Record, state: Case) -> Iterator[Resource]:

@@ -31,12 +31,9 @@ from shared.fhir.codes import (
 )
 from shared.fhir.corrections import Standing, with_provenance
 from shared.fhir.elements import Element, coding, concept, moment, number, period, quantity, said, tagged
-from shared.fhir.medicines import lot_reference, lots
+from shared.fhir.medicines import ANOTHERS, lot_reference, lots
 from shared.fhir.observations import observation
 from shared.fhir.record import Record, Resource
-
-ANOTHERS: Final = {"medicationCodeableConcept": {"text": "another patient's medication"}}
-"""R4 demands a medication, and this record may not name that one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +123,7 @@ def _dose(record: Record, kept: Kept, dose: SessionDosed) -> Iterator[Resource]:
         standing.key("dose"),
         status=standing.status("completed"),
         subject=record.subject,
-        **(told or ANOTHERS),
+        **(told or {"medicationCodeableConcept": ANOTHERS}),
     )
     if dose.mg_per_kg is not None:
         code, value = concept(local("dose-per-weight"), "Dose per kilogram of body weight"), quantity(dose.mg_per_kg, "mg/kg")

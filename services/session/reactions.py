@@ -1,17 +1,16 @@
 """What the session service does about other services' events. Any of them may be the first it hears of a case."""
 
 from services.session.domain.monitor import then_watch
-from services.session.domain.note import note_integration, note_supply
+from services.session.domain.note import note_integration, note_recall, note_recall_end, note_supply
 from services.session.domain.open_course import take_approval, take_decline, take_expiry, take_revocation
 from services.session.domain.state import Course
 from services.session.domain.stops import note_stop
 from services.session.domain.transfer import take_transfer
 from shared.events import intake, integration, prescriber, supply
 from shared.events.base import EventData
-from shared.events.session import LotRecallEndNoted, LotRecallNoted, PolicyNoted
+from shared.events.session import PolicyNoted
 from shared.pathway.adoption import noting
 from shared.pathway.context import Context
-from shared.pathway.lot import Lot
 from shared.service.definition import Reaction, Reactions
 
 
@@ -23,16 +22,6 @@ def settling(reaction: Reaction) -> Reaction:
         return then_watch(course, said, context) if said else []
 
     return react
-
-
-def note_recall(_lot: Lot, event: prescriber.LotRecalled, _context: Context) -> list[EventData]:
-    """Take note that a lot was recalled: the gate allows no dose from it."""
-    return [LotRecallNoted(lot=event.lot, recall=event.recall, reason=event.reason, source=event.source, recalled_at=event.recalled_at)]
-
-
-def note_recall_end(_lot: Lot, event: prescriber.LotRecallWithdrawn, _context: Context) -> list[EventData]:
-    """Take note that a recall was withdrawn."""
-    return [LotRecallEndNoted(lot=event.lot, recall=event.recall, reason=event.reason, withdrawn_at=event.withdrawn_at)]
 
 
 REACTIONS: Reactions = {

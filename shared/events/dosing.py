@@ -12,6 +12,8 @@ from shared.events.clinical import BloodPressure, Intent, Milligrams, Value
 Setting = Literal["clinic", "home", "inpatient"]
 """`home` is any place that is no clinic, with the clinician at a distance; of an `inpatient` no REMS form is owed."""
 MedicationClass = Literal["benzodiazepine", "hypnotic", "opioid", "stimulant", "maoi", "muscle_relaxant", "alcohol", "cannabis"]
+"""What is asked about before a dose, in the words of the REMS form (R-34). Intake's items, read from charts, have other names for three
+of them: `psychostimulant`, `monoamine_oxidase_inhibitor`, `cannabinoid`."""
 Remainder = Literal["swallowed", "spat"]
 """What became of a lozenge at the end of its time in the mouth."""
 PressureDecision = Literal["proceed", "repeat", "no_dose_today"]

@@ -77,7 +77,7 @@ class ReviewReassigned(EventData):
 
 
 class ReviewRecalled(EventData):
-    """The screening under review was reopened: its review, open, withheld or decided, counts no longer until it is completed again."""
+    """The screening under review was reopened, or a later one screened the patient out: its review counts no more."""
 
     TYPE: ClassVar[str] = "kapcare.prescriber.ReviewRecalled.v1"
     request: int

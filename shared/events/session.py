@@ -7,15 +7,7 @@ from pydantic import AwareDatetime, Field, JsonValue
 
 from shared.events import base, stay
 from shared.events.base import EventData, Slug, Text
-from shared.events.clinical import (
-    BloodPressure,
-    Intent,
-    Kilograms,
-    Milligrams,
-    Route,
-    TreatmentPlan,
-    Value,
-)
+from shared.events.clinical import BloodPressure, Intent, Kilograms, Milligrams, Route, TreatmentPlan, Value
 from shared.events.dosing import (
     AdministrationEnded,
     AskedDose,

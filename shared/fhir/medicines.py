@@ -8,6 +8,8 @@ from shared.fhir.codes import MEDICATION
 from shared.fhir.elements import Element, concept
 from shared.fhir.record import Record, Resource
 
+ANOTHERS: Element = {"text": "another patient's medication"}
+"""R4 demands a medication, and this record may not name that one."""
 UNKNOWN: Element = {"text": "ketamine, on a prescription unknown here"}
 Lot = tuple[Route | None, Slug]
 """By which route it is given, None where that is not known, and its number."""

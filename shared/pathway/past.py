@@ -5,14 +5,16 @@ was made on, so deciding again under the policy that was in force must give what
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import groupby
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from shared.events.base import Envelope, EventData
+from shared.events.codec import Recorded
 from shared.pathway.context import Actor, Context
 from shared.pathway.policy import Policy
 from shared.pathway.refusal import Refusal
@@ -71,6 +73,12 @@ class Past:
             return self.decide(context)
         except Refusal as refusal:
             return ("cannot be decided", refusal.slug)
+
+
+def commits_of(history: Iterable[Recorded]) -> Iterator[list[Recorded]]:
+    """Yield the events of a history commit by commit: an event's id is its commit's, a dot and a number."""
+    for _, group in groupby(history, key=lambda recorded: recorded.envelope.id.rpartition(".")[0]):
+        yield list(group)
 
 
 def asked_by(request: type[Request], event: EventData) -> dict[str, Any]:

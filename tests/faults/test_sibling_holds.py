@@ -10,7 +10,7 @@ from typing import Any
 import pytest_asyncio
 
 from services.intake.app import DEFINITION
-from services.intake.domain.consent import STOP
+from services.intake.domain.consent import STOPS
 from services.intake.sibling_holds import PATIENT, SiblingHolds
 from shared.clock import system_now
 from shared.events.intake import PatientReferred, SafetyHoldPlaced
@@ -40,12 +40,12 @@ class Intake:
 
     async def hold(self, case: str) -> None:
         command = PlaceHold(reason="suicide_risk")
-        await self.runtime.run(case, lambda state, context: STOP.place(state, command, context), cause(), toy.CLINICIAN)
+        await self.runtime.run(case, lambda state, context: STOPS.place(state, command, context), cause(), toy.CLINICIAN)
 
     async def lift(self, case: str) -> None:
         (hold,) = await self.holds(case)
         command = LiftHold(hold=hold, reason="Seen.")
-        await self.runtime.run(case, lambda state, context: STOP.lift(state, command, context), cause(), toy.CLINICIAN)
+        await self.runtime.run(case, lambda state, context: STOPS.lift(state, command, context), cause(), toy.CLINICIAN)
 
     async def holds(self, case: str) -> frozenset[str]:
         holds: frozenset[str] = (await self.runtime.load(case)).state.stops.holds

@@ -8,7 +8,7 @@ import pytest
 
 from services.intake.domain import alerts as intake_alerts
 from services.intake.domain.answer import AnswerInstrument, answer_instrument
-from services.intake.domain.consent import STOP
+from services.intake.domain.consent import STOPS
 from services.integration.domain import alerts as integration_alerts
 from services.integration.domain.measure import MeasureOutcome, measure_outcome
 from services.prescriber.domain import alerts as prescriber_alerts
@@ -81,7 +81,7 @@ def test_r10_a_high_risk_calls_a_medical_monitor_at_once(answers: tuple[int, ...
 
 
 def test_a_hold_that_a_clinician_places_calls_nobody() -> None:
-    assert calls(STOP.place(cases.referred(), PlaceHold(reason="suicide_risk"), cases.at())) == []
+    assert calls(STOPS.place(cases.referred(), PlaceHold(reason="suicide_risk"), cases.at())) == []
 
 
 def test_a_silent_organisation_calls_a_coordinator_once() -> None:

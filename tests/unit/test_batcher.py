@@ -14,6 +14,11 @@ from shared.log.batcher import Batcher
 Item = tuple[str, int]
 
 
+async def everybody_had_a_turn() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 class Recorder:
     """Runs batches, a moment each, and remembers them."""
 
@@ -63,9 +68,9 @@ async def test_what_queues_while_a_batch_is_under_way_is_the_next_batch() -> Non
 
     batcher: Batcher[int, int] = Batcher(run, at_once=1)
     callers = [asyncio.create_task(batcher.submit(0))]
-    await asyncio.sleep(0.01)
+    await everybody_had_a_turn()
     callers += [asyncio.create_task(batcher.submit(number)) for number in range(1, 6)]
-    await asyncio.sleep(0.01)
+    await everybody_had_a_turn()
     assert batches == [[0]]
     go_on.set()
     assert await asyncio.gather(*callers) == list(range(6))
@@ -88,17 +93,19 @@ async def test_an_error_in_an_items_place_is_its_callers_alone_and_a_raised_one_
 
 async def test_a_cancelled_caller_leaves_its_batch_alone() -> None:
     done: list[int] = []
+    go_on = asyncio.Event()
 
     async def run(items: Sequence[int]) -> Sequence[int]:
-        await asyncio.sleep(0.02)
+        await go_on.wait()
         done.extend(items)
         return items
 
     batcher: Batcher[int, int] = Batcher(run)
     callers = [asyncio.create_task(batcher.submit(number)) for number in range(4)]
-    await asyncio.sleep(0.01)
+    await everybody_had_a_turn()
     callers[0].cancel()
     callers[3].cancel()
+    go_on.set()
     results = await asyncio.gather(*callers, return_exceptions=True)
     assert [result for result in results if isinstance(result, int)] == [1, 2]
     await batcher.drain()

@@ -214,7 +214,7 @@ def test_r08_a_screener_that_an_outcome_demands_comes_first() -> None:
 
 def test_a_case_that_was_entered_in_error_is_over_and_waits_for_nothing() -> None:
     case = cases.referred()
-    name = case.entries[0].id
+    name = case.entries[0].entry
     assert name is not None
     command = CorrectEntry(entry=name, kind="wrong_patient", reason="two patients of one name")
     case = cases.fold(case, correct_entry(case, command, cases.at()))

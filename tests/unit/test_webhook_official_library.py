@@ -18,15 +18,13 @@ from tests.unit.signed import GOOD, SECRET, SPEC_AT, SPEC_BODY, raw, signed
 
 
 def verdict_of_the_official_library(headers: dict[str, str], body: bytes) -> str:
-    """Whether standardwebhooks 1.1.0 takes it; `crash` where it raises what is not its own error."""
-    now = datetime.now(UTC)
+    """Whether standardwebhooks 1.1.0 takes it, by the system's clock; `crash` where it raises what is not its own error."""
     try:
         Webhook("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").verify(body, dict(headers), json_parse=False)
     except WebhookVerificationError:
         return "refused"
     except ValueError:
         return "crash"
-    assert abs((datetime.now(UTC) - now).total_seconds()) < 5
     return "accepted"
 
 

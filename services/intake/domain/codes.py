@@ -205,7 +205,7 @@ def condition_of(system: System, code: str) -> Code | None:
 
 @cache
 def drug_classes(code: str, name: str) -> tuple[str, ...]:
-    """Return the classes of R-34 of a medication: of all ingredients that its RxNorm code or its name tells (R-34)."""
+    """Return the classes of a medication: those of all ingredients that its RxNorm code or its name tells (R-34)."""
     words = f"{DRUG_NAMES.get(code, '')} {name}".lower()
     return tuple(sorted({_CLASS_BY_WORD[word] for word in _WORDS.findall(words)}))
 

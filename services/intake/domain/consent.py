@@ -12,7 +12,7 @@ from shared.pathway.happened import require_happened
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request, StopEvents
 
-STOP = StopEvents(
+STOPS = StopEvents(
     service="intake",
     withdrawn=intake.ConsentWithdrawn,
     placed=intake.SafetyHoldPlaced,

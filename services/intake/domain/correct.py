@@ -17,6 +17,7 @@ from services.intake.domain.state_score import StateScore, state_score
 from shared.events import intake
 from shared.events.base import CorrectionKind, EventData, Slug, Text
 from shared.pathway.context import Context
+from shared.pathway.entry import require_fitting, require_uncorrected
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
 
@@ -45,27 +46,22 @@ def correct_entry(case: Case, command: CorrectEntry, context: Context) -> list[E
 
 
 def _require_correctable(case: Case, command: CorrectEntry) -> Entry:
-    entry = next((each for each in case.entries if each.id == command.entry), None)
+    entry = next((each for each in case.entries if each.entry == command.entry), None)
     if entry is None:
         raise Refusal("no-such-entry", "The case has no entry of this name.")
     # Amending a referral replaces its facts; that it is of another patient can still come to light.
     facts_alone = entry.kind == "referral" and not case.entered_in_error and command.kind != "amended"
-    if entry.corrected is not None and not facts_alone:
-        raise Refusal("already-corrected", "This entry was corrected before; correct the one that replaced it.")
+    if not facts_alone:
+        require_uncorrected(entry.corrected)
     return entry
 
 
 def _require_fitting(entry: Entry, command: CorrectEntry) -> None:
     """Refuse a replacement too many, too few, or of something else."""
-    given = {name for name in ("facts", "answers", "score") if getattr(command, name) is not None}
-    if command.kind != "amended":
-        if given:
-            raise Refusal("malformed", "Only an amended entry is replaced.")
-        return
-    if entry.kind == "consent":
+    if entry.kind == "consent" and command.kind == "amended":
         raise Refusal("malformed", "A consent is not amended: mark it as entered in error, and record consent anew.", rule="R-20")
-    if given != {{"instrument": "answers", "score": "score"}.get(entry.kind, "facts")}:
-        raise Refusal("malformed", "An amended entry needs exactly one replacement, of its own kind.")
+    given = [name for name in ("facts", "answers", "score") if getattr(command, name) is not None]
+    require_fitting(command.kind, given, {"instrument": "answers", "score": "score"}.get(entry.kind, "facts"))
     before, now = entry.answered or entry.score, command.answers or command.score
     if before is not None and now is not None and before.instrument != now.instrument:
         raise Refusal("malformed", "The replacement must be of the same instrument.")

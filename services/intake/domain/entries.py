@@ -10,21 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from shared.events.base import CorrectionKind
 from shared.events.clinical import Fact, StatedScore
 from shared.events.intake import InstrumentAnswered
+from shared.pathway.entry import Correction
 from shared.pathway.instruments import ITEM9_POSITIVE, UNSCORED
 
 EntryKind = Literal["referral", "facts", "instrument", "score", "consent"]
-
-
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """Why an entry counts no more."""
-
-    kind: CorrectionKind
-    reason: str
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +23,8 @@ class Entry:
     """One thing that was recorded; `kind` says which of the fields below it has."""
 
     kind: EntryKind
-    id: str | None = None
-    """None for what was recorded before entries had names: it cannot be corrected."""
+    entry: str | None = None
+    """Its name; None for what was recorded before entries had names: it cannot be corrected."""
     happened_at: datetime | None = None
     """None for facts, which carry a day each."""
     recorded_at: datetime | None = None
@@ -60,18 +51,9 @@ Entries = tuple[Entry, ...]
 _UNKNOWN = datetime.min.replace(tzinfo=UTC)
 
 
-def add(entries: Entries, entry: Entry) -> Entries:
-    """Return the entries with one more: after the one it replaces, or else at the end."""
-    if entry.replaces is None:
-        return (*entries, entry)
-    replaced = (place for place, each in enumerate(entries) if each.id is not None and each.id == entry.replaces)
-    place = next(replaced, len(entries) - 1) + 1
-    return (*entries[:place], entry, *entries[place:])
-
-
 def mark(entries: Entries, entry: str, correction: Correction) -> Entries:
     """Return the entries with one marked as corrected."""
-    return tuple(replace(each, corrected=correction) if each.id == entry else each for each in entries)
+    return tuple(replace(each, corrected=correction) if each.entry == entry else each for each in entries)
 
 
 def counting(entries: Entries) -> Entries:
@@ -98,7 +80,7 @@ def read_by_screening(entries: Entries) -> frozenset[str]:
     """Return the names of the entries that a screening now rests on: who was referred, what counts, and each PHQ-9 for item 9 (R-08)."""
     referral = (entry for entry in entries if entry.kind == "referral")
     phq9 = (entry for entry in _standing(entries) if entry.topic == "phq-9")
-    return frozenset(entry.id for entry in (*referral, *counting(entries), *phq9) if entry.id is not None)
+    return frozenset(each.entry for each in (*referral, *counting(entries), *phq9) if each.entry is not None)
 
 
 def _standing(entries: Entries) -> Iterable[Entry]:

@@ -5,7 +5,6 @@ When sessions fall due (R-28) is not decided again: the plan shows those times.
 
 from collections.abc import Iterator, Sequence
 from functools import partial, reduce
-from itertools import groupby
 from typing import Final
 
 from services.integration.domain.measure import MeasureOutcome, measure_outcome
@@ -14,7 +13,7 @@ from shared.events.base import EventData
 from shared.events.codec import Recorded
 from shared.events.integration import OutcomeMeasured, SafetyHoldPlaced, SuicideRiskScreenRequired
 from shared.pathway.context import Context
-from shared.pathway.past import Asked, Past, Result, as_request, asked_by
+from shared.pathway.past import Asked, Past, Result, as_request, asked_by, commits_of
 
 FOUND: Final = {True: "", False: "no ", None: "cannot say: "}
 """How a finding of R-29 is said."""
@@ -23,8 +22,7 @@ FOUND: Final = {True: "", False: "no ", None: "cannot say: "}
 def past_decisions(history: Sequence[Recorded]) -> Iterator[Past]:
     """Yield the decisions of a case, oldest first."""
     state = Integration()
-    for _, group in groupby(history, key=lambda recorded: recorded.envelope.id.rpartition(".")[0]):
-        committed = list(group)
+    for committed in commits_of(history):
         events = [recorded.data for recorded in committed]
         for recorded in committed:
             if isinstance(recorded.data, OutcomeMeasured):

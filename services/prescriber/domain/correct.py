@@ -3,7 +3,7 @@
 A dose is corrected where it was recorded, in the session room, and the ledger follows (`administer`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -17,6 +17,7 @@ from shared.events.base import CorrectionKind, EventData, Slug, Text
 from shared.events.prescriber import StepRefused
 from shared.events.supply import EntryCorrected, LedgerEntry
 from shared.pathway.context import Context
+from shared.pathway.entry import require_fitting, require_uncorrected
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
 
@@ -60,8 +61,8 @@ def correct_prescription(case: Case, command: CorrectPrescription, context: Cont
     line = next((each for each in case.supply.lines if each.kind == "prescribed" and each.entry == command.prescription), None)
     if line is None:
         raise Refusal("no-such-entry", "The case has no prescription of this id.")
-    _require_uncorrected(line)
-    _require_fitting(command.kind, [] if command.replacement is None else ["replacement"], "replacement")
+    require_uncorrected(line.corrected)
+    require_fitting(command.kind, [] if command.replacement is None else ["replacement"], "replacement")
     mark = _mark(line, command.prescription, command.kind, command.reason, context)
     if command.replacement is None:
         return reconciled(case, mark, context)
@@ -72,9 +73,9 @@ def correct_prescription(case: Case, command: CorrectPrescription, context: Cont
 def correct_movement(case: Case, command: CorrectMovement, context: Context) -> list[EventData]:
     """Mark the movement and record what replaces it. Raises Refusal for an unknown one, or one that was corrected before."""
     line = _require_movement(case.supply, command.entry)
-    _require_uncorrected(line)
+    require_uncorrected(line.corrected)
     given = [name for name in REPLACED_BY.values() if getattr(command, name) is not None]
-    _require_fitting(command.kind, given, REPLACED_BY[line.kind])
+    require_fitting(command.kind, given, REPLACED_BY[line.kind])
     mark = _mark(line, command.entry, command.kind, command.reason, context)
     after = _after(case, mark)
     if command.dispensing is not None:
@@ -96,19 +97,6 @@ def _require_movement(supply: Supply, entry: Slug) -> Line:
     if line.kind == "administered":
         raise Refusal("corrected-in-session", "A dose is corrected where it was recorded: in the session room.")
     return line
-
-
-def _require_uncorrected(line: Line) -> None:
-    if line.corrected is not None:
-        raise Refusal("already-corrected", "This entry was corrected before; correct the one that replaced it.")
-
-
-def _require_fitting(kind: CorrectionKind, given: Sequence[str], wanted: str) -> None:
-    """Refuse a replacement too many, too few, or of something else."""
-    if kind == "amended" and given != [wanted]:
-        raise Refusal("malformed", "An amended entry needs exactly one replacement, of its own kind.")
-    if kind != "amended" and given:
-        raise Refusal("malformed", "Only an amended entry is replaced.")
 
 
 def _mark(line: Line, entry: Slug, kind: CorrectionKind, reason: Text, context: Context) -> EntryCorrected:

@@ -6,7 +6,6 @@ A finding of not eligible and a wish for clearance are a person's judgement, whi
 from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import partial, reduce
-from itertools import groupby
 
 from services.prescriber.domain.clearance import Answer
 from services.prescriber.domain.decide import Decision, StatedPlan, decide
@@ -17,15 +16,14 @@ from shared.events.clinical import Evaluation, TreatmentPlan
 from shared.events.codec import Recorded
 from shared.events.prescriber import Clearance, EligibilityApproved, StepRefused
 from shared.pathway.context import Context
-from shared.pathway.past import Past, Result
+from shared.pathway.past import Past, Result, commits_of
 from shared.pathway.view import as_decided
 
 
 def past_decisions(history: Sequence[Recorded]) -> Iterator[Past]:
     """Yield the decisions of a case, oldest first. All that one commit refused is one decision."""
     case = Case()
-    for _, group in groupby(history, key=lambda recorded: recorded.envelope.id.rpartition(".")[0]):
-        committed = list(group)
+    for committed in commits_of(history):
         events = [recorded.data for recorded in committed]
         for recorded in committed:
             asked = _asked(recorded.data, case)

@@ -24,6 +24,7 @@ from shared.events.supply import (
     Mismatch,
     PrescriptionIssued,
 )
+from shared.pathway.entry import placed
 
 Movement = Literal["prescribed", "dispensed", "administered", "wasted", "returned"]
 USED: Final = "used-above-dispensed"
@@ -256,9 +257,7 @@ def _line(event: Moved) -> Line:
 
 
 def _moved(supply: Supply, line: Line, reconcile_by: datetime | None) -> Supply:
-    replaced = (place for place, each in enumerate(supply.lines) if line.replaces is not None and each.entry == line.replaces)
-    place = next(replaced, len(supply.lines) - 1) + 1
-    return _settled(replace(supply, lines=(*supply.lines[:place], line, *supply.lines[place:])), reconcile_by)
+    return _settled(replace(supply, lines=placed(supply.lines, line, line.replaces)), reconcile_by)
 
 
 def _marked(supply: Supply, event: EntryCorrected) -> Supply:

@@ -1,6 +1,5 @@
 """What calls a person in the session room: the whole list, and the event types with which the service speaks of alerts."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from services.session.domain.watch import (
@@ -12,9 +11,7 @@ from services.session.domain.watch import (
     second_pressure_name,
 )
 from shared.events import session, stay
-from shared.events.base import EventData
 from shared.pathway.alert import Alarm, Alarms, AlertEvents
-from shared.pathway.context import Context
 
 ALERT = AlertEvents(
     raised=session.AlertRaised,
@@ -46,8 +43,3 @@ ALERTS: Final[Alarms] = {
     stay.DoseFoundUncovered: Alarm("medical_monitor", "dose-found-uncovered"),
 }
 """An alert about what stands overdue is settled by what it waited for."""
-
-
-def with_alerts(events: Sequence[EventData], context: Context) -> list[EventData]:
-    """Return a decision's events, and the alerts they raise."""
-    return ALERT.with_alerts(ALERTS, events, context)

@@ -99,9 +99,9 @@ def objections_to(course: Course, dose: DoseInQuestion, context: Context) -> lis
     return [
         *_lot_objections(dose, context),
         *_course_objections(course, dose, policy),
-        *room_objections(course, dose, policy),
+        *room_objections(course, dose, policy, context),
         *enrolment_objections(course, dose, context),
-        *pressure_objections(course, dose, context),
+        *pressure_objections(course, dose, policy, context),
         *amount_objections(dose, course.plan, policy),
     ]
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from pydantic import AwareDatetime
 
-from services.session.domain.entry import entered
+from services.session.domain.entry import entered, not_before
 from services.session.domain.monitor import require_of_the_stay, then_watch
 from services.session.domain.session import Session
 from services.session.domain.state import Course
@@ -52,9 +52,7 @@ def next_check(session: Session, at: datetime, rest_expected_by: datetime | None
         return None
     due_at = at + timedelta(minutes=policy.chaperone_check_minutes)
     escalate_at = max(due_at, at + timedelta(minutes=policy.chaperone_escalate_minutes))
-    if rest_expected_by is not None:
-        due_at, escalate_at = max(due_at, rest_expected_by), max(escalate_at, rest_expected_by)
-    return NextCheck(due_at=due_at, escalate_at=escalate_at)
+    return NextCheck(due_at=not_before(due_at, rest_expected_by), escalate_at=not_before(escalate_at, rest_expected_by))
 
 
 def _escalations(checked: ChaperoneChecked) -> list[EventData]:

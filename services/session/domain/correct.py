@@ -24,6 +24,7 @@ from shared.events.base import CorrectionKind, EventData, Slug, Text
 from shared.events.session import EntryCorrected, Escalated
 from shared.events.stay import EntryKind
 from shared.pathway.context import Context
+from shared.pathway.entry import require_fitting, require_uncorrected
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
 
@@ -86,22 +87,15 @@ def _require_correctable(course: Course, command: CorrectEntry) -> tuple[EntryKi
     found = next(((of, session) for of, session, each in recorded(course) if each.entry == command.entry), None)
     if found is None:
         raise Refusal("no-such-entry", "The case has no entry of this name in the session room.")
-    if correction_of(course, found[1], command.entry) is not None:
-        raise Refusal("already-corrected", "This entry was corrected before; correct the one that replaced it.")
+    require_uncorrected(correction_of(course, found[1], command.entry))
     return found
 
 
 def _require_fitting(of: EntryKind, session: int | None, command: CorrectEntry) -> Request | None:
-    """Return the replacement; refuse one too many, too few, or of something else."""
-    given = {name: body for name in RECORD if (body := getattr(command, name)) is not None}
-    if command.kind != "amended":
-        if given:
-            raise Refusal("malformed", "Only an amended entry is replaced.")
-        return None
-    replacement = given.get(of)
-    if len(given) != 1 or not isinstance(replacement, Request):
-        raise Refusal("malformed", "An amended entry needs exactly one replacement, of its own kind.")
-    if getattr(replacement, "session", session) != session:
+    """Return the replacement, None where nothing is replaced; refuse one that is not of the same kind and session."""
+    require_fitting(command.kind, [name for name in RECORD if getattr(command, name) is not None], of)
+    replacement: Request | None = getattr(command, of)
+    if replacement is not None and getattr(replacement, "session", session) != session:
         raise Refusal("malformed", "The replacement must be of the same session.")
     return replacement
 

@@ -12,8 +12,8 @@ from services.session.domain.entry import entered
 from services.session.domain.monitor import then_watch
 from services.session.domain.objection import Objection, refused
 from services.session.domain.open_course import then_open
-from services.session.domain.pressure import above
-from services.session.domain.session import Session
+from services.session.domain.pressure import above, written
+from services.session.domain.session import Session, whole_minutes
 from services.session.domain.state import Course, evolve
 from services.session.domain.transfer import then_transfer
 from shared.events.base import EventData, Slug, Text
@@ -83,7 +83,7 @@ def discharge_patient(course: Course, command: DischargePatient, context: Contex
         session=session.number,
         discharged_at=command.discharged_at,
         assessed_by=command.assessed_by or context.actor.id,
-        minutes_since_dose=None if session.last_dose_at is None else _minutes(session.last_dose_at, command.discharged_at),
+        minutes_since_dose=None if session.last_dose_at is None else whole_minutes(session.last_dose_at, command.discharged_at),
         at_baseline=command.at_baseline,
         escort_present=command.escort_present,
         escort=command.escort,
@@ -169,7 +169,7 @@ def _stay(course: Course, session: Session, command: DischargePatient, last_dose
     if course.route_of(session) == "intranasal_esketamine":
         minimum = max(minimum, policy.minimum_stay_minutes)
     if command.discharged_at - last_dose_at < timedelta(minutes=minimum):
-        stayed = {"minutes": str(_minutes(last_dose_at, command.discharged_at)), "minimum": str(minimum)}
+        stayed = {"minutes": str(whole_minutes(last_dose_at, command.discharged_at)), "minimum": str(minimum)}
         yield Objection(RULE, "stay-too-short", "The patient has not stayed long enough since the last dose.", stayed)
 
 
@@ -177,17 +177,17 @@ def _pressures(
     session: Session, command: DischargePatient, last_dose_at: datetime, limit: BloodPressure, policy: PolicyValues
 ) -> Iterator[Objection]:
     """R-23: by every route the three pressures of the REMS form (RM1): before, about 40 minutes after, and shortly before leaving."""
-    taken = [entry for entry in session.pressures() if last_dose_at < entry[0] <= command.discharged_at]
+    taken = [reading for reading in session.pressures() if last_dose_at < reading.at <= command.discharged_at]
     within = timedelta(minutes=policy.discharge_pressure_within_minutes)
     if not taken:
         yield Objection(RULE, "no-pressure-since-dose", "No blood pressure was recorded since the last dose.")
         return
-    at, last = taken[-1]
-    if command.discharged_at - at > within:
-        facts = {"taken_at": at.isoformat(), "minutes": str(policy.discharge_pressure_within_minutes)}
+    last = taken[-1]
+    if command.discharged_at - last.at > within:
+        facts = {"taken_at": last.at.isoformat(), "minutes": str(policy.discharge_pressure_within_minutes)}
         yield Objection(RULE, "no-pressure-before-leaving", "The last blood pressure was not taken shortly before leaving.", facts)
-    if above(last, limit) and not command.pressure_acceptable:
-        pressure = {"pressure": f"{last.systolic}/{last.diastolic}"}
+    if above(last.pressure, limit) and not command.pressure_acceptable:
+        pressure = {"pressure": written(last.pressure)}
         yield Objection(RULE, "pressure-above-limit", "The last blood pressure is above this patient's limit.", pressure)
     if command.missing_pressure_reason is None:
         for slug in _missing_pressures(session, command.discharged_at):
@@ -200,14 +200,10 @@ def _unmeasured(session: Session, command: DischargePatient) -> Iterator[Slug]:
 
 
 def _missing_pressures(session: Session, discharged_at: datetime) -> Iterator[Slug]:
-    pressures = [at for at, _ in session.pressures()]
+    pressures = [reading.at for reading in session.pressures()]
     first_dose_at = session.first_dose_at
     if first_dose_at is not None and not any(at <= first_dose_at for at in pressures):
         yield "no-pressure-before-dose"
     windows = [dose.second_pressure for dose in session.doses if dose.second_pressure is not None]
     if any(window.latest <= discharged_at and not any(window.earliest <= at <= window.latest for at in pressures) for window in windows):
         yield "second-pressure-missing"
-
-
-def _minutes(start: datetime, end: datetime) -> int:
-    return int((end - start).total_seconds() // 60)

@@ -16,7 +16,7 @@ from services.session.domain.dose_in_question import DoseInQuestion
 from services.session.domain.entry import entered
 from services.session.domain.monitor import second_pressure, then_watch
 from services.session.domain.rems_form import rems_clock
-from services.session.domain.session import Session
+from services.session.domain.session import Session, whole_minutes
 from services.session.domain.state import Course
 from shared.events.base import EventData, Slug, Text
 from shared.events.clinical import Intent, Milligrams, Route
@@ -142,7 +142,7 @@ def _intent(course: Course, authorised: DosingAuthorised | None) -> Intent | Non
 def _infusion_minutes(command: RecordDose, authorised: DosingAuthorised | None) -> int | None:
     """How long the infusion ran, or else was to run."""
     if command.ended_at is not None:
-        return int((command.ended_at - command.given_at).total_seconds() // 60)
+        return whole_minutes(command.given_at, command.ended_at)
     return None if authorised is None or authorised.asked is None else authorised.asked.infusion_minutes
 
 

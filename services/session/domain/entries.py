@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from services.session.domain.session import Correction
 from services.session.domain.state import Course
 from shared.events import session as events
 from shared.events import stay
 from shared.events.stay import EntryKind
+from shared.pathway.entry import Correction
 
 Recorded = (
     events.PreparationCompleted

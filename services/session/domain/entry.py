@@ -32,3 +32,8 @@ def entered(happened_at: datetime, context: Context, replaces: str | None = None
         "policy_version": context.policy.version,
         "rest_expected_by": context.now + grace if late else None,
     }
+
+
+def not_before(at: datetime, rest_expected_by: datetime | None) -> datetime:
+    """Return when something is due after an entry: one that is late leaves time to enter what followed it."""
+    return at if rest_expected_by is None else max(at, rest_expected_by)

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from pydantic import AwareDatetime, Field
 
 from services.session.domain.alerts import ALERT, ALERTS
-from services.session.domain.entry import entered
+from services.session.domain.entry import entered, not_before
 from services.session.domain.pressure import above
 from services.session.domain.session import Session
 from services.session.domain.state import Course, evolve
@@ -177,8 +177,7 @@ def _repeat_by(
     if pressure is None or first_dose_at is None or taken_at < first_dose_at or not above(pressure, course.limits(policy).hold_above):
         return None
     minutes = policy.repeat_pressure_severe_minutes if _severe(pressure, policy) else policy.repeat_pressure_minutes
-    due_at = taken_at + timedelta(minutes=minutes)
-    return due_at if rest_expected_by is None else max(due_at, rest_expected_by)
+    return not_before(taken_at + timedelta(minutes=minutes), rest_expected_by)
 
 
 def _severe(pressure: BloodPressure, policy: PolicyValues) -> bool:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial, reduce
-from itertools import groupby
 from typing import Any, Final
 
 from services.session.domain.authorise import AuthoriseDose, authorise_dose
@@ -40,7 +39,7 @@ from shared.events.session import (
 )
 from shared.pathway.context import Context
 from shared.pathway.lot import RECALLED_LOT
-from shared.pathway.past import Asked, Past, Result, as_request, asked_by
+from shared.pathway.past import Asked, Past, Result, as_request, asked_by, commits_of
 from shared.pathway.stop import Request
 from shared.pathway.view import as_decided
 
@@ -63,7 +62,6 @@ SCHEDULE: Final = Step("schedule a session", ScheduleSession, schedule_session, 
 AUTHORISE: Final = Step("authorise a dose", AuthoriseDose, authorise_dose, of_dose)
 WATCH: Final = Step("watch the pressure after a dose", RecordDose, record_dose, of_route)
 DISCHARGE: Final = Step("discharge", DischargePatient, discharge_patient, of_stay)
-
 PRESSURE: Final = Step("decide on a pressure", DecideOnPressure, decide_on_pressure, of_route)
 
 RECORDED: Final[Mapping[type[EventData], Step]] = {
@@ -88,8 +86,7 @@ REFUSED: Final[Mapping[str, Step]] = {
 def past_decisions(history: Sequence[Recorded]) -> Iterator[Past]:
     """Yield the decisions of a case, oldest first. All that one commit refused is one decision."""
     course, clinic, known = Course(), None, 0
-    for _, group in groupby(history, key=lambda recorded: recorded.envelope.id.rpartition(".")[0]):
-        committed = list(group)
+    for committed in commits_of(history):
         yield from _decision(course, committed, clinic)
         yield from _missing(course, history[:known], committed)
         course = reduce(evolve, (recorded.data for recorded in committed), course)

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from services.session.domain.pressure import written
 from services.session.domain.session import Session
 from services.session.domain.state import Course
-from shared.events.clinical import BloodPressure
 from shared.events.session import SessionDosed
 
 Facts = Iterator[tuple[str, str]]
@@ -83,26 +83,25 @@ def of_missing(course: Course, dosed: SessionDosed) -> Facts:
     yield "session", str(dosed.session)
     yield "route", dosed.route
     yield "dose", _time(dosed.given_at)
-    pressures = [] if session is None else [(at, pressure) for at, pressure in session.pressures() if at > dosed.given_at]
-    yield from ((f"pressure at {_time(at)}", _said(pressure)) for at, pressure in pressures)
-    if not pressures:
+    readings = [] if session is None else [reading for reading in session.pressures() if reading.at > dosed.given_at]
+    yield from ((f"pressure at {_time(reading.at)}", written(reading.pressure)) for reading in readings)
+    if not readings:
         yield "pressure since", "none"
 
 
 def _last_pressure(course: Course, session: Session) -> Facts:
-    pressures = session.pressures()
-    if pressures:
-        at, pressure = pressures[-1]
-        yield "last pressure", f"{_said(pressure)} at {_time(at)}"
+    readings = session.pressures()
+    if readings:
+        yield "last pressure", f"{written(readings[-1].pressure)} at {_time(readings[-1].at)}"
     if course.approval is not None:
-        yield "limit of this patient", _said(course.approval.plan.limits.hold_above)
+        yield "limit of this patient", written(course.approval.plan.limits.hold_above)
 
 
 def _said(value: Any) -> str:
     match value:
         case bool():
             return "yes" if value else "no"
-        case BloodPressure(systolic=systolic, diastolic=diastolic) | {"systolic": systolic, "diastolic": diastolic}:
+        case {"systolic": systolic, "diastolic": diastolic}:
             return f"{systolic}/{diastolic}"
         case list():
             return ", ".join(_said(each) for each in value)

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Literal, NamedTuple
 
 from pydantic import AwareDatetime
 
 from services.session.domain.dose_in_question import DoseInQuestion
 from services.session.domain.objection import Objection, refused
-from services.session.domain.session import Session
+from services.session.domain.session import Reading, Session
 from services.session.domain.state import Course
 from shared.events.base import EventData, Text
 from shared.events.clinical import BloodPressure
+from shared.events.dosing import PressureDecision
 from shared.events.session import PressureDecided
 from shared.pathway.context import Context
 from shared.pathway.policy import PolicyValues
@@ -19,18 +19,11 @@ from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
 
 
-class Reading(NamedTuple):
-    """A blood pressure, and when it was measured."""
-
-    at: datetime
-    pressure: BloodPressure
-
-
 class DecideOnPressure(Request):
     """A prescriber's word on the last pressure: go on until a moment, wait and measure again, or no dose today."""
 
     session: int
-    decision: Literal["proceed", "repeat", "no_dose_today"]
+    decision: PressureDecision
     until: AwareDatetime | None = None
     """For `proceed`, and only for it: from when on it counts no more."""
     reason: Text
@@ -71,9 +64,8 @@ def decide_on_pressure(course: Course, command: DecideOnPressure, context: Conte
     ]
 
 
-def pressure_objections(course: Course, dose: DoseInQuestion, context: Context) -> Iterator[Objection]:
+def pressure_objections(course: Course, dose: DoseInQuestion, policy: PolicyValues, context: Context) -> Iterator[Objection]:
     """R-19: either number above the patient's limit holds (SP1), unless a prescriber decided on a pressure as high; a trial's limits."""
-    policy = context.policy.on(dose.route)
     if _no_dose_today(dose.session, dose.at, context):
         yield Objection("R-19", "no-dose-today", "A prescriber decided that no dose is given today.")
     last = last_reading(dose.session, dose.at)
@@ -89,7 +81,7 @@ def pressure_objections(course: Course, dose: DoseInQuestion, context: Context) 
 
 def last_reading(session: Session, moment: datetime) -> Reading | None:
     """Return the last pressure until a moment; of several taken at once, the higher of each number."""
-    taken = [Reading(at, pressure) for at, pressure in session.pressures() if at <= moment]
+    taken = [reading for reading in session.pressures() if reading.at <= moment]
     last = [reading.pressure for reading in taken if reading.at == taken[-1].at]
     if not last:
         return None

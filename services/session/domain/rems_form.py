@@ -15,11 +15,11 @@ from services.session.domain.effects import Effect, dissociation, sedation
 from services.session.domain.entry import entered
 from services.session.domain.monitor import then_watch
 from services.session.domain.pressure import above
-from services.session.domain.session import Session
+from services.session.domain.session import Reading, Session, whole_minutes
 from services.session.domain.state import Course
 from services.session.domain.watch import form_clock
 from shared.events.base import EventData, Slug, Text
-from shared.events.clinical import BloodPressure, Route
+from shared.events.clinical import Route
 from shared.events.session import PreDoseChecked, SessionDosed
 from shared.events.stay import ConcomitantMedication, RemsClock, RemsFormSubmitted
 from shared.pathway.context import Context
@@ -29,14 +29,6 @@ from shared.pathway.stop import Request
 
 RULE: Final = "R-26"
 ROUTE: Final[Route] = "intranasal_esketamine"
-
-
-@dataclass(frozen=True, slots=True)
-class TakenPressure:
-    """One of the three pressures of the form."""
-
-    at: datetime
-    pressure: BloodPressure
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +47,10 @@ class RemsForm:
     ready_after_minutes: int | None
     acceptable_before: bool | None
     acceptable_at_completion: bool | None
-    pressure_before: TakenPressure | None
-    pressure_after: TakenPressure | None
+    pressure_before: Reading | None
+    pressure_after: Reading | None
     """About 40 minutes after the last dose."""
-    pressure_at_completion: TakenPressure | None
+    pressure_at_completion: Reading | None
     sedation: Effect | None
     """None where nobody looked for it."""
     dissociation: Effect | None
@@ -123,8 +115,8 @@ def rems_form(course: Course, session: Session) -> RemsForm | None:
     doses = sorted((dose for dose in session.doses if dose.route == ROUTE), key=lambda dose: dose.given_at)
     first, last, left, sent = doses[0].given_at, doses[-1], session.completed, session.form
     checks = session.latest_checks
-    before = [TakenPressure(at, pressure) for at, pressure in session.pressures() if at <= first]
-    since = [TakenPressure(at, pressure) for at, pressure in session.pressures() if at > last.given_at]
+    before = [reading for reading in session.pressures() if reading.at <= first]
+    since = [reading for reading in session.pressures() if reading.at > last.given_at]
     completion = [taken for taken in since if left is not None and taken.at <= left.discharged_at]
     at_completion = completion[-1] if completion else None
     accepted = left is not None and left.pressure_acceptable is True
@@ -138,8 +130,8 @@ def rems_form(course: Course, session: Session) -> RemsForm | None:
         doses_mg=tuple(dose.dose_mg for dose in doses),
         lots=_lots(doses, sent),
         concomitant=_concomitant(session.checks_by(first), sent),
-        minutes_monitored=None if left is None else _minutes(first, left.discharged_at),
-        ready_after_minutes=None if left is None or left.ready_at is None else _minutes(first, left.ready_at),
+        minutes_monitored=None if left is None else whole_minutes(first, left.discharged_at),
+        ready_after_minutes=None if left is None or left.ready_at is None else whole_minutes(first, left.ready_at),
         acceptable_before=_within(course, before[-1]) if before else None,
         acceptable_at_completion=accepted or _within(course, at_completion) if at_completion is not None else None,
         pressure_before=before[-1] if before else None,
@@ -199,16 +191,12 @@ def _concomitant(checks: PreDoseChecked | None, sent: RemsFormSubmitted | None) 
     return tuple(kind for kind in get_args(ConcomitantMedication) if kind in taken)
 
 
-def _about_40_minutes_after(dose: SessionDosed, since: list[TakenPressure]) -> TakenPressure | None:
+def _about_40_minutes_after(dose: SessionDosed, since: list[Reading]) -> Reading | None:
     """Return the pressure in the dose's window, or else the first one after it."""
     window = dose.second_pressure
     return None if window is None else next((taken for taken in since if taken.at >= window.earliest), None)
 
 
-def _within(course: Course, taken: TakenPressure) -> bool | None:
+def _within(course: Course, taken: Reading) -> bool | None:
     """Whether a pressure is within the prescriber's limits; None where no prescriber sent any."""
     return None if course.approval is None else not above(taken.pressure, course.approval.plan.limits.hold_above)
-
-
-def _minutes(start: datetime, end: datetime) -> int:
-    return int((end - start).total_seconds() // 60)

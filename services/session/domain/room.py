@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from services.session.domain.check import of_the_day
 from services.session.domain.dose_in_question import DoseInQuestion
 from services.session.domain.objection import Objection
 from services.session.domain.state import Course
@@ -11,13 +10,14 @@ from shared.events.base import Slug
 from shared.events.clinical import Route
 from shared.events.dosing import LastIntake
 from shared.events.session import PreDoseChecked
+from shared.pathway.context import Context
 from shared.pathway.policy import PolicyValues
 
 
-def room_objections(course: Course, dose: DoseInQuestion, policy: PolicyValues) -> Iterator[Objection]:
+def room_objections(course: Course, dose: DoseInQuestion, policy: PolicyValues, context: Context) -> Iterator[Objection]:
     """R-19: no checks, no dose; R-20: consent in the room, an adult who watches, escort, fasting, a place for this route (JC8-JC10)."""
     checks = dose.checks
-    if checks is None or not of_the_day(checks, dose.at):
+    if checks is None or context.day_of(checks.checked_at) != context.day_of(dose.at):
         facts = {} if checks is None else {"checked_at": checks.checked_at.isoformat()}
         yield Objection("R-19", "no-checks", "The checks before a dose, blood pressure among them, were not made today.", facts)
     elif dose.at - checks.checked_at > timedelta(minutes=policy.checks_valid_minutes):

@@ -8,36 +8,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, Protocol, TypeVar
+from typing import Literal
 
 from shared.events import session as events
 from shared.events import stay
-from shared.events.base import CorrectionKind, EventData
+from shared.events.base import EventData
 from shared.events.clinical import BloodPressure
+from shared.pathway.entry import Correction, EntryT, Named, placed
 
-
-class Named(Protocol):
-    """An event that can be corrected."""
-
-    @property
-    def entry(self) -> str | None:
-        """Its name; None for what was recorded before entries had names."""
-        ...
-
-
-Entry = TypeVar("Entry", bound=Named)
+Corrections = Mapping[str, Correction]
 
 
 @dataclass(frozen=True, slots=True)
-class Correction:
-    """Why an entry counts no more."""
+class Reading:
+    """A blood pressure, and when it was measured."""
 
-    kind: CorrectionKind
-    reason: str
     at: datetime
-
-
-Corrections = Mapping[str, Correction]
+    pressure: BloodPressure
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,23 +181,21 @@ class Session:
         """When the last dose was given."""
         return max((dose.given_at for dose in self.doses), default=None)
 
-    def pressures(self) -> list[tuple[datetime, BloodPressure]]:
-        """Return every blood pressure with its time, the latest last."""
-        checked = [(checks.checked_at, checks.blood_pressure) for checks in self.checks]
-        monitored = [(vitals.taken_at, vitals.blood_pressure) for vitals in self.vitals if vitals.blood_pressure is not None]
-        return sorted([*checked, *monitored], key=lambda entry: entry[0])
+    def pressures(self) -> list[Reading]:
+        """Return every blood pressure, the latest last."""
+        checked = [Reading(checks.checked_at, checks.blood_pressure) for checks in self.checks]
+        monitored = [Reading(vitals.taken_at, vitals.blood_pressure) for vitals in self.vitals if vitals.blood_pressure is not None]
+        return sorted([*checked, *monitored], key=lambda reading: reading.at)
 
 
-def standing(recorded: tuple[Entry, ...], corrected: Corrections) -> tuple[Entry, ...]:
+def whole_minutes(start: datetime, end: datetime) -> int:
+    """Return the minutes between two moments, rounded down."""
+    return int((end - start).total_seconds() // 60)
+
+
+def standing(recorded: tuple[EntryT, ...], corrected: Corrections) -> tuple[EntryT, ...]:
     """Return the entries that count."""
     return tuple(each for each in recorded if each.entry not in corrected) if corrected else recorded
-
-
-def placed(recorded: tuple[Entry, ...], event: Entry, replaces: str | None) -> tuple[Entry, ...]:
-    """Return what was recorded with one more entry: after the one it replaces, or else at the end."""
-    found = (place for place, each in enumerate(recorded) if replaces is not None and each.entry == replaces)
-    place = next(found, len(recorded) - 1) + 1
-    return (*recorded[:place], event, *recorded[place:])
 
 
 def evolve_session(session: Session, event: EventData) -> Session:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
-from services.session.domain.session import Correction, Corrections, Session, evolve_session, placed, standing
+from services.session.domain.session import Corrections, Session, evolve_session, standing
 from services.session.domain.watch import Watch, approval_name, gap_name, watches_of
 from shared.events import session as events
 from shared.events import stay
@@ -13,6 +13,7 @@ from shared.events.base import EventData
 from shared.events.clinical import BloodPressure, MonitoringLimits, Route, TreatmentPlan
 from shared.pathway import alert, stop
 from shared.pathway.alert import Alerts
+from shared.pathway.entry import Correction, placed
 from shared.pathway.folding import with_parts
 from shared.pathway.policy import PolicyValues
 from shared.pathway.refusal import Refusal
@@ -216,11 +217,6 @@ class Course:
     def open_sessions(self) -> tuple[Session, ...]:
         """Sessions that are scheduled or running."""
         return tuple(session for session in self.sessions if session.phase in {"scheduled", "dosed"})
-
-    @property
-    def doses_given(self) -> int:
-        """Planned doses used in the whole case; a booster belongs to the dose it follows."""
-        return sum(session.doses_used for session in self.sessions)
 
     @property
     def doses_left(self) -> int:

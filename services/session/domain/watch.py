@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
+from services.session.domain.entry import not_before
 from services.session.domain.session import Session
 from shared.events import session as events
 from shared.events import stay
@@ -76,7 +77,7 @@ def approval_name(request: int) -> Slug:
 
 def _second_pressures(session: Session) -> Iterator[Watch]:
     """R-21: a pressure inside the window settles it, a later one spares the escalation; one after the window resolves the alert."""
-    taken = [at for at, _ in session.pressures()]
+    taken = [reading.at for reading in session.pressures()]
     for dose in session.doses:
         window = dose.second_pressure
         if window is None:
@@ -92,7 +93,7 @@ def _second_pressures(session: Session) -> Iterator[Watch]:
             continue
         yield Watch(
             second_pressure_name(session.number, window.due_at),
-            None if settled else _not_before(at, dose.rest_expected_by),
+            None if settled else not_before(at, dose.rest_expected_by),
             overdue,
             partial(events.VitalOverdue, session=session.number, due_at=window.due_at, escalated=escalating),
             session.number,
@@ -105,7 +106,7 @@ def _repeat_pressure(session: Session) -> Iterator[Watch]:
     pressures = session.pressures()
     taken = [vitals for vitals in session.vitals if vitals.blood_pressure is not None]
     last = max(reversed(taken), key=lambda vitals: vitals.taken_at, default=None)
-    if last is None or last.repeat_by is None or session.completed is not None or last.taken_at < pressures[-1][0]:
+    if last is None or last.repeat_by is None or session.completed is not None or last.taken_at < pressures[-1].at:
         return
     said = next((overdue for overdue in session.repeats_overdue if overdue.due_at == last.repeat_by), None)
     say = partial(stay.RepeatPressureOverdue, session=session.number, due_at=last.repeat_by)
@@ -146,7 +147,7 @@ def _form(session: Session) -> Iterator[Watch]:
     at = clock.warn_at if warned is None else clock.overdue_at
     entered_by = max((dose.rest_expected_by for dose in session.doses if dose.rest_expected_by is not None), default=None)
     say = partial(kind, session=session.number, due_on=clock.due_on)
-    yield Watch(form_name(session.number), _not_before(at, entered_by) if over is None else None, over or warned, say)
+    yield Watch(form_name(session.number), not_before(at, entered_by) if over is None else None, over or warned, say)
 
 
 def form_clock(session: Session) -> stay.RemsClock | None:
@@ -163,11 +164,6 @@ def _name(what: str, session: int, due_at: datetime) -> Slug:
 
 def _stamp(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y%m%dt%H%M%S}"
-
-
-def _not_before(at: datetime, entered_by: datetime | None) -> datetime:
-    """A dose that was entered late leaves time to enter what followed it."""
-    return at if entered_by is None else max(at, entered_by)
 
 
 def _left_before(session: Session, at: datetime) -> bool:

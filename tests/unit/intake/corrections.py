@@ -20,7 +20,7 @@ HIGH = [0, 0, 0, 1, 0, 0]
 
 
 def correcting(case: Case, place: int, kind: CorrectionKind = "entered_in_error", **replacement: Any) -> CorrectEntry:
-    name = case.entries[place].id
+    name = case.entries[place].entry
     assert name is not None
     return CorrectEntry(entry=name, kind=kind, reason="typed into the wrong chart", **replacement)
 

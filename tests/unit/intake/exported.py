@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from services.intake.domain.answer import AnswerInstrument
-from services.intake.domain.consent import STOP
+from services.intake.domain.consent import STOPS
 from services.intake.domain.correct import CorrectEntry, correct_entry
 from services.intake.domain.screen import CompleteScreening, complete_screening
 from services.intake.domain.state import Case
@@ -45,8 +45,8 @@ def full() -> Case:
 
 
 def every_stage() -> list[Case]:
-    held = after(ready(), STOP.place, PlaceHold(reason="other", note=SECRET))
-    withdrawn = after(ready(), STOP.withdraw, WithdrawConsent(withdrawn_at=NOW))
+    held = after(ready(), STOPS.place, PlaceHold(reason="other", note=SECRET))
+    withdrawn = after(ready(), STOPS.withdraw, WithdrawConsent(withdrawn_at=NOW))
     noted = fold(ready(), complete_screening(ready(), CompleteScreening(note=SECRET), at()))
     risky = answer(answer(ready(), "phq-9", [0] * 8 + [2]), "c-ssrs", [1, 1, 0, 0, 0, 1])
     stages = [Case(), referred(), held, withdrawn, noted, risky, screened_out(), fold(risky, [screen(risky)]), full()]
@@ -60,7 +60,7 @@ def corrected_cases() -> list[Case]:
     for kind in kinds:
         case = full()
         for number, entry in enumerate(reversed(case.entries)):
-            case = correct(case, number, CorrectEntry(entry=str(entry.id), kind=kind, reason=SECRET))
+            case = correct(case, number, CorrectEntry(entry=str(entry.entry), kind=kind, reason=SECRET))
         cases.append(case)
     amended = full()
     for number, answered in enumerate(entry.answered for entry in full().counting if entry.answered is not None):

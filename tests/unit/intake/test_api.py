@@ -8,7 +8,7 @@ import pytest
 from services.intake.api import COMMANDS, FORMS, VIEWS, show_case, show_entries
 from services.intake.app import DEFINITION
 from services.intake.domain.alerts import ALERT
-from services.intake.domain.consent import STOP
+from services.intake.domain.consent import STOPS
 from services.intake.domain.correct import CorrectEntry, correct_entry
 from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StatedFact
@@ -38,14 +38,14 @@ def test_only_prescribers_and_monitors_may_lift_a_hold() -> None:
 
 def test_the_definition_publishes_every_event_that_intake_decides() -> None:
     published = {event.TYPE for event in DEFINITION.publishes}
-    assert {STOP.withdrawn.TYPE, STOP.placed.TYPE, STOP.lifted.TYPE, STOP.noted.TYPE} <= published
+    assert {STOPS.withdrawn.TYPE, STOPS.placed.TYPE, STOPS.lifted.TYPE, STOPS.noted.TYPE} <= published
     assert {ALERT.raised.TYPE, ALERT.acknowledged.TYPE, ALERT.escalated.TYPE} <= published
     assert len(published) == len(DEFINITION.publishes)
     assert DEFINITION.kinds[0].initial == Case()
 
 
 def test_the_case_is_shown_as_json_at_every_stage() -> None:
-    held = after(ready(), STOP.place, PlaceHold(reason="other"))
+    held = after(ready(), STOPS.place, PlaceHold(reason="other"))
     out = state(ready(), StatedFact(kind="condition", system="snomed", code="5602001"))
     for case in (Case(), referred(), ready(), held, fold(out, [screen(out)]), fold(ready(), [screen(ready())])):
         shown, entries = (json.loads(json.dumps(view.render(case))) for view in VIEWS[:2])
@@ -81,11 +81,11 @@ def test_static_forms_are_json_and_hold_every_question() -> None:
 
 def test_entries_are_shown_with_their_names_so_that_a_person_can_correct_them() -> None:
     case = answer(state(ready(), StatedFact(kind="condition", system="snomed", code="5602001")), "c-ssrs", [1, 0, 0, 0, 0, 0])
-    name = case.entries[6].id
+    name = case.entries[6].entry
     assert name is not None
     case = after(case, correct_entry, CorrectEntry(entry=name, kind="entered_in_error", reason="another chart"))
     shown = json.loads(json.dumps(show_entries(case)))["entries"]
-    assert [entry["entry"] for entry in shown] == [entry.id for entry in case.entries]
+    assert [entry["entry"] for entry in shown] == [entry.entry for entry in case.entries]
     assert [entry["counts"] for entry in shown] == [True] * 6 + [False, True]
     assert shown[6]["corrected"] == {"kind": "entered_in_error", "reason": "another chart", "at": NOW.isoformat()}
     assert [fact["code"] for fact in shown[6]["facts"]] == ["5602001"]
@@ -100,7 +100,7 @@ def test_what_was_recorded_more_than_a_day_later_is_shown_with_both_times(hours_
     shown = show_case(case)
     for score in (*shown["scores"], *shown["stated_scores"]):
         assert score.get("recorded_at") == (NOW.isoformat() if late else None)
-        assert score["entry"] in {entry.id for entry in case.entries}
+        assert score["entry"] in {entry.entry for entry in case.entries}
     assert shown["scores"][0]["answered_at"] == (NOW - timedelta(hours=hours_ago)).isoformat()
     both = show_entries(case)["entries"][1]
     assert (both["happened_at"], both["recorded_at"]) == (shown["scores"][0]["answered_at"], NOW.isoformat())

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.intake.domain.consent import STOP, GiveConsent, give_consent
+from services.intake.domain.consent import STOPS, GiveConsent, give_consent
 from services.intake.domain.state import Case, evolve
 from services.intake.reactions import REACTIONS
 from shared.events import base, intake, integration, prescriber, session
@@ -52,7 +52,7 @@ def test_r20_only_a_later_consent_changes_anything(hours_ago: float, accepted: b
 
 
 def test_r20_consent_older_than_the_withdrawal_is_refused() -> None:
-    case = after(consent(referred()), STOP.withdraw, WithdrawConsent(withdrawn_at=NOW - timedelta(hours=1)))
+    case = after(consent(referred()), STOPS.withdraw, WithdrawConsent(withdrawn_at=NOW - timedelta(hours=1)))
     assert case.status == "consent_withdrawn"
     with pytest.raises(Refusal):
         give_consent(case, giving(1.5), at())
@@ -91,7 +91,7 @@ def test_a_stop_is_noted_once_and_even_as_the_first_event_of_a_case(source: Any)
 
 HOURS = st.integers(0, 5).map(lambda hours: NOW - timedelta(hours=hours))
 HOLDS = st.sampled_from(["hold-1", "hold-2"])
-STOPS: st.SearchStrategy[EventData] = st.one_of(
+SAID: st.SearchStrategy[EventData] = st.one_of(
     st.builds(session.ConsentWithdrawn, withdrawn_at=HOURS, said_to=st.just("session")),
     st.builds(intake.SafetyHoldPlaced, hold=HOLDS, reason=st.just("other"), placed_at=HOURS),
     st.builds(prescriber.SafetyHoldLifted, hold=HOLDS, reason=st.just("seen"), lifted_at=HOURS),
@@ -100,7 +100,7 @@ STOPS: st.SearchStrategy[EventData] = st.one_of(
 )
 
 
-@given(st.lists(STOPS, max_size=6).flatmap(lambda events: st.tuples(st.just(events), st.permutations(events))))
+@given(st.lists(SAID, max_size=6).flatmap(lambda events: st.tuples(st.just(events), st.permutations(events))))
 def test_stops_said_in_any_order_come_to_the_same(orders: tuple[list[EventData], list[EventData]]) -> None:
     said, shuffled = orders
     assert fold(Case(), said).stops == fold(Case(), shuffled).stops

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.intake.domain.consent import STOP, GiveConsent, give_consent
+from services.intake.domain.consent import STOPS, GiveConsent, give_consent
 from services.intake.domain.state_facts import StateFacts
 from shared.events import intake
 from shared.events.base import CorrectionKind
@@ -22,7 +22,7 @@ def test_r10_the_hold_of_a_corrected_screener_stays_until_a_clinician_lifts_it()
     refusal = screen(case)
     assert isinstance(refusal, intake.StepRefused)
     assert refusal.rule == "R-10"
-    case = after(case, STOP.lift, LiftHold(hold=hold, reason="the screener was another patient's"))
+    case = after(case, STOPS.lift, LiftHold(hold=hold, reason="the screener was another patient's"))
     assert isinstance(screen(case), intake.ScreeningCompleted)
 
 
@@ -36,7 +36,7 @@ def test_r10_amending_a_screener_to_high_holds_the_case_at_once() -> None:
 def test_r10_correcting_a_lower_screener_brings_the_high_one_back() -> None:
     case = answer(answer(ready(), "c-ssrs", HIGH, hours_ago=2), "c-ssrs", [0] * 6)
     (hold,) = case.stops.holds
-    case = after(case, STOP.lift, LiftHold(hold=hold, reason="seen"))
+    case = after(case, STOPS.lift, LiftHold(hold=hold, reason="seen"))
     assert isinstance(screen(case), intake.ScreeningCompleted)
     refusal = screen(corrected(case, 7))
     assert isinstance(refusal, intake.StepRefused)
@@ -104,7 +104,7 @@ def test_r08_a_screener_entered_in_error_calls_a_person_again() -> None:
 def test_r10_a_high_risk_that_counts_again_holds_again() -> None:
     case = answer(screened(), "c-ssrs", HIGH, hours_ago=0.9)
     (hold,) = case.stops.holds
-    case = after(answer(case, "c-ssrs", [0] * 6, hours_ago=0.5), STOP.lift, LiftHold(hold=hold, reason="seen by a psychiatrist"))
+    case = after(answer(case, "c-ssrs", [0] * 6, hours_ago=0.5), STOPS.lift, LiftHold(hold=hold, reason="seen by a psychiatrist"))
     events = events_of(case, max(place for place, entry in enumerate(case.entries) if entry.topic == "c-ssrs"))
     assert [type(event) for event in events] == [intake.EntryCorrected, intake.SafetyHoldPlaced, intake.AlertRaised]
     assert fold(case, events).stops.holds

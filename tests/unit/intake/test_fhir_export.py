@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.intake.domain.answer import AnswerInstrument
-from services.intake.domain.consent import STOP, GiveConsent, give_consent
+from services.intake.domain.consent import STOPS, GiveConsent, give_consent
 from services.intake.domain.correct import CorrectEntry, correct_entry
 from services.intake.domain.fhir import identify, read_bundle
 from services.intake.domain.state import Case
@@ -63,9 +63,9 @@ def test_neither_note_nor_birthday_nor_identifier_leaks() -> None:
 
 
 def test_a_lifted_hold_leaves_no_trace() -> None:
-    held = after(ready(), STOP.place, PlaceHold(reason="other", note=SECRET))
+    held = after(ready(), STOPS.place, PlaceHold(reason="other", note=SECRET))
     (hold,) = held.stops.holds
-    lifted = after(held, STOP.lift, LiftHold(hold=hold, reason=SECRET))
+    lifted = after(held, STOPS.lift, LiftHold(hold=hold, reason=SECRET))
     assert exported(lifted) == exported(ready())
 
 
@@ -167,7 +167,7 @@ def test_the_screening_says_its_outcome_and_each_finding() -> None:
 def place(case: Case, kind: str, instrument: str | None = None) -> str:
     """The name of the newest entry of this kind."""
     found = [each for each in case.entries if each.kind == kind and (each.answered is None or each.answered.instrument == instrument)]
-    return str(found[-1].id)
+    return str(found[-1].entry)
 
 
 def corrected(case: Case, entry: str, kind: CorrectionKind = "entered_in_error", **replacement: Any) -> Case:
@@ -292,7 +292,7 @@ def test_what_is_recorded_late_says_when_it_was_and_when_it_was_recorded() -> No
 
 def test_what_was_recorded_before_entries_had_names_keeps_the_address_it_had() -> None:
     case = answer(referred(), "gad-7", [1] * 7)
-    old = replace(case, entries=tuple(replace(entry, id=None) for entry in case.entries))
+    old = replace(case, entries=tuple(replace(entry, entry=None) for entry in case.entries))
     (response,) = of_kind(exported(old), "QuestionnaireResponse")
     assert f"urn:uuid:{response['id']}" == Record(CASE, "north", PATIENT).reference("QuestionnaireResponse", "gad-7")["reference"]
 
@@ -320,7 +320,7 @@ def test_r20_each_scope_is_a_consent_that_a_withdrawal_ends() -> None:
     assert [coded(each["scope"])[1] for each in given_both] == ["patient-privacy", "treatment"]
     assert {each["status"] for each in given_both} == {"active"}
     assert all("end" not in each["provision"]["period"] for each in given_both)
-    withdrawn = of_kind(exported(after(consent(referred()), STOP.withdraw, WithdrawConsent(withdrawn_at=NOW))), "Consent")
+    withdrawn = of_kind(exported(after(consent(referred()), STOPS.withdraw, WithdrawConsent(withdrawn_at=NOW))), "Consent")
     assert {each["status"] for each in withdrawn} == {"inactive"}
     assert {each["provision"]["period"]["end"] for each in withdrawn} == {NOW.isoformat()}
     assert [coded(each["scope"])[1] for each in of_kind(exported(consent(referred(), "treatment")), "Consent")] == ["treatment"]

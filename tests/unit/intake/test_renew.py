@@ -76,7 +76,7 @@ def test_what_excludes_is_held_at_once_and_ends_the_screening() -> None:
 
 def test_a_correction_of_the_first_screening_reopens_it_and_the_renewal_goes_on() -> None:
     case = renewing()
-    entry = next(each.id for each in case.entries if each.kind == "instrument")
+    entry = next(each.entry for each in case.entries if each.kind == "instrument")
     assert entry is not None
     corrected = correct_entry(case, CorrectEntry(entry=entry, kind="entered_in_error", reason="Of another day."), at(LATER, seed="x"))
     assert any(isinstance(event, intake.ScreeningReopened) for event in corrected)
@@ -103,7 +103,7 @@ def test_only_a_completed_screening_is_renewed(case: Case, slug: str) -> None:
 
 def test_a_referral_that_should_not_be_is_not_screened_again() -> None:
     case = screened()
-    entry = next(each.id for each in case.entries if each.kind == "referral")
+    entry = next(each.entry for each in case.entries if each.kind == "referral")
     assert entry is not None
     wrong = fold(case, correct_entry(case, CorrectEntry(entry=entry, kind="wrong_patient", reason="Namesake."), at(LATER, seed="x")))
     with pytest.raises(Refusal) as refused:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.intake.domain.codes import CONDITIONS, QUESTIONS
-from services.intake.domain.consent import STOP
+from services.intake.domain.consent import STOPS
 from services.intake.domain.screen import CompleteScreening, complete_screening
 from services.intake.domain.state import Case
 from services.intake.domain.state_facts import StatedFact
@@ -175,17 +175,17 @@ def test_r20_consent_must_cover_treatment_and_disclosure(scope: str, missing: st
 
 
 def test_r20_withdrawn_consent_refuses_and_new_consent_lifts_it() -> None:
-    case = after(ready(), STOP.withdraw, WithdrawConsent(withdrawn_at=NOW - timedelta(hours=1)))
+    case = after(ready(), STOPS.withdraw, WithdrawConsent(withdrawn_at=NOW - timedelta(hours=1)))
     assert refusal_of(case) == ("R-20", {"stop": "consent-withdrawn", "scope": "treatment"})
     given_again = intake.ConsentGiven(version="2", scopes=("treatment", "disclosure_to_prescriber"), given_at=NOW)
     assert isinstance(screen(fold(case, [given_again])), intake.ScreeningCompleted)
 
 
 def test_r10_a_hold_refuses_wherever_it_was_placed_until_it_is_lifted() -> None:
-    case = after(ready(), STOP.place, PlaceHold(reason="clinical_concern"))
+    case = after(ready(), STOPS.place, PlaceHold(reason="clinical_concern"))
     assert refusal_of(case) == ("R-10", {"stop": "safety-hold", "scope": "treatment"})
     (hold,) = case.stops.holds
-    case = after(case, STOP.lift, LiftHold(hold=hold, reason="seen"))
+    case = after(case, STOPS.lift, LiftHold(hold=hold, reason="seen"))
     assert isinstance(screen(case), intake.ScreeningCompleted)
     elsewhere = prescriber.SafetyHoldPlaced(hold="hold-9", reason="other", placed_at=NOW)
     assert refusal_of(fold(case, [elsewhere]))[0] == "R-10"
@@ -195,7 +195,7 @@ def test_r10_high_risk_refuses_even_when_the_hold_was_lifted() -> None:
     case = answer(ready(), "c-ssrs", [1, 1, 1, 1, 0, 0])
     assert refusal_of(case)[1]["stop"] == "safety-hold"
     (hold,) = case.stops.holds
-    case = after(case, STOP.lift, LiftHold(hold=hold, reason="seen by a clinician"))
+    case = after(case, STOPS.lift, LiftHold(hold=hold, reason="seen by a clinician"))
     assert refusal_of(case) == ("R-10", {"c-ssrs": "high"})
     lower = screen(answer(case, "c-ssrs", [1, 1, 1, 0, 0, 0], hours_ago=0.5))
     assert isinstance(lower, intake.ScreeningCompleted)
@@ -238,7 +238,7 @@ def test_r10_high_stops_until_a_clinician_closes_it_with_a_reason_and_a_later_sc
     (hold,) = case.stops.holds
     answered_lower = answer(case, "c-ssrs", LEVELS[lower], hours_ago=0.5)
     assert refusal_of(answered_lower)[1]["stop"] == "safety-hold"  # lower, but not closed
-    (closing,) = STOP.lift(case, LiftHold(hold=hold, reason="seen, safety plan made"), at())
+    (closing,) = STOPS.lift(case, LiftHold(hold=hold, reason="seen, safety plan made"), at())
     assert closing == intake.SafetyHoldLifted(hold=hold, reason="seen, safety plan made", lifted_at=NOW)
     assert refusal_of(fold(case, [closing])) == ("R-10", {"c-ssrs": "high"})  # closed, but not lower
     assert refusal_of(answer(fold(case, [closing]), "c-ssrs", LEVELS["high"], hours_ago=0.5))[1]["stop"] == "safety-hold"

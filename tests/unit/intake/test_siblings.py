@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.intake.domain.consent import STOP, GiveConsent, give_consent
+from services.intake.domain.consent import STOPS, GiveConsent, give_consent
 from services.intake.domain.correct import CorrectEntry, correct_entry
 from services.intake.domain.siblings import Carried, carry, missing
 from services.intake.domain.state import Case
@@ -30,12 +30,12 @@ def heard(event: Any) -> Context:
 
 
 def noted(case: Case, event: Any) -> Case:
-    return fold(case, STOP.note(case, event, heard(event)))
+    return fold(case, STOPS.note(case, event, heard(event)))
 
 
 def held(reason: HoldReason = "clinical_concern", case: Case | None = None) -> Case:
     case = case or referred()
-    return fold(case, STOP.place(case, PlaceHold(reason=reason), at(seed=f"http:test/{reason}")))
+    return fold(case, STOPS.place(case, PlaceHold(reason=reason), at(seed=f"http:test/{reason}")))
 
 
 def settled(cases: dict[str, Case]) -> dict[str, Case]:
@@ -85,14 +85,14 @@ def test_lifting_it_where_it_was_placed_lifts_it_everywhere() -> None:
     cases = settled({"case-1": held(), "case-2": referred(), "case-3": referred()})
     (hold,) = cases["case-1"].stops.holds
     assert all(case.stops.holds == {hold} for case in cases.values())
-    cases["case-1"] = fold(cases["case-1"], STOP.lift(cases["case-1"], LiftHold(hold=hold, reason="Seen."), at()))
+    cases["case-1"] = fold(cases["case-1"], STOPS.lift(cases["case-1"], LiftHold(hold=hold, reason="Seen."), at()))
     assert all(not case.stops.holds for case in settled(cases).values())
 
 
 def test_lifting_it_for_one_other_case_lifts_it_there_alone_and_for_good() -> None:
     cases = settled({"case-1": held(), "case-2": referred(), "case-3": referred()})
     (hold,) = cases["case-1"].stops.holds
-    cases["case-2"] = fold(cases["case-2"], STOP.lift(cases["case-2"], LiftHold(hold=hold, reason="Seen."), at()))
+    cases["case-2"] = fold(cases["case-2"], STOPS.lift(cases["case-2"], LiftHold(hold=hold, reason="Seen."), at()))
     cases = settled(cases)
     assert [bool(cases[name].stops.holds) for name in ("case-1", "case-2", "case-3")] == [True, False, True]
 
@@ -100,13 +100,13 @@ def test_lifting_it_for_one_other_case_lifts_it_there_alone_and_for_good() -> No
 def test_a_case_that_is_referred_later_starts_held_and_after_the_lifting_it_does_not() -> None:
     one = held()
     assert settled({"case-1": one, "case-2": referred()})["case-2"].status == "on_hold"
-    lifted = fold(one, STOP.lift(one, LiftHold(hold=next(iter(one.stops.holds)), reason="Seen."), at()))
+    lifted = fold(one, STOPS.lift(one, LiftHold(hold=next(iter(one.stops.holds)), reason="Seen."), at()))
     assert settled({"case-1": lifted, "case-2": referred()})["case-2"].status == "referred"
 
 
 def test_nothing_is_carried_to_or_from_a_case_that_should_not_be() -> None:
     wrong = held()
-    command = CorrectEntry(entry=str(wrong.entries[0].id), kind="wrong_patient", reason="Another patient's.")
+    command = CorrectEntry(entry=str(wrong.entries[0].entry), kind="wrong_patient", reason="Another patient's.")
     in_error = after(wrong, correct_entry, command)
     assert in_error.entered_in_error
     assert list(missing(referred(), {"case-1": in_error})) == []
@@ -124,9 +124,9 @@ def test_r20_who_withdrew_consent_in_one_case_is_asked_before_an_older_consent_c
     """The other case's consent is two hours old; the withdrawal lies so many minutes after it."""
     withdrawn_at = NOW - 2 * HOUR + timedelta(minutes=minutes)
     one = consent(referred())
-    one = fold(one, STOP.withdraw(one, WithdrawConsent(withdrawn_at=max(withdrawn_at, NOW - 2 * HOUR)), at()))
+    one = fold(one, STOPS.withdraw(one, WithdrawConsent(withdrawn_at=max(withdrawn_at, NOW - 2 * HOUR)), at()))
     if minutes < 0:
-        one = fold(referred(), STOP.withdraw(referred(), WithdrawConsent(withdrawn_at=withdrawn_at), at()))
+        one = fold(referred(), STOPS.withdraw(referred(), WithdrawConsent(withdrawn_at=withdrawn_at), at()))
     other = consent(referred())
     found = list(missing(other, {"case-1": one}))
     assert [carried.held.reason for carried in found] == (["other"] if asked else [])
@@ -140,13 +140,13 @@ def test_r20_who_withdrew_consent_in_one_case_is_asked_before_an_older_consent_c
 
 def test_r20_without_consent_there_is_nothing_to_ask_about() -> None:
     one = consent(referred())
-    one = fold(one, STOP.withdraw(one, WithdrawConsent(withdrawn_at=NOW), at()))
+    one = fold(one, STOPS.withdraw(one, WithdrawConsent(withdrawn_at=NOW), at()))
     assert list(missing(referred(), {"case-1": one})) == []
 
 
 def test_r20_who_consented_again_in_the_first_case_is_asked_no_more() -> None:
     one = consent(referred())
-    one = fold(one, STOP.withdraw(one, WithdrawConsent(withdrawn_at=NOW - HOUR), at()))
+    one = fold(one, STOPS.withdraw(one, WithdrawConsent(withdrawn_at=NOW - HOUR), at()))
     one = after(one, give_consent, GiveConsent(version="2026-1", scopes=("treatment",), given_at=NOW))
     assert list(missing(consent(referred()), {"case-1": one})) == []
 
@@ -158,11 +158,11 @@ def test_after_any_history_every_case_of_the_patient_is_held_while_one_is_unless
     for number, (name, step) in enumerate(steps):
         case = cases[name]
         if step == "place":
-            cases[name] = fold(case, STOP.place(case, PlaceHold(reason="suicide_risk"), at(seed=f"http:test/{number}")))
+            cases[name] = fold(case, STOPS.place(case, PlaceHold(reason="suicide_risk"), at(seed=f"http:test/{number}")))
         elif step == "lift" and case.stops.holds:
             hold = min(case.stops.holds)
             freed.add((name, hold))
-            cases[name] = fold(case, STOP.lift(case, LiftHold(hold=hold, reason="Seen."), at()))
+            cases[name] = fold(case, STOPS.lift(case, LiftHold(hold=hold, reason="Seen."), at()))
         elif step == "carry":
             cases = settled(cases)
     cases = settled(cases)

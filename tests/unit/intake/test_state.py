@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from services.intake.domain.answer import AnswerInstrument, answer_instrument
-from services.intake.domain.consent import STOP
+from services.intake.domain.consent import STOPS
 from services.intake.domain.state import Case, evolve
 from shared.events import intake, prescriber
 from shared.events.base import EventData
@@ -28,7 +28,7 @@ def through_json(case: Case) -> Case:
 
 
 def test_every_kind_of_state_survives_the_cache() -> None:
-    held = after(ready(), STOP.place, PlaceHold(reason="other"))
+    held = after(ready(), STOPS.place, PlaceHold(reason="other"))
     completed = fold(ready(), [screen(ready())])
     out = state(ready(), pregnancy=True)
     at_risk = answer(ready(), "c-ssrs", [0, 0, 0, 1, 0, None])
@@ -122,7 +122,7 @@ def test_another_service_s_events_change_nothing_but_stops() -> None:
 
 def test_status_is_a_word_for_each_stage() -> None:
     assert [case.status for case in (Case(), referred(), fold(ready(), [screen(ready())]))] == ["unknown", "referred", "screened"]
-    assert after(fold(ready(), [screen(ready())]), STOP.place, PlaceHold(reason="other")).status == "on_hold"
+    assert after(fold(ready(), [screen(ready())]), STOPS.place, PlaceHold(reason="other")).status == "on_hold"
 
 
 def test_a_recorded_refusal_is_remembered_and_changes_nothing_else() -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.intake.domain.consent import STOP
+from services.intake.domain.consent import STOPS
 from services.intake.domain.state import Case
 from services.intake.domain.transfer import TransferCase, transfer_case
 from shared.events import intake, prescriber
@@ -42,12 +42,12 @@ def test_a_transfer_names_both_clinics_and_the_reason() -> None:
 def test_r20_another_clinic_is_told_only_under_consent_to_treatment() -> None:
     assert refusal(referred()).rule == "R-20"
     assert refusal(consent(referred(), "disclosure_to_prescriber")).rule == "R-20"
-    withdrawn = after(consent(referred()), STOP.withdraw, WithdrawConsent(withdrawn_at=NOW - timedelta(minutes=1)))
+    withdrawn = after(consent(referred()), STOPS.withdraw, WithdrawConsent(withdrawn_at=NOW - timedelta(minutes=1)))
     assert refusal(withdrawn).rule == "R-20"
 
 
 def test_a_safety_hold_goes_along() -> None:
-    held = after(consent(referred()), STOP.place, PlaceHold(reason="suicide_risk"))
+    held = after(consent(referred()), STOPS.place, PlaceHold(reason="suicide_risk"))
     assert transferred(held).to_clinic == "south"
 
 

@@ -1,94 +1,44 @@
-"""What is planned after doses, what becomes of it, and how care ends. Expectations: R-28 of domain.md 5c; section 1.1 (Journey Clinical:
-a discharge session when the patient stops, maintenance every one to two months), section 2.4 (intensive courses); and the story's
-policy: 72 hours, day 14, 7 days of grace."""
+"""What is planned after doses, and what becomes of it. Expectations: R-28; courses of several doses within days, as intensive ones
+are given; and the story's policy: 72 hours, day 14, 7 days of grace."""
 
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from services.integration.domain.discharge import DischargeFromCare, discharge_from_care
 from services.integration.domain.goals import (
     ChangeGoal,
     KeepGoal,
     LetGoalGo,
     RecordProgress,
-    SetGoal,
     change_goal,
     keep_goal,
     let_goal_go,
     record_progress,
-    set_goal,
 )
 from services.integration.domain.hold_session import RecordIntegrationSession, record_integration_session
 from services.integration.domain.insight import NoteInsight, note_insight
-from services.integration.domain.maintain import BeginMaintenance, begin_maintenance
 from services.integration.domain.miss_session import RecordMissedSession, record_missed_session
-from services.integration.domain.stops import withdraw_consent
-from shared.events import intake, session
-from shared.events.base import EventData
 from shared.events.integration import (
     AlertAcknowledged,
     AlertRaised,
-    CareDischarged,
-    CourseCompletionNoted,
     GoalKept,
     InsightNoted,
-    IntegrationCompleted,
     IntegrationHeld,
     IntegrationMissed,
     IntegrationOverdue,
     IntegrationPlanned,
     IntegrationScheduled,
 )
-from shared.pathway.refusal import Refusal
-from shared.pathway.stop import WithdrawConsent
 from shared.pathway.waiting import Waiting
 from tests.unit.alerting import without_alerts
+from tests.unit.integration_service.plans import after, awaited, day, missing, refused, with_goal
 from tests.unit.integration_service.story import (
     SHIPPED,
     T0,
     Story,
-    course_closed,
-    course_opened,
-    course_over,
     dosed,
-    phq9,
-    policy,
-    screening,
 )
-
-CONSENT = intake.ConsentGiven(version="consent-1", scopes=("treatment",), given_at=T0 - timedelta(days=7))
-
-
-def day(number: float) -> datetime:
-    return T0 + timedelta(days=number)
-
-
-def after(*doses: float, story: Story | None = None) -> Story:
-    """A patient who was dosed on these days."""
-    story = story or Story()
-    story.hear(CONSENT)
-    for number, at in enumerate(doses, start=1):
-        story.on_day(at).hear(dosed(number, day(at)))
-    return story
-
-
-def awaited(story: Story) -> list[tuple[str, float]]:
-    """What is still to be held, and by which day."""
-    return [(each.id, (each.due_by - T0) / timedelta(days=1)) for each in story.state.open_sessions]
-
-
-def refused(story: Story, decide: Any, command: Any) -> str:
-    with pytest.raises(Refusal) as refusal:
-        story.do(decide, command)
-    return refusal.value.slug
-
-
-def missing(story: Story, name: str = "after-dose-1", **said: Any) -> list[EventData]:
-    return story.do(record_missed_session, RecordMissedSession(**{"id": name, "because": "no_show", "at": story.now, **said}))
-
 
 # Several doses: one session between two, none piled up, follow-ups from the last
 
@@ -298,12 +248,6 @@ def test_an_insight_needs_no_session_and_no_consent() -> None:
     assert refused(story, note_insight, NoteInsight(insight="later", came_at=day(41))) == "time-in-the-future"
 
 
-def with_goal() -> tuple[Story, str]:
-    story = after(0)
-    story.do(set_goal, SetGoal(behaviour="walk to the river", times_per_week=3))
-    return story, story.state.goals[0].set.goal
-
-
 def test_a_goal_is_changed_and_kept_and_says_so() -> None:
     story, goal = with_goal()
     story.on_day(7).do(change_goal, ChangeGoal(goal=goal, behaviour="walk to the bridge", times_per_week=2, reason="the river is far"))
@@ -332,239 +276,3 @@ def test_nothing_becomes_of_a_goal_before_it_was_set_or_in_the_future_or_of_none
         assert refused(story, let_goal_go, LetGoalGo(goal=goal, let_go_at=at, reason="why")) == slug
         assert refused(story, record_progress, RecordProgress(goal=goal, times=1, at=at)) == slug
     assert refused(story, keep_goal, KeepGoal(goal="goal-x", kept_at=T0)) == "no-such-goal"
-
-
-# The end: a course cut short, consent withdrawn, discharge
-
-
-@pytest.mark.parametrize("why", ["expired", "revoked", "declined"])
-def test_r28_who_is_left_with_doses_is_seen_once_more_and_integration_can_end(why: str) -> None:
-    story = after(0).on_day(2)
-    story.hold()
-    noted, planned = story.hear(course_closed(why))
-    assert noted == CourseCompletionNoted(sessions=1, why=why)
-    assert isinstance(planned, IntegrationPlanned)
-    assert ("discharge-1", 32) in awaited(story)
-    story.on_day(14).hold("follow-up-1-day-14")
-    story.measure("phq-9", phq9(6))
-    assert isinstance(without_alerts(story.hold("discharge-1"))[-1], IntegrationCompleted)
-
-
-def test_r28_who_stops_twice_is_seen_once_more() -> None:
-    story = after(0).on_day(1)
-    story.hear(intake.ConsentWithdrawn(withdrawn_at=day(1), said_to="intake"))
-    assert story.on_day(5).hear(course_closed()) == [CourseCompletionNoted(sessions=1, why="expired")]
-    assert ("discharge-1", 31) in awaited(story)
-
-
-def test_r28_a_discharge_session_that_nobody_holds_is_overdue_and_ends_integration_after_its_grace() -> None:
-    story = after(0)
-    story.hear(course_closed())
-    events = without_alerts(story.on_day(30).tick())
-    assert "discharge-1" in {event.id for event in events if isinstance(event, IntegrationOverdue)}
-    assert not any(isinstance(event, IntegrationCompleted) for event in story.on_day(36.9).tick())
-    assert isinstance(without_alerts(story.on_day(37).tick())[-1], IntegrationCompleted)
-
-
-def test_an_approval_that_ends_after_the_last_dose_or_before_the_first_cuts_nothing_short() -> None:
-    story = after(0)
-    story.hear(course_over())
-    assert story.hear(course_closed()) == []
-    assert Story().hear(course_closed()) == []
-
-
-def test_a_course_that_is_opened_again_is_waited_for_again() -> None:
-    story = after(0)
-    assert story.hear(course_opened()) == []
-    story.hear(course_over())
-    assert "completion" in story.state.deadlines
-    story.hear(course_opened())
-    assert "completion" not in story.state.deadlines
-    story.on_day(13).hear(dosed(2, day(13)))
-    assert not story.state.course_over
-
-
-def test_a_dose_that_no_approval_covered_does_not_keep_integration_open_for_ever() -> None:
-    story = after(0)
-    story.hear(course_closed())
-    story.on_day(2).hear(dosed(2, day(3)))
-    story.on_day(100).tick()
-    assert story.state.status == "completed"
-
-
-@pytest.mark.parametrize("here", [True, False])
-def test_r28_who_withdraws_consent_is_seen_once_more_and_integration_can_end(here: bool) -> None:
-    story = after(0).on_day(1)
-    if here:
-        said = story.do(withdraw_consent, WithdrawConsent(withdrawn_at=day(1)))
-    else:
-        said = story.hear(session.ConsentWithdrawn(withdrawn_at=day(1), said_to="session"))
-    assert [event.because for event in said if isinstance(event, IntegrationPlanned)] == ["consent-withdrawn"]
-    assert ("discharge-1", 31) in awaited(story)
-    story.on_day(38).tick()
-    assert story.state.status == "completed"
-
-
-def test_who_withdraws_consent_after_a_complete_course_left_no_dose() -> None:
-    story = after(0)
-    story.hear(course_over())
-    said = story.hear(intake.ConsentWithdrawn(withdrawn_at=day(1), said_to="intake"))
-    assert not any(isinstance(event, IntegrationPlanned) for event in said)
-
-
-def test_consent_that_is_given_again_lets_integration_go_on_and_the_next_dose_replaces_the_discharge_session() -> None:
-    story = after(0).on_day(1)
-    story.hear(intake.ConsentWithdrawn(withdrawn_at=day(1), said_to="intake"))
-    story.hear(intake.ConsentGiven(version="consent-2", scopes=("treatment",), given_at=day(2)))
-    assert "completion" not in story.state.deadlines
-    story.on_day(13).hear(dosed(2, day(13)))
-    assert "discharge-1" not in dict(awaited(story))
-
-
-def discharging(story: Story, **said: Any) -> CareDischarged:
-    command = DischargeFromCare(**{"because": "patient_stopped", "discharged_at": story.now, **said})
-    (discharged,) = [event for event in story.do(discharge_from_care, command) if isinstance(event, CareDischarged)]
-    return discharged
-
-
-def test_r28_discharge_names_who_and_why_and_what_is_left_open() -> None:
-    story, goal = with_goal()
-    story.on_day(3).tick()
-    story.measure("phq-9", phq9(5, 1))
-    discharged = discharging(story, because="referred_on", note="to the day clinic")
-    assert discharged.discharged_by == "therapist-1"
-    assert discharged.left_open == ("c-ssrs", "after-dose-1", "follow-up-1-day-14", "outcome-1-day-14", goal)
-    assert discharged.deviations == ("not-seen-since-last-dose",)
-    assert story.state.status == "discharged"
-    assert story.state.deadlines.keys() <= {"alert"}
-    assert [alert.why for alert in story.state.alerts.unacknowledged] == ["suicide-risk-screen-required"]
-    assert story.state.waits_for == Waiting("suicide_risk_screen", day(3), "therapist")
-
-
-def test_r28_a_discharge_without_the_session_that_is_held_even_so_is_a_deviation() -> None:
-    story = after(0).on_day(2)
-    story.hold()
-    story.hear(course_closed())
-    assert discharging(story).deviations == ("discharge-session-not-held",)
-    story = after(0).on_day(2)
-    story.hold()
-    story.hear(course_closed())
-    story.hold("discharge-1")
-    assert discharging(story).deviations == ()
-    assert discharging(after(0).on_day(2), because="died").deviations == ()
-
-
-def test_a_discharge_before_a_dose_again_or_at_an_impossible_time_is_refused() -> None:
-    def command(at: datetime) -> DischargeFromCare:
-        return DischargeFromCare(because="moved", discharged_at=at)
-
-    assert refused(Story(), discharge_from_care, command(T0)) == "not-dosed"
-    story = after(1).on_day(2)
-    assert refused(story, discharge_from_care, command(day(3))) == "time-in-the-future"
-    assert refused(story, discharge_from_care, command(day(0.5))) == "before-dose"
-    discharging(story)
-    assert refused(story, discharge_from_care, command(day(2))) == "already-discharged"
-    with pytest.raises(ValidationError):
-        DischargeFromCare(because="other", discharged_at=T0)
-
-
-def test_what_happens_after_a_discharge_is_recorded_and_a_dose_opens_care_again_with_its_own_baseline() -> None:
-    story = Story()
-    story.hear(screening(phq_9=18))
-    after(0, story=story).on_day(2)
-    discharging(story)
-    assert [type(event) for event in story.on_day(3).hold()] == [IntegrationHeld]
-    story.measure("phq-9", phq9(12))
-    story.hear(screening(phq_9=9))
-    assert story.state.baseline_of("phq-9") == 18  # of the care that ended
-    story.on_day(200).hear(dosed(2, day(200)))
-    assert (story.state.status, story.state.baseline_of("phq-9"), story.state.first_dose_at) == ("integrating", 9, day(200))
-    assert awaited(story) == [("after-dose-2", 203), ("follow-up-2-day-14", 214)]  # what was left open before is not waited for
-
-
-# Maintenance
-
-
-def in_maintenance(last_dose: float = 0) -> Story:
-    story = after(last_dose)
-    story.on_day(last_dose + 2).hold()
-    story.hear(course_over())
-    story.on_day(last_dose + 20).do(begin_maintenance, BeginMaintenance(began_at=story.now))
-    return story
-
-
-def test_r28_maintenance_plans_sessions_at_the_interval_as_long_as_doses_may_go_on() -> None:
-    """Every 30 days; 12 weeks after the last dose a prescriber must clear the patient anew (R-27), so doses are over by then."""
-    assert [(name, at) for name, at in awaited(in_maintenance()) if at > 20] == [("maintenance-1-day-30", 30), ("maintenance-1-day-60", 60)]
-
-
-def test_r28_maintenance_that_begins_late_plans_nothing_in_the_past() -> None:
-    story = after(0)
-    story.hear(course_over())
-    story.on_day(40).do(begin_maintenance, BeginMaintenance(began_at=day(35)))
-    assert [name for name, _ in awaited(story) if name.startswith("maintenance")] == ["maintenance-1-day-60"]
-
-
-def test_r28_a_maintenance_dose_plans_its_own_session_and_begins_the_interval_again() -> None:
-    story = in_maintenance()
-    story.hear(course_opened())
-    story.on_day(40).hear(dosed(2, day(40)))
-    assert [each for each in awaited(story) if each[1] > 40] == [
-        ("after-dose-2", 43),
-        ("maintenance-2-day-30", 70),
-        ("maintenance-2-day-60", 100),
-    ]
-    assert ("maintenance-1-day-30", 30) in awaited(story)  # it was due before
-
-
-def test_r28_maintenance_keeps_the_follow_ups_of_the_months_after() -> None:
-    story = after(0, story=Story(SHIPPED))
-    story.hear(course_over())
-    story.on_day(20).do(begin_maintenance, BeginMaintenance(began_at=day(20)))
-    assert [name for name, _ in awaited(story)] == [
-        "after-dose-1",
-        "follow-up-1-day-14",
-        "maintenance-1-day-30",
-        "maintenance-1-day-60",
-        "follow-up-1-day-90",
-        "follow-up-1-day-180",
-    ]
-    assert len({each.id for each in story.state.planned}) == len(story.state.planned)
-
-
-def test_maintenance_ends_with_the_doses() -> None:
-    story = in_maintenance()
-    story.on_day(200).tick()
-    assert story.state.status == "completed"
-    story.on_day(300).hear(dosed(2, day(300)))
-    assert story.state.maintenance_since is None
-    assert [name for name, _ in awaited(story)] == ["after-dose-2", "follow-up-2-day-14"]
-
-
-def test_r28_maintenance_follows_a_course_and_begins_once() -> None:
-    begin = BeginMaintenance(began_at=T0)
-    assert refused(Story(), begin_maintenance, begin) == "not-dosed"
-    story = after(0)
-    assert refused(story, begin_maintenance, begin) == "course-not-over"
-    story.hear(course_over())
-    assert refused(story, begin_maintenance, BeginMaintenance(began_at=day(-1))) == "before-dose"
-    assert refused(story, begin_maintenance, BeginMaintenance(began_at=day(1))) == "time-in-the-future"
-    story.do(begin_maintenance, begin)
-    assert refused(story, begin_maintenance, begin) == "already-in-maintenance"
-    discharging(other := after(0))
-    other.hear(course_over())
-    assert refused(other, begin_maintenance, begin) == "care-ended"
-
-
-def test_r28_the_interval_is_the_policys() -> None:
-    story = after(0, story=Story(policy(maintenance_session_days=20, reclearance_after_weeks=6)))
-    story.hear(course_over())
-    story.do(begin_maintenance, BeginMaintenance(began_at=T0))
-    assert [name for name, _ in awaited(story) if name.startswith("m")] == ["maintenance-1-day-20", "maintenance-1-day-40"]
-
-
-def test_a_policy_that_asks_for_no_clearance_anew_plans_no_endless_maintenance() -> None:
-    story = after(0, story=Story(policy(maintenance_session_days=1, reclearance_after_weeks=100_000)))
-    story.hear(course_over())
-    story.do(begin_maintenance, BeginMaintenance(began_at=T0))
-    assert len([name for name, _ in awaited(story) if name.startswith("maintenance")]) == 24

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.integration.domain.discharge import DischargeFromCare, discharge_from_care
@@ -187,7 +187,6 @@ PATIENTS = st.lists(
 )
 
 
-@settings(max_examples=150)
 @given(PATIENTS)
 def test_r29_whoever_subtracts_what_is_shown_learns_of_no_fewer_than_the_floor(patients: list[Treated]) -> None:
     shown = made(patients)

@@ -5,7 +5,7 @@ was heard and done in the room, and asks the service nothing.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -36,6 +36,11 @@ BEGINNINGS = (
     "emergency", "not integrated", "elsewhere running", "ended", "declined, and the approval heard again", "replaced",
     "another hold lifted", "version changed", *filter(None, dict.fromkeys(DEFECTS)),
 )  # fmt: skip
+
+
+def day_of(moment: datetime) -> date:
+    """The day at the clinic."""
+    return moment.astimezone(CLINIC_TIME).date()
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class Said:
     def room_allows(self, session: int, now: datetime) -> bool:
         """R-19, R-20, R-26: the last checks of the day, and what they must show."""
         checks = self.checked.get(session)
-        if checks is None or checks.at.date() != now.date() or now - checks.at > timedelta(minutes=240):
+        if checks is None or day_of(checks.at) != day_of(now) or now - checks.at > timedelta(minutes=240):
             return False
         home, defect = self.home.get(session, False), checks.defect
         if defect in {"consent", "escort"} or checks.version != max(self.given)[1]:
@@ -109,7 +114,7 @@ class Said:
     def pressure_allows(self, session: int, now: datetime) -> bool:
         """R-19: the last pressure is at or under 140/90, or a prescriber's word covers one as high; and no "not today" stands."""
         word, until, decided_on = self.decided.get(session, ("", now, (0, 0)))
-        if word == "no_dose_today" and until.astimezone(CLINIC_TIME).date() == now.astimezone(CLINIC_TIME).date():
+        if word == "no_dose_today" and day_of(until) == day_of(now):
             return False
         last_at = max(at for at, _ in self.readings[session])
         last = [pressure for at, pressure in self.readings[session] if at == last_at]

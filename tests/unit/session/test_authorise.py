@@ -3,7 +3,7 @@
 The plan is sublingual, 100 to 300 mg and 5 mg/kg at most; the patient weighs 70 kg; the policy is the shipped one.
 """
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from shared.events.clinical import Route, TreatmentPlan
 from shared.events.session import DosingAuthorised
 from shared.pathway.policy import Policy
 from shared.pathway.refusal import Refusal
+from tests.unit.session.gate_model import CLINIC_TIME
 from tests.unit.session.room import (
     PLAN,
     POLICY,
@@ -156,9 +157,9 @@ def test_r19_no_checks_no_dose() -> None:
 
 def test_r19_checks_of_another_day_allow_no_dose() -> None:
     room = checked_room(policy=policy(checks_valid_minutes=24 * 60))
-    room.now = datetime(2026, 3, 2, 23, 59, tzinfo=T0.tzinfo)
+    room.now = datetime(2026, 3, 2, 23, 59, tzinfo=CLINIC_TIME)
     authorised(room.authorise())
-    room.now = datetime(2026, 3, 3, 0, 0, tzinfo=T0.tzinfo)
+    room.now = datetime(2026, 3, 3, 0, 0, tzinfo=CLINIC_TIME)
     assert rules(room.authorise()) == {("R-19", "no-checks")}
 
 
@@ -170,14 +171,14 @@ def test_r19_checks_of_the_morning_allow_no_dose_in_the_evening() -> None:
     assert rules(room.authorise()) == {("R-19", "checks-too-old")}
 
 
-def test_r19_the_day_is_that_of_the_time_zone_the_checks_were_recorded_in() -> None:
-    pacific = timezone(timedelta(hours=-8))
+@pytest.mark.parametrize("stated_in", [UTC, CLINIC_TIME, timezone(timedelta(hours=-8))])
+def test_r19_the_day_is_the_clinics_in_whatever_zone_its_times_are_stated(stated_in: tzinfo) -> None:
     room = approved_room()
     room.prepare()
-    room.now = datetime(2026, 3, 2, 15, 50, tzinfo=pacific)
+    room.now = datetime(2026, 3, 2, 18, 50, tzinfo=CLINIC_TIME).astimezone(stated_in)
     room.schedule()
     room.check()
-    room.now = datetime(2026, 3, 2, 16, 10, tzinfo=pacific).astimezone(T0.tzinfo)  # already 3 March in UTC
+    room.now = datetime(2026, 3, 2, 19, 10, tzinfo=CLINIC_TIME).astimezone(UTC)  # already 3 March in UTC
     authorised(room.authorise())
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from functools import reduce
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -26,14 +26,7 @@ from shared.events.session import (
 from shared.events.stay import RepeatPressureOverdue
 from shared.pathway.refusal import Refusal
 from tests.unit.session.corrections import dose_body, vitals_body
-from tests.unit.session.room import (
-    Room,
-    approval,
-    consent,
-    plan,
-)
-
-# Any order of entries and corrections comes to what counts had the marked ones never been
+from tests.unit.session.room import Room, approval, consent, plan
 
 
 class Told(Room):
@@ -61,7 +54,6 @@ STEPS = st.lists(
 SAID_BY_THE_SERVICE = (VitalOverdue, RepeatPressureOverdue, AlertRaised, AlertAcknowledged, Escalated, CourseCompleted)
 
 
-@settings(max_examples=120, deadline=None)
 @given(STEPS)
 def test_any_order_of_entries_and_corrections_counts_as_if_marked_ones_had_never_been(steps: list[tuple[str, int, int]]) -> None:
     room = Told()

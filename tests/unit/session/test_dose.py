@@ -12,6 +12,7 @@ from shared.events.base import EventData
 from shared.events.session import CourseCompleted, Escalated, SessionDosed
 from shared.pathway.refusal import Refusal
 from tests.unit.alerting import without_alerts
+from tests.unit.session.gate_model import CLINIC_TIME
 from tests.unit.session.room import (
     T0,
     Room,
@@ -172,7 +173,7 @@ def test_an_authorisation_under_an_earlier_plan_does_not_cover() -> None:
 
 def test_yesterdays_checks_do_not_cover() -> None:
     room = authorised_room()
-    room.now = datetime(2026, 3, 3, 0, 0, tzinfo=UTC)
+    room.now = datetime(2026, 3, 3, 0, 0, tzinfo=CLINIC_TIME)
     assert deviations(room.dose()) == {"no-checks", "authorisation-lapsed"}
 
 

@@ -46,9 +46,6 @@ STATE = TypeAdapter(Course)
 class GateMachine(RuleBasedStateMachine):
     """One case: three services that speak, people in the room, and time."""
 
-    opened = 0
-    """How often the gate opened, in all runs: a machine in which it never does proves nothing."""
-
     def __init__(self) -> None:
         super().__init__()
         self.room = Room(policy(integration_before_next_dose="block"))
@@ -56,6 +53,7 @@ class GateMachine(RuleBasedStateMachine):
         self.lanes: dict[str, list[tuple[EventData, Callable[[], None]]]] = {"intake": [], "prescriber": [], "integration": []}
         self.heard: list[tuple[EventData, Callable[[], None]]] = []
         self.approved_requests: set[int] = set()
+        self.opened = 0
 
     @initialize(beginning=st.sampled_from(BEGINNINGS), route=st.sampled_from(list(DOSES)), home=st.booleans())
     def begin(self, beginning: str, route: Route, home: bool) -> None:
@@ -352,8 +350,6 @@ class GateMachine(RuleBasedStateMachine):
     def last(self) -> Session:
         return self.room.course.sessions[-1]
 
-    # What holds
-
     @invariant()
     def the_gate_opens_where_the_rules_let_it_and_nowhere_else(self) -> None:
         now, open_sessions = self.room.now, [each for each in self.room.course.sessions if each.phase in {"scheduled", "dosed"}]
@@ -361,7 +357,7 @@ class GateMachine(RuleBasedStateMachine):
             booster = session.phase == "dosed"
             command = AuthoriseDose(session=session.number, dose_mg=Decimal(dose_mg), booster=booster, intent="psycholytic")
             opened = isinstance(authorise_dose(self.room.course, command, self.room.context())[0], DosingAuthorised)
-            GateMachine.opened += opened
+            self.opened += opened
             allowed = self.said.allows(session.number, Decimal(dose_mg), booster, now)
             assert not opened or (allowed and self.said.approved(now))
             assert opened or not (allowed and self.said.surely_approved(now))
@@ -392,7 +388,13 @@ def test_each_beginning_alone_opens_the_gate_where_the_rules_let_it(beginning: s
     machine.a_dose_is_recorded_as_covered_only_where_the_rules_let_it_be_given()
 
 
+@pytest.mark.parametrize("route", DOSES)
+def test_the_machine_opens_the_gate_where_all_is_well(route: Route) -> None:
+    machine = GateMachine()
+    machine.begin("well", route, home=False)
+    machine.the_gate_opens_where_the_rules_let_it_and_nowhere_else()
+    assert machine.opened > 0
+
+
 def test_no_order_delay_or_repetition_opens_the_gate_wrongly_or_keeps_a_fact_out() -> None:
-    GateMachine.opened = 0
-    run_state_machine_as_test(GateMachine, settings=settings(max_examples=120, stateful_step_count=8, deadline=None, database=None))
-    assert GateMachine.opened > 20
+    run_state_machine_as_test(GateMachine, settings=settings(stateful_step_count=8, database=None))

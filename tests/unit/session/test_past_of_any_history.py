@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.session.domain.past import RECORDED, _words
@@ -238,7 +238,6 @@ def decisions_in(room: RecordedRoom) -> int:
     return found
 
 
-@settings(max_examples=100, deadline=None)
 @given(histories())
 def test_every_decision_comes_out_the_same_again_and_under_another_policy_as_it_would_have(room: Forking) -> None:
     past = room.past()
