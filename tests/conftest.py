@@ -24,7 +24,7 @@ from deploy.local.failure import UnavailableError
 from deploy.local.mongod import Mongod, start_mongod
 from deploy.local.ports import free_port
 
-settings.register_profile("quick", max_examples=60, deadline=None)
+settings.register_profile("quick", max_examples=40, deadline=None)
 settings.register_profile("thorough", max_examples=500, deadline=None)
 settings.load_profile("quick")
 

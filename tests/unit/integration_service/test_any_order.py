@@ -15,6 +15,7 @@ from shared.events import intake
 from shared.pathway.refusal import Refusal
 from tests.unit.integration_service.story import SHIPPED, Story, course_closed, course_opened, dosed, phq9, screening
 
+STATE = TypeAdapter(Integration)
 KINDS = ["dose", "dose", "dose", "hold", "miss", "move", "measure", "lost", "close", "open", "withdraw", "discharge", "wait"]
 STEPS = st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from([0.1, 0.5, 1, 2, 3, 7, 14, 40])), min_size=3, max_size=14)
 
@@ -59,8 +60,7 @@ def test_r28_r29_whatever_happens_nothing_piles_up_and_care_ends(steps: list[tup
         story.on_day(day).tick()
         take(story, step, number)
         holds(story)
-    adapter = TypeAdapter(Integration)
-    assert adapter.validate_json(adapter.dump_json(story.state)) == story.state
+    assert STATE.validate_json(STATE.dump_json(story.state)) == story.state
     if not story.state.doses:
         return
     story.hear(course_closed("revoked"))

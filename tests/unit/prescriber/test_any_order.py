@@ -191,8 +191,8 @@ class AnyOrder(RuleBasedStateMachine):
             assert self.case.partner in {"north", "south", "in-house"}
             assert self.case.overdue != ("partner_answer" in self.case.deadlines)
 
-    @invariant()
-    def state_survives_storage(self) -> None:
+    def teardown(self) -> None:
+        """State survives storage."""
         assert STATE.validate_json(STATE.dump_json(self.case)) == self.case
 
 

@@ -28,6 +28,8 @@ from shared.pathway.refusal import Refusal
 from tests.unit.session.corrections import dose_body, vitals_body
 from tests.unit.session.room import Room, approval, consent, plan
 
+STATE = TypeAdapter(Course)
+
 
 class Told(Room):
     """A room that keeps what was said."""
@@ -79,8 +81,7 @@ def test_any_order_of_entries_and_corrections_counts_as_if_marked_ones_had_never
     left = {event.session for event in room.said if isinstance(event, SessionCompleted) and event.entry not in marked}
     assert {session.number for session in room.course.running} == set(given_in) - left
     assert not (room.course.completed and (room.course.running or room.course.doses_left))
-    cache = TypeAdapter(Course)
-    assert cache.validate_json(cache.dump_json(room.course)) == room.course
+    assert STATE.validate_json(STATE.dump_json(room.course)) == room.course
 
 
 def _take(room: Told, step: str, which: int, value: int) -> None:

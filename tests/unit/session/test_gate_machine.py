@@ -373,9 +373,11 @@ class GateMachine(RuleBasedStateMachine):
         assert recorded.deviations or covered
 
     @invariant()
-    def state_survives_storage_and_sessions_are_numbered_without_a_gap(self) -> None:
-        assert STATE.validate_json(STATE.dump_json(self.room.course)) == self.room.course
+    def sessions_are_numbered_without_a_gap(self) -> None:
         assert [session.number for session in self.room.course.sessions] == list(range(1, len(self.room.course.sessions) + 1))
+
+    def teardown(self) -> None:
+        assert STATE.validate_json(STATE.dump_json(self.room.course)) == self.room.course
 
 
 @pytest.mark.parametrize("home", [False, True])
@@ -386,14 +388,7 @@ def test_each_beginning_alone_opens_the_gate_where_the_rules_let_it(beginning: s
     machine.begin(beginning, route, home)
     machine.the_gate_opens_where_the_rules_let_it_and_nowhere_else()
     machine.a_dose_is_recorded_as_covered_only_where_the_rules_let_it_be_given()
-
-
-@pytest.mark.parametrize("route", DOSES)
-def test_the_machine_opens_the_gate_where_all_is_well(route: Route) -> None:
-    machine = GateMachine()
-    machine.begin("well", route, home=False)
-    machine.the_gate_opens_where_the_rules_let_it_and_nowhere_else()
-    assert machine.opened > 0
+    assert machine.opened or beginning != "well", "a machine whose gate never opens proves nothing"
 
 
 def test_no_order_delay_or_repetition_opens_the_gate_wrongly_or_keeps_a_fact_out() -> None:
