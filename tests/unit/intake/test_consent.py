@@ -110,7 +110,7 @@ def test_stops_said_in_any_order_come_to_the_same(orders: tuple[list[EventData],
 def test_r20_a_withdrawal_in_an_impossible_year_is_refused(when: datetime) -> None:
     """Taken as said, a mistyped year would lie before the consent, which would stay in force."""
     with pytest.raises(Refusal) as refused:
-        STOP.withdraw(consent(referred()), WithdrawConsent(withdrawn_at=when), at())
+        STOPS.withdraw(consent(referred()), WithdrawConsent(withdrawn_at=when), at())
     assert (refused.value.slug, refused.value.rule) == ("out-of-range", "R-20")
 
 
