@@ -188,7 +188,7 @@ class Office:
         problem = _problem_of(answer)
         if response.status >= 500 or problem == "inbox-waits":
             return False
-        if problem == "refused-by-rule" and answer["rule"] in STOPPED:
+        if problem == "refused-by-rule" and any(refusal.get("because") in STOPPED for refusal in answer["refusals"]):
             self._desk.put_aside(row["webhook_id"])
         else:
             self._desk.close(row["webhook_id"], problem or json.loads(body)["data"]["decision"])

@@ -182,12 +182,14 @@ def _ask(case: Case, command: Decision, context: Context) -> list[EventData]:
 
 
 def _stopped(case: Case, context: Context) -> list[StepRefused]:
-    """A withdrawal or a hold stops what would carry the pathway on."""
+    """R-10, R-20: a withdrawal or a hold stops what would carry the pathway on."""
     why = case.stops.why_stopped("disclosure_to_prescriber") or case.stops.why_stopped("treatment")
     if why is None:
         return []
     detail = "Consent or a safety hold forbids deciding for the patient to go on."
-    return [StepRefused(step="decide-eligibility", rule=why, detail=detail, policy_version=context.policy.version)]
+    rule = "R-10" if why == "safety-hold" else "R-20"
+    facts = {"because": why}
+    return [StepRefused(step="decide-eligibility", rule=rule, detail=detail, facts=facts, policy_version=context.policy.version)]
 
 
 def _not_known_up_to_now(context: Context) -> list[StepRefused]:

@@ -126,7 +126,7 @@ async def test_b34_while_a_hold_is_in_force_nothing_is_disclosed_or_approved(cli
     status, problem = await clinic.get(notice["data"]["review_url"], "partner", stub.slug)
     assert (status, problem["type"]) == (409, "urn:kapcare:problem:safety-hold")
     status, problem = await clinic.decide(stub, decision(case))
-    assert (status, problem["rule"]) == (409, "safety-hold")
+    assert (status, problem["rule"], problem["refusals"][0]["because"]) == (409, "R-10", "safety-hold")
     (hold,) = (await clinic.state(case)).stops.holds
     assert (await clinic.post(f"/cases/{case}/holds/lift", {"hold": hold, "reason": "assessed"}, "prescriber"))[0] == 200
     assert (await clinic.decide(stub, decision(case)))[0] == 200

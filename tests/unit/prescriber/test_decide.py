@@ -212,7 +212,7 @@ def test_in_house_does_not_decide_what_a_partner_was_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stops", "rule"),
+    ("stops", "because"),
     [
         ([HOLD], "safety-hold"),
         ([intake.ConsentWithdrawn(withdrawn_at=NOW, said_to="intake")], "consent-withdrawn"),
@@ -220,10 +220,12 @@ def test_in_house_does_not_decide_what_a_partner_was_asked() -> None:
         ([CONSENT.model_copy(update={"given_at": NOW, "scopes": ("disclosure_to_prescriber",)})], "consent-does-not-cover"),
     ],
 )
-def test_a_stop_refuses_what_would_carry_the_pathway_on(stops: list[EventData], rule: str) -> None:
+def test_r20_a_stop_refuses_what_would_carry_the_pathway_on(stops: list[EventData], because: str) -> None:
     case = told(in_review(), stops)
-    assert rules(decide_in_house(case, decision(), context())) == [rule]
-    assert rules(decide_in_house(case, decision("needs_clearance", items=["cardiac"]), context())) == [rule]
+    for asked in (decision(), decision("needs_clearance", items=["cardiac"])):
+        (refusal,) = decide_in_house(case, asked, context())
+        assert isinstance(refusal, StepRefused)
+        assert (refusal.rule, refusal.facts) == ("R-10" if because == "safety-hold" else "R-20", {"because": because})
     assert isinstance(decide_in_house(case, decision("ineligible"), context())[0], EligibilityDeclined)
 
 
