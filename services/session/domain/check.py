@@ -81,9 +81,9 @@ def record_checks(course: Course, command: RecordChecks, context: Context, repla
     return then_watch(course, [checked, *severe, *_for_a_prescriber(course, checked, context)], context)
 
 
-def of_the_day(checks: PreDoseChecked, moment: datetime) -> bool:
-    """Whether the checks were made by that moment and on the same day, the day of the time zone they were recorded in."""
-    return checks.checked_at <= moment and checks.checked_at.date() == moment.astimezone(checks.checked_at.tzinfo).date()
+def of_the_day(checks: PreDoseChecked, moment: datetime, context: Context) -> bool:
+    """Whether the checks were made by that moment and on the same day at the clinic, in whatever time zone they were written down."""
+    return checks.checked_at <= moment and context.day_of(checks.checked_at) == context.day_of(moment)
 
 
 def _before_the_checks(command: RecordChecks) -> Iterator[tuple[str, datetime]]:

@@ -11,13 +11,14 @@ from shared.events.base import Slug
 from shared.events.clinical import Route
 from shared.events.dosing import LastIntake
 from shared.events.session import PreDoseChecked
+from shared.pathway.context import Context
 from shared.pathway.policy import PolicyValues
 
 
-def room_objections(course: Course, dose: DoseInQuestion, policy: PolicyValues) -> Iterator[Objection]:
+def room_objections(course: Course, dose: DoseInQuestion, context: Context) -> Iterator[Objection]:
     """R-19: no checks, no dose; R-20: consent in the room, an adult who watches, escort, fasting, a place for this route (JC8-JC10)."""
-    checks = dose.checks
-    if checks is None or not of_the_day(checks, dose.at):
+    checks, policy = dose.checks, context.policy.on(dose.route or course.route_of(dose.session))
+    if checks is None or not of_the_day(checks, dose.at, context):
         facts = {} if checks is None else {"checked_at": checks.checked_at.isoformat()}
         yield Objection("R-19", "no-checks", "The checks before a dose, blood pressure among them, were not made today.", facts)
     elif dose.at - checks.checked_at > timedelta(minutes=policy.checks_valid_minutes):

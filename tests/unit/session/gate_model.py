@@ -71,6 +71,7 @@ class Said:
     running: set[int] = field(default_factory=set)
     left: set[int] = field(default_factory=set)
     emergencies: set[int] = field(default_factory=set)
+    """R-22: nobody records here how one ended, so each stands in the way of every later dose."""
 
     @property
     def stopped(self) -> bool:
@@ -91,7 +92,9 @@ class Said:
     def room_allows(self, session: int, now: datetime) -> bool:
         """R-19, R-20, R-26: the last checks of the day, and what they must show."""
         checks = self.checked.get(session)
-        if checks is None or checks.at.date() != now.date() or now - checks.at > timedelta(minutes=240):
+        if checks is None or now - checks.at > timedelta(minutes=240):
+            return False
+        if checks.at.astimezone(CLINIC_TIME).date() != now.astimezone(CLINIC_TIME).date():
             return False
         home, defect = self.home.get(session, False), checks.defect
         if defect in {"consent", "escort"} or checks.version != max(self.given)[1]:
@@ -144,5 +147,5 @@ class Said:
             and self.dose_allows(session, dose_mg, booster, now)
             and self.integrated(session)
             and not self.running - {session}
-            and session not in self.emergencies
+            and not self.emergencies
         )

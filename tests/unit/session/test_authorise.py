@@ -3,12 +3,14 @@
 The plan is sublingual, 100 to 300 mg and 5 mg/kg at most; the patient weighs 70 kg; the policy is the shipped one.
 """
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from services.session.domain.adverse_event import RecordAdverseEvent, record_adverse_event
 from shared.events.base import EventData
 from shared.events.clinical import Route, TreatmentPlan
 from shared.events.session import DosingAuthorised
@@ -156,9 +158,9 @@ def test_r19_no_checks_no_dose() -> None:
 
 def test_r19_checks_of_another_day_allow_no_dose() -> None:
     room = checked_room(policy=policy(checks_valid_minutes=24 * 60))
-    room.now = datetime(2026, 3, 2, 23, 59, tzinfo=T0.tzinfo)
+    room.now = datetime(2026, 3, 3, 4, 59, tzinfo=T0.tzinfo)  # 23:59 in New York
     authorised(room.authorise())
-    room.now = datetime(2026, 3, 3, 0, 0, tzinfo=T0.tzinfo)
+    room.now = datetime(2026, 3, 3, 5, 0, tzinfo=T0.tzinfo)
     assert rules(room.authorise()) == {("R-19", "no-checks")}
 
 
@@ -170,14 +172,14 @@ def test_r19_checks_of_the_morning_allow_no_dose_in_the_evening() -> None:
     assert rules(room.authorise()) == {("R-19", "checks-too-old")}
 
 
-def test_r19_the_day_is_that_of_the_time_zone_the_checks_were_recorded_in() -> None:
-    pacific = timezone(timedelta(hours=-8))
+@pytest.mark.parametrize("written_in", [UTC, ZoneInfo("America/New_York"), timezone(timedelta(hours=9))])
+def test_r19_the_day_is_the_clinics_in_whatever_time_zone_the_checks_are_written_down(written_in: tzinfo) -> None:
     room = approved_room()
     room.prepare()
-    room.now = datetime(2026, 3, 2, 15, 50, tzinfo=pacific)
+    room.now = datetime(2026, 3, 2, 23, 50, tzinfo=UTC)  # 18:50 in New York, and already 3 March in Tokyo
     room.schedule()
-    room.check()
-    room.now = datetime(2026, 3, 2, 16, 10, tzinfo=pacific).astimezone(T0.tzinfo)  # already 3 March in UTC
+    room.check(checked_at=room.now.astimezone(written_in))
+    room.later(minutes=20)
     authorised(room.authorise())
 
 
@@ -323,6 +325,29 @@ def test_r22_no_booster_after_an_emergency() -> None:
     room.later(minutes=15)
     room.vitals(sedation=0)
     assert rules(room.authorise("50", booster=True)) == {("R-22", "emergency")}
+
+
+def test_r22_no_dose_while_an_emergency_outside_any_session_is_open() -> None:
+    room = checked_room()
+    room.do(record_adverse_event, RecordAdverseEvent(what="chest pain", symptoms=("chest_pain",), serious=False, happened_at=room.now))
+    assert rules(room.authorise()) == {("R-22", "emergency-open")}
+    room.respond(None, resolved=False)
+    assert rules(room.authorise()) == {("R-22", "emergency-open")}
+    room.respond(None)
+    authorised(room.authorise())
+
+
+def test_r22_no_dose_while_an_emergency_of_an_earlier_session_is_open() -> None:
+    room = dosed_room()
+    room.later(minutes=30)
+    room.vitals(sedation=0)
+    room.discharge(transported=True)
+    room.later(days=7)
+    room.schedule()
+    room.check(session=2)
+    assert rules(room.authorise(session=2)) == {("R-22", "emergency-open")}
+    room.respond(1)
+    authorised(room.authorise(session=2))
 
 
 def test_r19_no_booster_on_a_pressure_above_the_limit() -> None:

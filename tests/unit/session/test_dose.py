@@ -172,7 +172,7 @@ def test_an_authorisation_under_an_earlier_plan_does_not_cover() -> None:
 
 def test_yesterdays_checks_do_not_cover() -> None:
     room = authorised_room()
-    room.now = datetime(2026, 3, 3, 0, 0, tzinfo=UTC)
+    room.now = datetime(2026, 3, 3, 5, 0, tzinfo=UTC)  # midnight in New York
     assert deviations(room.dose()) == {"no-checks", "authorisation-lapsed"}
 
 
