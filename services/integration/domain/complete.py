@@ -2,7 +2,7 @@
 
 from functools import reduce
 
-from services.integration.domain.alerts import ALERT, with_alerts
+from services.integration.domain.alerts import ALERT, SCREENER, with_alerts
 from services.integration.domain.state import Integration, evolve
 from shared.events.base import EventData
 from shared.events.integration import IntegrationCompleted, IntegrationOverdue, MeasurementDue, MeasurementOverdue
@@ -35,7 +35,8 @@ def concluded(state: Integration, events: list[EventData], context: Context) -> 
 def _concluded(state: Integration, events: list[EventData], context: Context) -> list[EventData]:
     alarmed = with_alerts(_then_complete(state, events, context), context)
     after = reduce(evolve, alarmed, state)
-    return [*alarmed, *ALERT.resolve(after.alerts, after.overdue, context)]
+    awaited = {*after.overdue, SCREENER} if after.screener_due else after.overdue
+    return [*alarmed, *ALERT.resolve(after.alerts, awaited, context)]
 
 
 def _then_complete(state: Integration, events: list[EventData], context: Context) -> list[EventData]:

@@ -60,6 +60,7 @@ class Session:
     """None for a session that began with a dose that nobody had scheduled."""
     recorded_checks: tuple[events.PreDoseChecked, ...] = ()
     authorised: tuple[Authorised, ...] = ()
+    prescriber_asked: tuple[events.PrescriberAsked, ...] = ()
     pressure_decisions: tuple[events.PressureDecided, ...] = ()
     recorded_doses: tuple[events.SessionDosed, ...] = ()
     doses_of_earlier_plans: int = 0
@@ -201,6 +202,11 @@ class Session:
         return sorted([*checked, *monitored], key=lambda entry: entry[0])
 
 
+def above(pressure: BloodPressure, limit: BloodPressure) -> bool:
+    """Whether either number is above the limit's."""
+    return pressure.systolic > limit.systolic or pressure.diastolic > limit.diastolic
+
+
 def standing(recorded: tuple[Entry, ...], corrected: Corrections) -> tuple[Entry, ...]:
     """Return the entries that count."""
     return tuple(each for each in recorded if each.entry not in corrected) if corrected else recorded
@@ -222,6 +228,8 @@ def evolve_session(session: Session, event: EventData) -> Session:
             return _recorded(session, event)
         case events.DosingAuthorised():
             return _authorised(session, event)
+        case events.PrescriberAsked():
+            return replace(session, prescriber_asked=(*session.prescriber_asked, event))
         case events.PressureDecided():
             return replace(session, pressure_decisions=(*session.pressure_decisions, event))
         case events.SetAndSettingRecorded():
