@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 
 from services.session.domain.session import Correction, Corrections, Session, evolve_session, placed, standing
-from services.session.domain.watch import Watch, approval_name, emergency_name, gap_name, watches_of
+from services.session.domain.watch import Watch, approval_name, end_of_emergency, gap_name, watches_of
 from shared.events import session as events
 from shared.events import stay
 from shared.events.base import EventData
@@ -118,7 +118,7 @@ class Course:
         for session in self.sessions:
             yield from watches_of(session, limit)
         for open_one in self.open_emergencies:
-            yield Watch(emergency_name(open_one.session, open_one.at), None, open_one, lambda said=open_one: said)
+            yield end_of_emergency(open_one)
         if self.doses_left and not self.completed and not self.consent_withdrawn:
             yield from self._watched_approval()
             yield from self._watched_gap()

@@ -46,6 +46,11 @@ def watches_of(session: Session, limit: BloodPressure | None) -> Iterator[Watch]
         yield from _form(session)
 
 
+def end_of_emergency(emergency: events.Escalated) -> Watch:
+    """Return the wait for the recorded end of an emergency (R-22, R-35)."""
+    return Watch(emergency_name(emergency.session, emergency.at), None, emergency, lambda: emergency, emergency.session)
+
+
 def second_pressure_name(session: int, due_at: datetime) -> Slug:
     """Return the name of the watch for the pressure after a dose."""
     return _name("second_pressure", session, due_at)

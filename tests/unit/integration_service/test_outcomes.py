@@ -148,7 +148,7 @@ def test_r08_the_call_for_the_screener_ends_with_its_answer() -> None:
     story.measure("c-ssrs", (None, *C_SSRS_NONE[1:]))
     assert len(story.state.alerts.unacknowledged) == 1
     story.measure("c-ssrs", C_SSRS_NONE)
-    assert story.state.alerts.unacknowledged == ()
+    assert not story.state.alerts.unacknowledged
 
 
 def test_r08_a_screener_that_lacks_an_item_or_came_before_settles_nothing() -> None:
