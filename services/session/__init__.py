@@ -11,8 +11,8 @@ case has its own gate, doses and record, and `GET /groups/{group}` shows where t
 From a dose on the service watches: the pressure after it (R-21), one above the limit that is to be taken again (R-22), the
 chaperone of a remote session (R-25), the REMS form of an esketamine session (R-26), the weeks until a re-clearance (R-27) and
 the end of the approval (R-15). What is missing is said when it is due and calls a person, until what was waited for comes.
-An emergency stands open until someone records how it ended. Entries are marked and replaced (docs/decisions/0011), and what is
-entered late, after a downtime, raises no alarm that it disproves.
+An emergency stands open, calls, and keeps every dose of the case away until someone records how it ended. Entries are marked
+and replaced (docs/decisions/0011), and what is entered late, after a downtime, raises no alarm that it disproves.
 
 Commands: record the preparation, what surrounds a session, the enrolment for esketamine; schedule and cancel a session; record
 the checks before a dose, decide on a pressure, authorise a dose; record a dose, the end of its administration, vitals, a

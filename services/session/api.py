@@ -7,13 +7,13 @@ from services.session.domain.authorise import HEARD, AuthoriseDose, authorise_do
 from services.session.domain.chaperone import RecordChaperoneCheck, record_chaperone_check
 from services.session.domain.check import RecordChecks, record_checks
 from services.session.domain.correct import CorrectEntry, correct_entry
+from services.session.domain.decide_on_pressure import DecideOnPressure, decide_on_pressure
 from services.session.domain.discharge import DischargePatient, discharge_patient
 from services.session.domain.dose import RecordDose, record_dose
 from services.session.domain.emergency import RecordEmergencyResponse, record_emergency_response
 from services.session.domain.enrol import RecordEnrolment, record_enrolment
 from services.session.domain.monitor import RecordVitals, record_vitals
 from services.session.domain.prepare import RecordPreparation, RecordSetAndSetting, record_preparation, record_set_and_setting
-from services.session.domain.pressure import DecideOnPressure, decide_on_pressure
 from services.session.domain.rems_form import SubmitRemsForm, submit_rems_form
 from services.session.domain.schedule import CancelSession, ScheduleSession, cancel_session, schedule_session
 from services.session.domain.stops import STOPS, lift_hold, withdraw_consent

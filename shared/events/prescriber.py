@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, Field, SecretStr, field_serializer
+from pydantic import AwareDatetime, Field, JsonValue, SecretStr, field_serializer
 
 from shared.events import base, supply
 from shared.events.base import EventData, Slug, Text
@@ -231,6 +231,8 @@ class StepRefused(base.StepRefused):
     follow_up_on: date | None = None
     items: tuple[Slug, ...] = ()
     """What the clinic was to clear."""
+    asked: dict[str, JsonValue] = Field(default_factory=dict)
+    """The prescription that was asked for, by the names of its fields; empty where the step was another."""
 
 
 class PolicyAdopted(base.PolicyText):

@@ -228,9 +228,9 @@ async def test_a_ring_that_nobody_takes_is_given_up_and_counted_and_the_case_goe
 
 async def test_a_case_with_alerts_of_two_roles_shows_each_role_its_own_and_the_newest_deadline_first(clinic: Clinic) -> None:
     case = await clinic.refer()
-    await clinic.answer_item_9(case)
     body = {"instrument": "c-ssrs", "answers": [0, 0, 0, 1, 0, 0], "answered_at": (await clinic.now()).isoformat()}
     assert (await clinic.post(f"/cases/{case}/instruments", body))[0] == 200
+    await clinic.answer_item_9(case)  # the screener was answered before, so it is due again
     for role, why in (("medical_monitor", "suicide-risk-high"), ("therapist", "suicide-risk-screen-required")):
         rows = await clinic.listed(f"/alerts?role={role}", case)
         assert [(row["role"], row["why"]) for row in rows] == [(role, why)]

@@ -5,7 +5,7 @@ from typing import Final
 
 from shared.events import intake
 from shared.events.base import EventData
-from shared.pathway.alert import Alarm, Alarms, AlertEvents
+from shared.pathway.alert import Alarm, Alarms, AlertEvents, Alerts
 from shared.pathway.context import Context
 
 ALERT = AlertEvents(
@@ -14,8 +14,11 @@ ALERT = AlertEvents(
     escalated=intake.AlertEscalated,
 )
 
+SCREENER: Final = "c-ssrs"
+"""What the call for a screener is about: its answer ends it (R-08)."""
+
 ALERTS: Final[Alarms] = {
-    intake.SuicideRiskScreenRequired: Alarm("therapist", "suicide-risk-screen-required"),
+    intake.SuicideRiskScreenRequired: Alarm("therapist", "suicide-risk-screen-required", about=lambda _: SCREENER),
     intake.SafetyHoldPlaced: Alarm("medical_monitor", "suicide-risk-high", emergency=True),
 }
 """A hold here is the one that a high risk on the C-SSRS screener places (R-10); one that a clinician places calls nobody."""
@@ -48,3 +51,8 @@ def changed_alert(event: EventData, context: Context) -> EventData:
 def with_alerts(events: Sequence[EventData], context: Context) -> list[EventData]:
     """Return a decision's events, and the alerts they raise."""
     return ALERT.with_alerts(ALERTS, events, context)
+
+
+def settled(alerts: Alerts, context: Context, *, screener_due: bool) -> list[EventData]:
+    """Return the end of the call for a screener that is not due any more (R-08)."""
+    return ALERT.resolve(alerts, (SCREENER,) if screener_due else (), context)

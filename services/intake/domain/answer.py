@@ -1,10 +1,11 @@
 """Answering an instrument item by item, and what follows at once for safety (R-07 to R-10)."""
 
+from functools import reduce
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
-from services.intake.domain.alerts import with_alerts
+from services.intake.domain.alerts import settled, with_alerts
 from services.intake.domain.since_screening import since_screening
 from services.intake.domain.state import Case, evolve
 from shared.events import intake
@@ -48,7 +49,9 @@ def answer_instrument(case: Case, command: AnswerInstrument, context: Context, r
         events.append(intake.SuicideRiskScreenRequired(because="phq-9 item 9"))
     if command.instrument == "c-ssrs" and risk_of(scored) == "high":
         events.append(hold_for_risk(context))
-    return [*with_alerts(events, context), *since_screening(case, answered, context)]
+    after = reduce(evolve, events, case)
+    settling = settled(after.alerts, context, screener_due=after.screener_due)
+    return [*with_alerts(events, context), *since_screening(case, answered, context), *settling]
 
 
 def hold_for_risk(context: Context) -> intake.SafetyHoldPlaced:

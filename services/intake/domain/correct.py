@@ -8,7 +8,7 @@ call a person as they did at first.
 from dataclasses import replace
 from functools import reduce
 
-from services.intake.domain.alerts import with_alerts
+from services.intake.domain.alerts import settled, with_alerts
 from services.intake.domain.answer import AnswerInstrument, answer_instrument, hold_for_risk
 from services.intake.domain.entries import Entry
 from services.intake.domain.state import Case, evolve
@@ -98,7 +98,7 @@ def _open_again(case: Case, events: list[EventData], context: Context) -> list[E
     goes_on = after.outcome is not None and after.outcome.kind == "completed"
     if goes_on and _at_high_risk(after) and not _at_high_risk(case) and not _has(events, intake.SafetyHoldPlaced):
         found.append(hold_for_risk(context))
-    return with_alerts(found, context)
+    return [*with_alerts(found, context), *settled(after.alerts, context, screener_due=after.screener_due)]
 
 
 def _has(events: list[EventData], kind: type[EventData]) -> bool:

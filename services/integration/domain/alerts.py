@@ -14,11 +14,14 @@ ALERT = AlertEvents(
     escalated=integration.AlertEscalated,
 )
 
+SCREENER: Final = "c-ssrs"
+"""What the call for a screener is about: its answer ends it (R-08)."""
+
 ALERTS: Final[Alarms] = {
     integration.IntegrationOverdue: Alarm("coordinator", "integration-overdue", about=lambda event: event.id),
     integration.MeasurementOverdue: Alarm("coordinator", "outcome-overdue", about=lambda event: event.id),
     integration.OutcomeDeteriorated: Alarm("therapist", "deterioration"),
-    integration.SuicideRiskScreenRequired: Alarm("therapist", "suicide-risk-screen-required"),
+    integration.SuicideRiskScreenRequired: Alarm("therapist", "suicide-risk-screen-required", about=lambda _: SCREENER),
     integration.SafetyHoldPlaced: Alarm("medical_monitor", "suicide-risk-high", emergency=True),
 }
 """What is overdue is resolved by its happening. A hold here is the one that a high risk on the C-SSRS screener places (R-10); one

@@ -1,8 +1,9 @@
 """What falls due, and what every decision ends with: the end of integration, and the alerts that begin and end."""
 
+from collections.abc import Iterator
 from functools import reduce
 
-from services.integration.domain.alerts import ALERT, with_alerts
+from services.integration.domain.alerts import ALERT, SCREENER, with_alerts
 from services.integration.domain.state import Integration, evolve
 from shared.events.base import EventData
 from shared.events.integration import IntegrationCompleted, IntegrationOverdue, MeasurementDue, MeasurementOverdue
@@ -33,9 +34,24 @@ def concluded(state: Integration, events: list[EventData], context: Context) -> 
 
 
 def _concluded(state: Integration, events: list[EventData], context: Context) -> list[EventData]:
-    alarmed = with_alerts(_then_complete(state, events, context), context)
+    ended = _then_complete(state, events, context)
+    alarmed = with_alerts([*ended, *_overdue_again(state, ended)], context)
     after = reduce(evolve, alarmed, state)
-    return [*alarmed, *ALERT.resolve(after.alerts, after.overdue, context)]
+    awaited = {*after.overdue, SCREENER} if after.screener_due else after.overdue
+    return [*alarmed, *ALERT.resolve(after.alerts, awaited, context)]
+
+
+def _overdue_again(state: Integration, events: list[EventData]) -> Iterator[EventData]:
+    """Say anew what is overdue once the dose that had replaced it was an error: its alert is gone."""
+    after = reduce(evolve, events, state)
+    said = {event.id for event in events if isinstance(event, IntegrationOverdue | MeasurementOverdue)}
+    anew = after.overdue - state.overdue - said
+    for session in after.unheld:
+        if session.id in anew:
+            yield IntegrationOverdue(id=session.id, dosing_session=session.dosing_sessions[-1], due_by=session.due_by)
+    for each in after.unmeasured:
+        if each.id in anew:
+            yield MeasurementOverdue(id=each.id, day=each.day, closes_at=each.closes_at)
 
 
 def _then_complete(state: Integration, events: list[EventData], context: Context) -> list[EventData]:

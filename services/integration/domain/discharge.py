@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import AwareDatetime, model_validator
 
+from services.integration.domain.alerts import SCREENER
 from services.integration.domain.complete import concluded
 from services.integration.domain.state import Integration
 from shared.events.base import EventData, Slug, Text
@@ -14,8 +15,6 @@ from shared.pathway.context import Context
 from shared.pathway.happened import require_happened
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
-
-SCREENER: Slug = "c-ssrs"
 
 
 class DischargeFromCare(Request):

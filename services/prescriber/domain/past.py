@@ -10,6 +10,7 @@ from functools import partial, reduce
 from services.prescriber.domain.clearance import Answer
 from services.prescriber.domain.decide import Decision, StatedPlan, decide
 from services.prescriber.domain.evaluation import StatedEvaluation
+from services.prescriber.domain.past_supply import supply_decisions
 from services.prescriber.domain.state import Case, evolve_case
 from shared.events.base import EventData, Slug
 from shared.events.clinical import Evaluation, TreatmentPlan
@@ -38,6 +39,7 @@ def past_decisions(history: Sequence[Recorded]) -> Iterator[Past]:
                     views=as_decided(events),
                 )
                 break
+        yield from supply_decisions(case, committed)
         case = reduce(evolve_case, events, case)
 
 

@@ -45,8 +45,9 @@ def issue_prescription(
     One that replaces another rests on the same approval, whatever became of that since: it was signed then.
     """
     require_day("issued_on", command.issued_on, context)
+    asked, version = command.model_dump(mode="json"), context.policy.version
     refused = [
-        StepRefused(step="issue-prescription", rule=rule, detail=detail, facts=facts, policy_version=context.policy.version)
+        StepRefused(step="issue-prescription", rule=rule, detail=detail, facts=facts, policy_version=version, asked=asked)
         for rule, detail, facts in _forbidden(case, command, context, replaces)
     ]
     if refused:

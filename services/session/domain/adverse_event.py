@@ -30,7 +30,7 @@ class RecordAdverseEvent(Request):
 
 
 def record_adverse_event(course: Course, command: RecordAdverseEvent, context: Context, replaces: str | None = None) -> list[EventData]:
-    """Record the event; emergency symptoms call help at once (R-22), a serious event places a safety hold.
+    """Record the event; emergency symptoms call help at once (R-22), a serious event calls a clinician and places a safety hold.
 
     A session number that does not exist is dropped rather than refused. Raises Refusal for impossible times only.
     """
@@ -46,9 +46,10 @@ def record_adverse_event(course: Course, command: RecordAdverseEvent, context: C
     )
     events: list[EventData] = [recorded]
     signs = tuple(symptom for symptom in command.symptoms if symptom in EMERGENCY_SYMPTOMS)
-    if signs:
+    if signs or command.serious:
+        because: tuple[Slug, ...] = signs or ("serious-adverse-event",)
         at, late = command.happened_at, recorded.late
-        events.append(Escalated(session=session, emergency=True, rule="R-22", because=signs, at=at, late=late))
+        events.append(Escalated(session=session, emergency=bool(signs), rule="R-22", because=because, at=at, late=late))
     if command.serious:
         hold = SafetyHoldPlaced(hold=context.new_id("hold"), reason="adverse_event", note=command.what, placed_at=context.now)
         events.append(hold)

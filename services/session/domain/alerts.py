@@ -5,8 +5,10 @@ from typing import Final
 from services.session.domain.watch import (
     approval_name,
     chaperone_check_name,
+    emergency_name,
     form_name,
     gap_name,
+    held_pressure_name,
     repeat_pressure_name,
     second_pressure_name,
 )
@@ -20,7 +22,11 @@ ALERT = AlertEvents(
 )
 
 ALERTS: Final[Alarms] = {
-    session.PrescriberAsked: Alarm("prescriber", "asked-before-a-dose"),
+    session.PrescriberAsked: Alarm(
+        "prescriber",
+        "asked-before-a-dose",
+        about=lambda asked: held_pressure_name(asked.session, asked.at) if asked.rule == "R-19" else None,
+    ),
     session.VitalOverdue: Alarm(
         "medical_monitor", "vital-overdue", about=lambda overdue: second_pressure_name(overdue.session, overdue.due_at)
     ),
@@ -34,7 +40,7 @@ ALERTS: Final[Alarms] = {
         "medical_monitor",
         "escalated",
         emergency=lambda escalated: escalated.emergency and not escalated.late,
-        about=lambda escalated: escalated.watch,
+        about=lambda escalated: emergency_name(escalated.session, escalated.at) if escalated.emergency else escalated.watch,
     ),
     stay.RemsFormDue: Alarm("medical_monitor", "rems-form-due", about=lambda due: form_name(due.session)),
     stay.RemsFormOverdue: Alarm("medical_monitor", "rems-form-overdue", about=lambda overdue: form_name(overdue.session)),
@@ -42,4 +48,5 @@ ALERTS: Final[Alarms] = {
     stay.ApprovalExpiring: Alarm("coordinator", "approval-expiring", about=lambda expiring: approval_name(expiring.request)),
     stay.DoseFoundUncovered: Alarm("medical_monitor", "dose-found-uncovered"),
 }
-"""An alert about what stands overdue is settled by what it waited for."""
+"""An alert about what is waited for is settled by its coming: an emergency's by its recorded end, that about a held pressure by a
+prescriber's word."""

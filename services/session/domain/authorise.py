@@ -185,6 +185,9 @@ def _course_objections(course: Course, dose: DoseInQuestion, policy: PolicyValue
         yield Objection("R-23", "another-session-running", "The patient was not yet discharged from another session.")
     if any(each.emergency and each.session == dose.session.number and each.at <= dose.at for each in course.escalations):
         yield Objection("R-22", "emergency", "This session had an emergency; no further dose is given in it.")
+    if any(each.session != dose.session.number and each.at <= dose.at for each in course.open_emergencies):
+        detail = "An emergency of another session, or of none, is open: record how it ended first."
+        yield Objection("R-22", "emergency-open", detail)
 
 
 def _intent_objections(plan: TreatmentPlan | None, asked: AskedDose) -> Iterator[Objection]:

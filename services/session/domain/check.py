@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field
 from services.session.domain.entry import entered
 from services.session.domain.medication import medication_warnings
 from services.session.domain.monitor import pressure_escalation, then_watch
-from services.session.domain.pressure import above
+from services.session.domain.session import above
 from services.session.domain.state import Course
 from services.session.domain.stated import StatedChaperone, StatedGroup, StatedHomeSafety, StatedIntake, StatedMedication, value
 from services.session.domain.stated_pressure import StatedPressure

@@ -12,8 +12,8 @@ from services.session.domain.entry import entered
 from services.session.domain.monitor import then_watch
 from services.session.domain.objection import Objection, refused
 from services.session.domain.open_course import then_open
-from services.session.domain.pressure import above, written
-from services.session.domain.session import Session, whole_minutes
+from services.session.domain.pressure import written
+from services.session.domain.session import Session, above, whole_minutes
 from services.session.domain.state import Course, evolve
 from services.session.domain.transfer import then_transfer
 from shared.events.base import EventData, Slug, Text

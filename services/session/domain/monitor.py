@@ -2,15 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from functools import reduce
+from functools import partial, reduce
 from typing import Annotated, Final
 
 from pydantic import AwareDatetime, Field
 
 from services.session.domain.alerts import ALERT, ALERTS
 from services.session.domain.entry import entered, not_before
-from services.session.domain.pressure import above
-from services.session.domain.session import Session
+from services.session.domain.session import Session, above
 from services.session.domain.state import Course, evolve
 from services.session.domain.stated_pressure import StatedPressure, in_range
 from services.session.domain.watch import Watch
@@ -115,7 +114,8 @@ def then_watch(course: Course, events: Sequence[EventData], context: Context, *,
     said = {*course.overdue, *(_about(event) for event in (*earlier, *events))} if overdue else set()
     again = [word for name, word in overdue.items() if name not in said]
     alerted = ALERT.with_alerts(ALERTS, [*events, *again], context)
-    return [*earlier, *(event for event in alerted if _calls(event, overdue)), *ALERT.resolve(after.alerts, overdue, context)]
+    calling = (event for event in map(partial(_told, awaited=overdue), alerted) if event is not None)
+    return [*earlier, *calling, *ALERT.resolve(after.alerts, overdue, context)]
 
 
 def missing(course: Course, now: datetime) -> list[EventData]:
@@ -141,9 +141,14 @@ def _about(event: EventData) -> str | None:
     return None if alarm is None or alarm.about is None else alarm.about(event)
 
 
-def _calls(event: EventData, overdue: Collection[str]) -> bool:
-    """Whether an alert has something to call for: what came late is said, and calls nobody any more."""
-    return not isinstance(event, base.AlertRaised) or event.about is None or event.about in overdue
+def _told(event: EventData, *, awaited: Collection[str]) -> EventData | None:
+    """Return the event; None for an alert that has nothing to call for: what came late is said, and calls nobody any more.
+
+    An emergency that is told when another one's end was recorded already still calls, until someone takes it on.
+    """
+    if not isinstance(event, base.AlertRaised) or event.about is None or event.about in awaited:
+        return event
+    return event.model_copy(update={"about": None}) if event.emergency else None
 
 
 def _escalations(vitals: VitalsRecorded, policy: PolicyValues) -> list[EventData]:

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from services.session.domain.authorise import AuthoriseDose, authorise_dose
 from services.session.domain.check import RecordChecks, record_checks
+from services.session.domain.decide_on_pressure import DecideOnPressure, decide_on_pressure
 from services.session.domain.discharge import OVERRIDING_ROLE, DischargePatient, discharge_patient
 from services.session.domain.dose import RecordDose, record_dose
 from services.session.domain.monitor import RecordVitals, record_vitals, say_overdue
 from services.session.domain.past_facts import Facts, of_course, of_dose, of_missing, of_request, of_route, of_stay
-from services.session.domain.pressure import DecideOnPressure, decide_on_pressure
 from services.session.domain.schedule import ScheduleSession, schedule_session
 from services.session.domain.session import Session
 from services.session.domain.state import Course, evolve

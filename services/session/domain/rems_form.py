@@ -14,8 +14,7 @@ from pydantic import AwareDatetime, Field
 from services.session.domain.effects import Effect, dissociation, sedation
 from services.session.domain.entry import entered
 from services.session.domain.monitor import then_watch
-from services.session.domain.pressure import above
-from services.session.domain.session import Reading, Session, whole_minutes
+from services.session.domain.session import Reading, Session, above, whole_minutes
 from services.session.domain.state import Course
 from services.session.domain.watch import form_clock
 from shared.events.base import EventData, Slug, Text

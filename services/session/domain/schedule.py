@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from pydantic import AwareDatetime
 
+from services.session.domain.monitor import then_watch
 from services.session.domain.objection import Objection, refused
 from services.session.domain.room import home_objections
 from services.session.domain.state import Course
@@ -67,11 +68,11 @@ def schedule_session(course: Course, command: ScheduleSession, context: Context)
     ]
 
 
-def cancel_session(course: Course, command: CancelSession, _context: Context) -> list[EventData]:
+def cancel_session(course: Course, command: CancelSession, context: Context) -> list[EventData]:
     """Cancel a session before its first dose; raises Refusal afterwards."""
     if course.require(command.session).phase != "scheduled":
         raise Refusal("not-scheduled", "Only a session that is scheduled and not dosed can be cancelled.")
-    return [SessionCancelled(session=command.session, reason=command.reason)]
+    return then_watch(course, [SessionCancelled(session=command.session, reason=command.reason)], context)
 
 
 def too_long_since_last_dose(course: Course, at: datetime, policy: PolicyValues) -> Objection | None:

@@ -47,6 +47,7 @@ class Session:
     """None for a session that began with a dose that nobody had scheduled."""
     recorded_checks: tuple[events.PreDoseChecked, ...] = ()
     authorised: tuple[Authorised, ...] = ()
+    prescriber_asked: tuple[events.PrescriberAsked, ...] = ()
     pressure_decisions: tuple[events.PressureDecided, ...] = ()
     recorded_doses: tuple[events.SessionDosed, ...] = ()
     doses_of_earlier_plans: int = 0
@@ -193,6 +194,11 @@ def whole_minutes(start: datetime, end: datetime) -> int:
     return int((end - start).total_seconds() // 60)
 
 
+def above(pressure: BloodPressure, limit: BloodPressure) -> bool:
+    """Whether either number is above the limit's."""
+    return pressure.systolic > limit.systolic or pressure.diastolic > limit.diastolic
+
+
 def standing(recorded: tuple[EntryT, ...], corrected: Corrections) -> tuple[EntryT, ...]:
     """Return the entries that count."""
     return tuple(each for each in recorded if each.entry not in corrected) if corrected else recorded
@@ -207,6 +213,8 @@ def evolve_session(session: Session, event: EventData) -> Session:
             return _recorded(session, event)
         case events.DosingAuthorised():
             return _authorised(session, event)
+        case events.PrescriberAsked():
+            return replace(session, prescriber_asked=(*session.prescriber_asked, event))
         case events.PressureDecided():
             return replace(session, pressure_decisions=(*session.pressure_decisions, event))
         case events.SetAndSettingRecorded():

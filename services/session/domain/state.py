@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 
 from services.session.domain.session import Corrections, Session, evolve_session, standing
-from services.session.domain.watch import Watch, approval_name, gap_name, watches_of
+from services.session.domain.watch import Watch, approval_name, end_of_emergency, gap_name, watches_of
 from shared.events import session as events
 from shared.events import stay
 from shared.events.base import EventData
@@ -70,7 +70,7 @@ class Course:
             return "monitoring"
         if self.stops.holds:
             return "on_hold"
-        if self.stops.consent_withdrawn_at is not None and not self.stops.consented:
+        if self.consent_withdrawn:
             return "consent_withdrawn"
         if self.completed:
             return "completed"
@@ -79,6 +79,11 @@ class Course:
         if any(session.phase == "scheduled" for session in self.sessions):
             return "scheduled"
         return "preparing" if self.preparation is None else "ready"
+
+    @property
+    def consent_withdrawn(self) -> bool:
+        """Whether the patient withdrew consent and did not give it again: no dose follows, and nobody waits for one."""
+        return self.stops.consent_withdrawn_at is not None and not self.stops.consented
 
     @property
     def preparation(self) -> events.PreparationCompleted | None:
@@ -109,10 +114,13 @@ class Course:
 
     @property
     def watches(self) -> Iterator[Watch]:
-        """What is waited for: in each session, and of the approval."""
+        """What is waited for: in each session, how an emergency ends, and of the approval."""
+        limit = None if self.approval is None else self.approval.plan.limits.hold_above
         for session in self.sessions:
-            yield from watches_of(session)
-        if self.doses_left and not self.completed:
+            yield from watches_of(session, limit)
+        for open_one in self.open_emergencies:
+            yield end_of_emergency(open_one)
+        if self.doses_left and not self.completed and not self.consent_withdrawn:
             yield from self._watched_approval()
             yield from self._watched_gap()
 
@@ -265,7 +273,8 @@ def evolve(course: Course, event: EventData) -> Course:
         case events.TransferAwaited() | events.TransferNoted():
             return replace(course, awaited_transfer=event if isinstance(event, events.TransferAwaited) else None)
         case events.Escalated():
-            return replace(course, escalations=(*course.escalations, event))
+            # One that is said again, since what had settled it was an error, is the same one.
+            return course if event in course.escalations else replace(course, escalations=(*course.escalations, event))
         case stay.DoseFoundUncovered():
             return replace(course, uncovered=(*course.uncovered, event))
         case events.IntegrationNoted():
@@ -275,6 +284,7 @@ def evolve(course: Course, event: EventData) -> Course:
             events.SessionScheduled()
             | events.PreDoseChecked()
             | events.SetAndSettingRecorded()
+            | events.PrescriberAsked()
             | events.PressureDecided()
             | events.DosingAuthorised()
             | events.SessionDosed()

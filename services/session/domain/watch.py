@@ -11,10 +11,11 @@ from functools import partial
 from typing import Final
 
 from services.session.domain.entry import not_before
-from services.session.domain.session import Session
+from services.session.domain.session import Session, above
 from shared.events import session as events
 from shared.events import stay
 from shared.events.base import EventData, Slug
+from shared.events.clinical import BloodPressure
 
 FORM_SETTINGS_WITHOUT: Final = ("inpatient",)
 """Settings of which no REMS form is owed (spravatorems.com, inpatient page)."""
@@ -36,13 +37,19 @@ class Watch:
     """The rule and the reason where saying it calls a clinician beside."""
 
 
-def watches_of(session: Session) -> Iterator[Watch]:
-    """Yield what is waited for in a session."""
+def watches_of(session: Session, limit: BloodPressure | None) -> Iterator[Watch]:
+    """Yield what is waited for in a session; `limit` is the patient's, as far as a prescriber sent one."""
+    yield from _held_pressure(session, limit)
     if session.doses:
         yield from _second_pressures(session)
         yield from _repeat_pressure(session)
         yield from _chaperone_check(session)
         yield from _form(session)
+
+
+def end_of_emergency(emergency: events.Escalated) -> Watch:
+    """Return the wait for the recorded end of an emergency (R-22, R-35)."""
+    return Watch(emergency_name(emergency.session, emergency.at), None, emergency, lambda: emergency, emergency.session)
 
 
 def second_pressure_name(session: int, due_at: datetime) -> Slug:
@@ -60,6 +67,16 @@ def chaperone_check_name(session: int, due_at: datetime) -> Slug:
     return _name("chaperone_check", session, due_at)
 
 
+def held_pressure_name(session: int, measured_at: datetime) -> Slug:
+    """Return the name of the watch for a prescriber's word on a pressure that holds a dose."""
+    return _name("held_pressure", session, measured_at)
+
+
+def emergency_name(session: int | None, at: datetime) -> Slug:
+    """Return the name of the watch for the end of an emergency."""
+    return f"emergency_{'outside' if session is None else session}_{_stamp(at)}"
+
+
 def form_name(session: int) -> Slug:
     """Return the name of the watch for a session's REMS form."""
     return f"rems_form_{session}"
@@ -73,6 +90,17 @@ def gap_name(since: datetime) -> Slug:
 def approval_name(request: int) -> Slug:
     """Return the name of the watch for the end of an approval."""
     return f"approval_expiry_{request}"
+
+
+def _held_pressure(session: Session, limit: BloodPressure | None) -> Iterator[Watch]:
+    """R-19: a prescriber was asked about a pressure; their word settles it, and so does a newer pressure, or that the session is over."""
+    asked = max((each for each in session.prescriber_asked if each.rule == "R-19"), key=lambda each: each.at, default=None)
+    if asked is None or session.phase != "scheduled" or session.latest_checks is None or session.latest_checks.checked_at != asked.at:
+        return
+    decided = any(decision.measured_at >= asked.at for decision in session.pressure_decisions)
+    lower = limit is not None and any(taken.at > asked.at and not above(taken.pressure, limit) for taken in session.pressures())
+    if not decided and not lower:
+        yield Watch(held_pressure_name(session.number, asked.at), None, asked, lambda: asked, session.number)
 
 
 def _second_pressures(session: Session) -> Iterator[Watch]:

@@ -115,3 +115,10 @@ def test_r08_an_amended_screener_too_early_for_the_item_has_alerts_with_names_of
     events = events_of(case, place_of(case, "c-ssrs"), "amended", answers=answers_of("c-ssrs", HIGH, hours_ago=3))
     raised = [event.alert for event in events if isinstance(event, intake.AlertRaised)]
     assert len(set(raised)) == len(raised) == 2
+
+
+def test_r08_the_call_for_a_screener_ends_with_its_answer_and_with_the_answers_that_demanded_it() -> None:
+    case = answer(ready(), "phq-9", ITEM9, hours_ago=2)
+    assert [alert.why for alert in case.alerts.unacknowledged] == ["suicide-risk-screen-required"]
+    assert answer(case, "c-ssrs", [0] * 6).alerts.unacknowledged == ()
+    assert corrected(case, len(case.entries) - 1).alerts.unacknowledged == ()

@@ -141,6 +141,16 @@ def test_r08_the_screener_is_due_until_it_is_answered() -> None:
     assert not story.state.screener_due
 
 
+def test_r08_the_call_for_the_screener_ends_with_its_answer() -> None:
+    story = Story()
+    story.measure("phq-9", phq9(3, 1))
+    assert [alert.why for alert in story.state.alerts.unacknowledged] == ["suicide-risk-screen-required"]
+    story.measure("c-ssrs", (None, *C_SSRS_NONE[1:]))
+    assert len(story.state.alerts.unacknowledged) == 1
+    story.measure("c-ssrs", C_SSRS_NONE)
+    assert not story.state.alerts.unacknowledged
+
+
 def test_r08_a_screener_that_lacks_an_item_or_came_before_settles_nothing() -> None:
     story = Story()
     story.now += timedelta(hours=3)

@@ -72,3 +72,16 @@ def test_any_other_correction_leaves_the_plan(other: session.EntryCorrected) -> 
     before = story.state
     assert story.hear(other) == []
     assert story.state == before
+
+
+def test_r29_what_was_overdue_calls_again_once_the_dose_that_replaced_it_is_withdrawn() -> None:
+    story = Story()
+    story.hear(dosed(1))
+    story.hold()
+    story.on_day(22).tick()
+    before = sorted(alert.about or "" for alert in story.state.alerts.unacknowledged)
+    assert "outcome-1-day-14" in before
+    story.hear(dosed(2, T0 + timedelta(days=13)))
+    assert "outcome-1-day-14" not in [alert.about for alert in story.state.alerts.unacknowledged]
+    story.hear(correction(2))
+    assert sorted(alert.about or "" for alert in story.state.alerts.unacknowledged) == before

@@ -76,6 +76,7 @@ class Said:
     running: set[int] = field(default_factory=set)
     left: set[int] = field(default_factory=set)
     emergencies: set[int] = field(default_factory=set)
+    """R-22: nobody records here how one ended, so each stands in the way of every later dose."""
 
     @property
     def stopped(self) -> bool:
@@ -149,5 +150,5 @@ class Said:
             and self.dose_allows(session, dose_mg, booster, now)
             and self.integrated(session)
             and not self.running - {session}
-            and session not in self.emergencies
+            and not self.emergencies
         )

@@ -16,12 +16,14 @@ from tests.unit.session.room import (
     Room,
     approval,
     approved_room,
+    consent,
     decline,
     dosed_room,
     expiry,
     finish_session,
     plan,
     revocation,
+    withdrawal,
 )
 
 LONG = plan(expires_at=T0 + timedelta(days=300))
@@ -106,3 +108,15 @@ def test_r15_an_approval_without_doses_left_ends_in_silence() -> None:
     room = dosed_room(plan(doses=1))
     finish_session(room)
     assert at(room, WARNED_AT).tick() == []
+
+
+@pytest.mark.parametrize("already_said", [True, False])
+def test_r15_nobody_waits_for_the_end_of_an_approval_once_the_patient_withdrew_consent(already_said: bool) -> None:
+    room = approved_room()
+    if already_said:
+        at(room, WARNED_AT).tick()
+    room.hear(withdrawal())
+    assert room.calls == []
+    assert at(room, WARNED_AT).tick() == []
+    room.hear(consent(given_at=T0 + timedelta(days=1)))
+    assert (room.calls == ["approval-expiring"]) is already_said

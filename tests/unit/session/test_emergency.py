@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.session.domain.adverse_event import RecordAdverseEvent, record_adverse_event
-from shared.events.session import Escalated, SessionCompleted
+from shared.events.session import AlertRaised, Escalated, SessionCompleted
 from shared.events.stay import EmergencyResponded
 from shared.pathway.refusal import Refusal
 from shared.pathway.waiting import Waiting
@@ -95,3 +95,25 @@ def test_a_stop_never_keeps_a_response_out_of_the_record() -> None:
     room.do(record_adverse_event, RecordAdverseEvent(session=1, what="fit", serious=True, happened_at=room.now))
     assert room.course.stops.holds
     assert isinstance(room.respond()[0], EmergencyResponded)
+
+
+def test_r22_the_call_to_an_emergency_ends_with_its_recorded_end_and_comes_again_if_that_was_an_error() -> None:
+    room = emergency_room()
+    assert room.calls == ["escalated"]
+    room.respond(resolved=False)
+    assert room.calls == ["escalated"]
+    entry = entry_of(room.respond())
+    assert room.calls == []
+    called = [event for event in room.correct(entry) if isinstance(event, AlertRaised)]
+    assert [(alert.why, alert.emergency) for alert in called] == [("escalated", True)]
+
+
+def test_r22_an_emergency_that_is_told_after_the_end_of_another_still_calls() -> None:
+    room = emergency_room()
+    room.later(minutes=1)
+    room.respond()
+    command = RecordAdverseEvent(session=1, what="fit", symptoms=("seizure",), serious=False, happened_at=room.now - timedelta(seconds=30))
+    room.do(record_adverse_event, command)
+    assert room.calls == ["escalated"]
+    room.vitals()
+    assert room.calls == ["escalated"]

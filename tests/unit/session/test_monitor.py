@@ -268,6 +268,14 @@ def test_a_serious_adverse_event_places_a_hold_that_stops_dosing() -> None:
     assert room.course.stops.holds == {placed.hold}
 
 
+@pytest.mark.parametrize(("serious", "calls"), [(True, ["escalated"]), (False, [])])
+def test_a_serious_adverse_event_without_a_sign_of_an_emergency_calls_a_clinician_too(serious: bool, calls: list[str]) -> None:
+    room = dosed_room()
+    events = adverse(room, serious=serious)
+    assert escalations(events) == ([("R-22", False, ("serious-adverse-event",))] if serious else [])
+    assert room.calls == calls
+
+
 @pytest.mark.parametrize("session", [None, 9])
 def test_an_adverse_event_outside_any_session_is_recorded_and_escalated(session: int | None) -> None:
     events = adverse(Room(), session=session, symptoms=("seizure",))

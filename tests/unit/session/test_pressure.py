@@ -7,12 +7,13 @@ import pytest
 from pydantic import ValidationError
 
 from services.session.api import COMMANDS
-from services.session.domain.pressure import DecideOnPressure, decide_on_pressure
+from services.session.domain.decide_on_pressure import DecideOnPressure, decide_on_pressure
+from services.session.domain.schedule import CancelSession, cancel_session
 from shared.access.decide import ALLOWED
 from shared.events.base import EventData
 from shared.events.session import AlertRaised, DosingAuthorised, PrescriberAsked, PressureDecided, SessionDosed
 from shared.pathway.refusal import Refusal
-from tests.unit.session.room import T0, Room, checked_room, dosed_room, hold, policy, rules, with_limits
+from tests.unit.session.room import T0, Room, checked_room, dosed_room, entry_of, hold, policy, rules, with_limits
 
 HELD = {("R-19", "pressure-above-limit")}
 TRIAL = policy(no_dose_above_trial_limits=True)
@@ -46,7 +47,7 @@ def test_r19_only_a_prescriber_decides_on_a_pressure() -> None:
 def test_r19_a_hold_stands_until_a_prescriber_decides_to_go_on() -> None:
     room = held_room()
     assert not allows(room)
-    (decided,) = room.decide("proceed", until=T0 + timedelta(hours=1))
+    decided, _ = room.decide("proceed", until=T0 + timedelta(hours=1))
     assert isinstance(decided, PressureDecided)
     assert (decided.pressure.systolic, decided.pressure.diastolic, decided.measured_at) == (150, 85, T0)
     assert (decided.decided_by, decided.decided_at, decided.policy_version) == ("actor-1", T0, room.policy.version)
@@ -133,7 +134,7 @@ def test_r19_of_two_pressures_taken_at_once_the_higher_numbers_count() -> None:
     room = held_room()
     room.vitals(pressure=(120, 95))
     assert not allows(room)
-    (decided,) = room.decide("proceed")
+    decided, _ = room.decide("proceed")
     assert isinstance(decided, PressureDecided)
     assert (decided.pressure.systolic, decided.pressure.diastolic) == (150, 95)
 
@@ -264,3 +265,39 @@ def test_r19_a_pressure_taken_after_the_dose_says_nothing_of_it() -> None:
     dosed = room.dose(given_at=T0 + timedelta(minutes=1))[0]
     assert isinstance(dosed, SessionDosed)
     assert dosed.deviations == ()
+
+
+def test_r19_the_prescribers_word_ends_the_call_for_it_whatever_the_word() -> None:
+    for word in ("proceed", "repeat", "no_dose_today"):
+        room = checked_room(pressure=(150, 85))
+        assert room.calls == ["asked-before-a-dose"]
+        room.decide(word)
+        assert room.calls == []
+
+
+def test_r19_the_call_for_a_prescriber_ends_with_a_lower_pressure_and_with_the_session() -> None:
+    room = checked_room(pressure=(150, 85))
+    room.later(minutes=10)
+    room.vitals(pressure=(141, 90))
+    assert room.calls == ["asked-before-a-dose"]
+    room.later(minutes=10)
+    room.vitals(pressure=(140, 90))
+    assert room.calls == []
+    room = checked_room(pressure=(150, 85))
+    room.later(minutes=10)
+    room.check(pressure=(151, 85))
+    assert room.calls == ["asked-before-a-dose"]
+    room.do(cancel_session, CancelSession(session=1, reason="not-fit-today"))
+    assert room.calls == []
+
+
+def test_r19_checks_that_were_an_error_call_nobody_and_those_before_them_call_again() -> None:
+    room = checked_room(pressure=(150, 85))
+    room.later(minutes=10)
+    lower = entry_of(room.check(pressure=(120, 80)))
+    assert room.calls == []
+    higher = room.course.sessions[0].checks[0].entry
+    room.correct(lower)
+    assert room.calls == ["asked-before-a-dose"]
+    room.correct(higher)
+    assert room.calls == []
