@@ -1,4 +1,4 @@
-"""The prescriber service's decisions in the history of a case: approvals, and approvals that rules refused. Pure.
+"""The prescriber service's decisions in the history of a case: approvals, and approvals that rules refused; medication. Pure.
 
 A finding of not eligible and a wish for clearance are a person's judgement, which no policy decides again.
 """
