@@ -11,9 +11,9 @@ withdraw consent, place and lift a hold, acknowledge an alert; record a prescrip
 correct them; adopt a policy document for the network; recall a lot for the network, withdraw the recall. A review whose
 organisation stays silent goes to another one at its deadline, and an approval expires when its plan says.
 Publishes: what `shared.events.prescriber` lists; `EligibilityApproved` opens the course of sessions.
-Reacts to: `ScreeningCompleted`, `ScreeningReopened`, `ScreenedOut` and `ConsentGiven` of intake; withdrawals and holds of every other
-service; `SessionDosed` takes the dose out of the supply, `EntryCorrected` of the session room marks it; `OutcomeDeteriorated` of
-integration calls a prescriber.
+Reacts to: `ScreeningCompleted`, `ScreeningReopened`, `ScreenedOut`, `ScreeningOutdated` and `ConsentGiven` of intake; withdrawals
+and holds of every other service; `SessionDosed` takes the dose out of the supply, `EntryCorrected` of the session room marks it;
+`OutcomeDeteriorated` of integration calls a prescriber.
 
 domain/          the rules, pure: one file per verb
 reactions.py     which event and which passed deadline lead to which reaction

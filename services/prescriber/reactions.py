@@ -5,6 +5,7 @@ from collections.abc import Callable
 from services.prescriber.domain.administer import administer, mark_administration
 from services.prescriber.domain.deterioration import note_deterioration
 from services.prescriber.domain.expire import expire
+from services.prescriber.domain.outdated import note_outdated
 from services.prescriber.domain.reassign import passing_on
 from services.prescriber.domain.recall import recall
 from services.prescriber.domain.reconcile import say_unreconciled
@@ -27,6 +28,7 @@ def table(partners: Partners) -> Reactions:
         intake.ScreeningCompleted: open_review,
         intake.ScreeningReopened: recall,
         intake.ScreenedOut: recall,
+        intake.ScreeningOutdated: note_outdated,
         intake.CaseTransferred: noting_transfer(TransferNoted),
         intake.ConsentGiven: note,
         intake.ConsentWithdrawn: note,

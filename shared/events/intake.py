@@ -107,6 +107,14 @@ class ScreeningRenewed(EventData):
     renewed_at: AwareDatetime
 
 
+class ScreeningOutdated(EventData):
+    """What was recorded since the screening was completed would have changed it: no approval rests on it until it is renewed (R-14)."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.ScreeningOutdated.v1"
+    items: tuple[Slug, ...]
+    outdated_at: AwareDatetime
+
+
 class SuicideRiskScreenRequired(EventData):
     """PHQ-9 item 9 was answered above 0: the C-SSRS screener must be answered before the referral goes on (R-08)."""
 
@@ -198,6 +206,7 @@ EVENTS: tuple[type[EventData], ...] = (
     EntryCorrected,
     ScreeningReopened,
     ScreeningRenewed,
+    ScreeningOutdated,
     SuicideRiskScreenRequired,
     SafetyHoldPlaced,
     SafetyHoldLifted,

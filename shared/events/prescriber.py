@@ -261,6 +261,14 @@ class AlertEscalated(base.AlertEscalated):
     TYPE: ClassVar[str] = "kapcare.prescriber.AlertEscalated.v1"
 
 
+class OutdatedScreeningNoted(EventData):
+    """The prescriber service took note of what a screening that it has did not know: it approves nothing more on it (R-14)."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.OutdatedScreeningNoted.v1"
+    items: tuple[Slug, ...]
+    outdated_at: AwareDatetime
+
+
 class DeteriorationNoted(EventData):
     """Integration measured an outcome that is worse than the baseline; totals of the instrument (R-29)."""
 
@@ -318,6 +326,7 @@ EVENTS: tuple[type[EventData], ...] = (
     AlertEscalated,
     *supply.EVENTS,
     DeteriorationNoted,
+    OutdatedScreeningNoted,
     TransferNoted,
     LotRecalled,
     LotRecallWithdrawn,

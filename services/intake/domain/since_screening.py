@@ -1,4 +1,6 @@
-"""What is recorded while a screening stands, and would have changed it: an exclusion holds the case, and all else calls a prescriber."""
+"""What is recorded while a screening stands, and would have changed it: an exclusion holds the case; all else calls a prescriber,
+who approves nothing more on that screening (R-14).
+"""
 
 from services.intake.domain.alerts import changed_alert, with_late_alert
 from services.intake.domain.rules import Findings, excluding, findings
@@ -24,7 +26,8 @@ def since_screening(case: Case, recorded: EventData, context: Context) -> list[E
     known = {(finding.item, finding.weight) for finding in before}
     new = [finding for finding in after if finding not in excluding(after) and (finding.item, finding.weight) not in known]
     if new and case.renewing_since is None:
-        events.append(changed_alert(recorded, context))
+        outdated = intake.ScreeningOutdated(items=tuple(dict.fromkeys(finding.item for finding in new)), outdated_at=context.now)
+        events += [outdated, changed_alert(recorded, context)]
     return events
 
 

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from services.prescriber.domain.alerts import with_alerts
 from services.prescriber.domain.clearance import Answer, each_item_once
 from services.prescriber.domain.evaluation import StatedEvaluation, not_evaluated
+from services.prescriber.domain.outdated import SCREENING_OUTDATED
 from services.prescriber.domain.plan import dose_warnings, hard_limits, supply_warnings
 from services.prescriber.domain.state import Case, merged
 from shared.events.base import EventData, Slug
@@ -149,6 +150,7 @@ def _approve(case: Case, command: Decision, context: Context, by: Slug) -> list[
     evaluation = None if command.evaluation is None else command.evaluation.to_event()
     refused = _stopped(case, context) or [
         *_not_known_up_to_now(context),
+        *_outdated(case, context),
         *_uncleared(case, answers, context),
         *not_evaluated(evaluation, plan.route, context),
         *hard_limits(case, plan, context),
@@ -190,6 +192,21 @@ def _stopped(case: Case, context: Context) -> list[StepRefused]:
     rule = "R-10" if why == "safety-hold" else "R-20"
     facts = {"because": why}
     return [StepRefused(step="decide-eligibility", rule=rule, detail=detail, facts=facts, policy_version=context.policy.version)]
+
+
+def _outdated(case: Case, context: Context) -> list[StepRefused]:
+    """R-14: no approval on facts that changed since; the patient is screened again first."""
+    if not case.outdated:
+        return []
+    return [
+        StepRefused(
+            step="approve",
+            rule="R-14",
+            detail="What was recorded since the screening would have changed it; the screening must be renewed first.",
+            facts={"because": SCREENING_OUTDATED, "items": ", ".join(case.outdated)},
+            policy_version=context.policy.version,
+        )
+    ]
 
 
 def _not_known_up_to_now(context: Context) -> list[StepRefused]:

@@ -19,6 +19,7 @@ from shared.events.prescriber import (
     EligibilityDeclined,
     EligibilityExpired,
     EligibilityRevoked,
+    OutdatedScreeningNoted,
     PartnerRegistered,
     ReviewAssigned,
     ReviewOpened,
@@ -90,6 +91,8 @@ class Case:
     supply: Supply = field(default_factory=Supply)
     deteriorations: tuple[DeteriorationNoted, ...] = ()
     """Outcomes that were worse than the baseline (R-29)."""
+    outdated: tuple[Slug, ...] = ()
+    """What was recorded at intake since this screening and would have changed it; empty for one that still holds."""
 
     @property
     def deadlines(self) -> Mapping[str, datetime]:
@@ -108,6 +111,8 @@ class Case:
             return None
         if self.status == "awaiting_clearance":
             return Waiting("clearance", self.since, "coordinator")
+        if self.outdated:
+            return Waiting("renewed_screening", self.since, "therapist")
         decision = Waiting("prescriber_decision", self.since, "prescriber" if self.partner in {None, IN_HOUSE} else self.partner)
         return for_stop(self.stops, ("disclosure_to_prescriber", "treatment")) or decision
 
@@ -142,7 +147,10 @@ def evolve_case(case: Case, event: EventData) -> Case:
         case ReviewReassigned():
             return replace(case, lost=tuple(dict.fromkeys((*case.lost, event.from_partner))))
         case ReviewRecalled():
-            return replace(case, status="recalled", summary=None, partner=None, due_at=None, asked=(), to_clear=(), answers=())
+            recalled = replace(case, status="recalled", summary=None, partner=None, due_at=None)
+            return replace(recalled, asked=(), to_clear=(), answers=(), outdated=())
+        case OutdatedScreeningNoted():
+            return replace(case, outdated=tuple(dict.fromkeys((*case.outdated, *event.items))))
         case ClearanceRequested():
             asked = tuple(dict.fromkeys((*case.asked, *event.items)))
             return replace(case, status="awaiting_clearance", asked=asked, to_clear=event.items, since=event.asked_at)
@@ -164,7 +172,8 @@ def merged(earlier: tuple[Clearance, ...], later: tuple[Clearance, ...]) -> tupl
 
 def _screened(case: Case, summary: ScreeningSummary) -> Case:
     """A new review asks everything anew: answers given for an older one no longer count."""
-    fresh = replace(case, due_at=None, overdue=False, asked=(), to_clear=(), answers=(), lost=())
+    outdated = case.outdated if case.summary == summary else ()
+    fresh = replace(case, due_at=None, overdue=False, asked=(), to_clear=(), answers=(), lost=(), outdated=outdated)
     return replace(fresh, summary=summary, opened_at=None, decided_at=None, since=None)
 
 

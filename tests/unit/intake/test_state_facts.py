@@ -211,7 +211,8 @@ CHANGED = [("prescriber", "changed-since-screening")]
 
 def test_r06_what_must_be_cleared_and_was_stated_after_the_screening_calls_a_prescriber_once() -> None:
     case, stated = screened(), late(screened(), seizure=True)
-    assert (kinds(stated), told(stated)) == (["FactsStated", "AlertRaised"], CHANGED)
+    assert (kinds(stated), told(stated)) == (["FactsStated", "ScreeningOutdated", "AlertRaised"], CHANGED)
+    assert [event.items for event in stated if isinstance(event, intake.ScreeningOutdated)] == [("seizure",)]
     assert told(late(fold(case, stated), seizure=True, glaucoma=False)) == []
     named = StateFacts(answers={}, facts=(StatedFact(kind="condition", system="text", code="z1", label="Schizophrenia"),))
     assert told(state_facts(case, named, at())) == CHANGED
