@@ -1,6 +1,7 @@
 """From a command, event or tick to a durable commit: load, decide, append, and again if another was first."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,10 +26,8 @@ from shared.vault.port import CaseKey, KeyMissing, Vault
 
 Policies = Callable[[], Book]
 """The policy documents adopted so far."""
-MAX_TURNS: Final = 20
-"""How often a decision is made again because another commit was first."""
 TURN_SECONDS: Final = 10.0
-"""How long a decision waits for others on its stream."""
+"""How long a decision waits for others on its stream, and how long it is made again because another commit was first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +128,13 @@ class Decisions:
         if_match: int | None,
         views: Mapping[str, timedelta] | None,
     ) -> Committed:
-        for turn in range(MAX_TURNS):
+        # By time and not by tries: of several processes that write at once, one may be second many times in a row by mere luck.
+        until, first = time.monotonic() + TURN_SECONDS, True
+        while True:
             # What this process remembers may be old. A commit on top of it proves that it was not; whatever else comes
             # of it is decided again on what is stored.
-            remembered = self.streams.remembered(stream) if turn == 0 else None
+            remembered = self.streams.remembered(stream) if first else None
+            first = False
             loaded = remembered or await self.streams.load(stream)
             try:
                 if admit is not None:
@@ -162,8 +164,8 @@ class Decisions:
                 case AlreadyDone():
                     return await self._replayed(outcome.commit, cause)
                 case VersionTaken():
-                    continue
-        raise TooContended
+                    if time.monotonic() > until:
+                        raise TooContended
 
     def make(
         self,

@@ -12,7 +12,7 @@ from shared.events.base import EventData
 from shared.events.codec import Recorded, TooLarge, Unreadable, open_sealed
 from shared.events.registry import BY_TYPE, family_of
 from shared.log.commit import Cause, Commit
-from shared.log.decisions import MAX_TURNS, Decisions
+from shared.log.decisions import Decisions
 from shared.log.errors import StreamBroken
 from shared.log.store import Appended, VersionTaken
 from shared.log.streams import Loaded
@@ -25,6 +25,8 @@ from shared.transport.positions import Effects
 from shared.vault.port import CaseKey, KeyMissing, Vault
 
 PERMANENT: Final = (Unreadable, KeyMissing, StreamBroken, TooLarge)
+MAX_TURNS: Final = 20
+"""How often a reaction is decided again because another commit was first, before its event is retried."""
 
 
 def reactions_in(commits: AsyncCollection[Any]) -> Effects:

@@ -28,10 +28,11 @@ async def test_thirty_writers_on_one_stream_all_have_their_effect_once(runtime: 
 
 
 async def test_writers_of_several_processes_on_one_stream(runtime: Runtime) -> None:
+    """So many that some are second more than twenty times in a row: each has its effect all the same."""
     case = await toy.begin_case(runtime)
-    others = [Runtime(runtime.definition, runtime.settings, runtime.client, runtime.log) for _ in range(4)]
-    codes = [f"fact-{number}" for number in range(32)]
-    await asyncio.gather(*(toy.add_fact(others[number % 4], case, code) for number, code in enumerate(codes)))
+    others = [Runtime(runtime.definition, runtime.settings, runtime.client, runtime.log) for _ in range(16)]
+    codes = [f"fact-{number}" for number in range(48)]
+    await asyncio.gather(*(toy.add_fact(others[number % 16], case, code) for number, code in enumerate(codes)))
     await assert_sound(runtime, case, codes)
 
 
