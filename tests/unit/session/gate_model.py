@@ -34,7 +34,7 @@ BEGINNINGS = (
     "nothing", "well", "approval not heard", "not told", "not certified", "held", "held by the lower number", "decided",
     "decided once", "not today", "higher after all", "this morning", "expired", "given and gone", "just dosed", "well dosed",
     "emergency", "not integrated", "elsewhere running", "ended", "declined, and the approval heard again", "replaced",
-    "another hold lifted", "version changed", *filter(None, dict.fromkeys(DEFECTS)),
+    "another hold lifted", "version changed", "never heard", "heard too long ago", *filter(None, dict.fromkeys(DEFECTS)),
 )  # fmt: skip
 
 
@@ -75,6 +75,8 @@ class Said:
     doses: list[tuple[int, datetime, Decimal]] = field(default_factory=list)
     running: set[int] = field(default_factory=set)
     left: set[int] = field(default_factory=set)
+    ages: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(("intake", "prescriber", "integration"), 0))
+    """Up to how many seconds ago each service was heard; None: never."""
     emergencies: set[int] = field(default_factory=set)
     """R-22: nobody records here how one ended, so each stands in the way of every later dose."""
 
@@ -84,6 +86,11 @@ class Said:
         if self.placed - self.lifted or not self.given:
             return True
         return any(withdrawn_at >= max(self.given)[0] for withdrawn_at in self.withdrawn)
+
+    @property
+    def young(self) -> bool:
+        """R-20: what every other service says is known up to 15 seconds ago (the shipped policy's)."""
+        return all(age is not None and age <= 15 for age in self.ages.values())
 
     def approved(self, now: datetime) -> bool:
         """R-14, R-15: the newest approval, if no word on it or a later request closed it, and it has not expired."""

@@ -131,6 +131,8 @@ class GateMachine(RuleBasedStateMachine):
                 self.time_passed(300)
                 self.checked(None, 0, 0)
                 self.first_approval_heard_again()
+            case "never heard" | "heard too long ago":
+                self.silent("intake", 16 if beginning == "heard too long ago" else None)
             case "version changed":
                 self.consent_given("consent-2")
                 self.delivered("intake")
@@ -155,19 +157,17 @@ class GateMachine(RuleBasedStateMachine):
     def consent_withdrawn(self, lane: str) -> None:
         self.room.later(seconds=1)
         at, service = self.room.now, {"intake": intake, "prescriber": prescriber, "integration": integration}[lane]
-        event = service.ConsentWithdrawn(withdrawn_at=at, said_to=lane)
-        self.say(lane, event, lambda: self.said.withdrawn.append(at))
+        self.say(lane, service.ConsentWithdrawn(withdrawn_at=at, said_to=lane), lambda: self.said.withdrawn.append(at))
 
     @rule(lifted=st.booleans(), name=st.sampled_from(["a", "b"]), lane=st.sampled_from(["intake", "integration"]))
     def hold(self, lifted: bool, name: str, lane: str) -> None:
         """A lift may overtake the hold that it lifts."""
-        service = {"intake": intake, "integration": integration}[lane]
+        service = intake if lane == "intake" else integration
         if lifted:
-            event = service.SafetyHoldLifted(hold=name, reason="reviewed", lifted_at=self.room.now)
-            self.say(lane, event, lambda: self.said.lifted.add(name))
+            self.say(lane, service.SafetyHoldLifted(hold=name, reason="seen", lifted_at=self.room.now), lambda: self.said.lifted.add(name))
         else:
-            event = service.SafetyHoldPlaced(hold=name, reason="suicide_risk", placed_at=self.room.now)
-            self.say(lane, event, lambda: self.said.placed.add(name))
+            placed = service.SafetyHoldPlaced(hold=name, reason="suicide_risk", placed_at=self.room.now)
+            self.say(lane, placed, lambda: self.said.placed.add(name))
 
     @rule(request=st.integers(1, 3), soon=st.booleans())
     def approves(self, request: int, soon: bool) -> None:
@@ -207,8 +207,13 @@ class GateMachine(RuleBasedStateMachine):
         def note() -> None:
             self.said.held_at = at if self.said.held_at is None else max(self.said.held_at, at)
 
-        event = integration.IntegrationHeld(id="after-dose-1", dosing_session=1, purpose="after_dose", held_at=at)
-        self.say("integration", event, note)
+        self.say("integration", integration.IntegrationHeld(id="a", dosing_session=1, purpose="after_dose", held_at=at), note)
+
+    @rule(service=st.sampled_from(["intake", "prescriber", "integration"]), age=st.sampled_from([None, 0, 15, 16, 0]))
+    def silent(self, service: str, age: int | None) -> None:
+        """A service was heard last so many seconds ago; nothing that it said is lost or comes sooner for that."""
+        self.said.ages[service] = age
+        self.room.views = {name: timedelta(seconds=known) for name, known in self.said.ages.items() if known is not None}
 
     @rule(lane=st.sampled_from(["intake", "prescriber", "integration"]))
     def delivered(self, lane: str) -> None:
@@ -358,7 +363,7 @@ class GateMachine(RuleBasedStateMachine):
             command = AuthoriseDose(session=session.number, dose_mg=Decimal(dose_mg), booster=booster, intent="psycholytic")
             opened = isinstance(authorise_dose(self.room.course, command, self.room.context())[0], DosingAuthorised)
             self.opened += opened
-            allowed = self.said.allows(session.number, Decimal(dose_mg), booster, now)
+            allowed = self.said.young and self.said.allows(session.number, Decimal(dose_mg), booster, now)
             assert not opened or (allowed and self.said.approved(now))
             assert opened or not (allowed and self.said.surely_approved(now))
 
