@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from services.session.domain.adverse_event import RecordAdverseEvent, record_adverse_event
 from shared.events.base import EventData
 from shared.events.clinical import Route, TreatmentPlan
 from shared.events.session import DosingAuthorised
@@ -325,29 +324,6 @@ def test_r22_no_booster_after_an_emergency() -> None:
     room.later(minutes=15)
     room.vitals(sedation=0)
     assert rules(room.authorise("50", booster=True)) == {("R-22", "emergency")}
-
-
-def test_r22_no_dose_while_an_emergency_outside_any_session_is_open() -> None:
-    room = checked_room()
-    room.do(record_adverse_event, RecordAdverseEvent(what="chest pain", symptoms=("chest_pain",), serious=False, happened_at=room.now))
-    assert rules(room.authorise()) == {("R-22", "emergency-open")}
-    room.respond(None, resolved=False)
-    assert rules(room.authorise()) == {("R-22", "emergency-open")}
-    room.respond(None)
-    authorised(room.authorise())
-
-
-def test_r22_no_dose_while_an_emergency_of_an_earlier_session_is_open() -> None:
-    room = dosed_room()
-    room.later(minutes=30)
-    room.vitals(sedation=0)
-    room.discharge(transported=True)
-    room.later(days=7)
-    room.schedule()
-    room.check(session=2)
-    assert rules(room.authorise(session=2)) == {("R-22", "emergency-open")}
-    room.respond(1)
-    authorised(room.authorise(session=2))
 
 
 def test_r19_no_booster_on_a_pressure_above_the_limit() -> None:

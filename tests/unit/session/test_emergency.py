@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from services.session.domain.adverse_event import RecordAdverseEvent, record_adverse_event
-from shared.events.session import AlertRaised, Escalated, SessionCompleted
+from shared.events.session import AlertRaised, DosingAuthorised, Escalated, SessionCompleted
 from shared.events.stay import EmergencyResponded
 from shared.pathway.refusal import Refusal
 from shared.pathway.waiting import Waiting
-from tests.unit.session.room import T0, Room, dosed_room, entry_of, rules
+from tests.unit.session.room import T0, Room, checked_room, dosed_room, entry_of, rules
 
 
 def emergency_room() -> Room:
@@ -117,3 +117,26 @@ def test_r22_an_emergency_that_is_told_after_the_end_of_another_still_calls() ->
     assert room.calls == ["escalated"]
     room.vitals()
     assert room.calls == ["escalated"]
+
+
+def test_r22_no_dose_while_an_emergency_outside_any_session_is_open() -> None:
+    room = checked_room()
+    room.do(record_adverse_event, RecordAdverseEvent(what="chest pain", symptoms=("chest_pain",), serious=False, happened_at=room.now))
+    assert rules(room.authorise()) == {("R-22", "emergency-open")}
+    room.respond(None, resolved=False)
+    assert rules(room.authorise()) == {("R-22", "emergency-open")}
+    room.respond(None)
+    assert isinstance(room.authorise()[0], DosingAuthorised)
+
+
+def test_r22_no_dose_while_an_emergency_of_an_earlier_session_is_open() -> None:
+    room = dosed_room()
+    room.later(minutes=30)
+    room.vitals(sedation=0)
+    room.discharge(transported=True)
+    room.later(days=7)
+    room.schedule()
+    room.check(session=2)
+    assert rules(room.authorise(session=2)) == {("R-22", "emergency-open")}
+    room.respond(1)
+    assert isinstance(room.authorise(session=2)[0], DosingAuthorised)
