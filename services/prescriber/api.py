@@ -11,10 +11,10 @@ from services.prescriber.domain.decide import HEARD, Decision, decide_in_house
 from services.prescriber.domain.dispense import RecordDispensing, last_day, record_dispensing
 from services.prescriber.domain.dispose import RecordReturn, RecordWastage, record_return, record_wastage
 from services.prescriber.domain.lot import RecallLot, WithdrawRecall, recall_lot, withdraw_recall
-from services.prescriber.domain.partner import ORIGIN, RegisterPartner, registering
+from services.prescriber.domain.partners.register import RegisterPartner, registering
+from services.prescriber.domain.partners.state import ORIGIN, Partners
 from services.prescriber.domain.prescribe import IssuePrescription, issue_prescription
 from services.prescriber.domain.reassign import Reassign, reassigning
-from services.prescriber.domain.review import Partners
 from services.prescriber.domain.revoke import Revoke, revoke
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import STOPS, lifting

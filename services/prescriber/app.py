@@ -6,17 +6,17 @@ from fastapi import FastAPI
 
 import services.prescriber
 from services.prescriber.api import VIEWS, commands
-from services.prescriber.deliveries import Deliveries
-from services.prescriber.directory import Directory
 from services.prescriber.domain.alerts import ALERT
+from services.prescriber.domain.partners.state import Partner, Partners, evolve_partner
 from services.prescriber.domain.past import past_decisions
-from services.prescriber.domain.review import Partners
-from services.prescriber.domain.state import Case, Partner, evolve_case, evolve_partner
-from services.prescriber.inbound import Inbound
+from services.prescriber.domain.state import Case, evolve_case
 from services.prescriber.lot_holds import LotHolds
+from services.prescriber.partners.deliveries import Deliveries
+from services.prescriber.partners.directory import Directory
+from services.prescriber.partners.inbound import Inbound
+from services.prescriber.partners.sending import Sender
 from services.prescriber.patient_supply import PatientSupply
 from services.prescriber.reactions import falling_due, table
-from services.prescriber.sending import Sender
 from shared.events.prescriber import EVENTS
 from shared.service.app import build_app
 from shared.service.definition import ServiceDefinition, StreamKind

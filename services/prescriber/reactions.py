@@ -6,10 +6,11 @@ from services.prescriber.domain.administer import administer, mark_administratio
 from services.prescriber.domain.deterioration import note_deterioration
 from services.prescriber.domain.expire import expire
 from services.prescriber.domain.outdated import note_outdated
+from services.prescriber.domain.partners.state import Partners
 from services.prescriber.domain.reassign import passing_on
 from services.prescriber.domain.recall import recall
 from services.prescriber.domain.reconcile import say_unreconciled
-from services.prescriber.domain.review import Partners, opening
+from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import noting
 from shared.events import intake, integration, session

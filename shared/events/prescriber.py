@@ -1,33 +1,17 @@
-"""Events that the prescriber service publishes: reviews, partners, decisions; what moves medication is in `shared.events.supply`."""
+"""Events that the prescriber service publishes: reviews and decisions; partners are in `shared.events.partner`, what moves
+medication is in `shared.events.supply`."""
 
 from datetime import date
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, Field, JsonValue, SecretStr, field_serializer
+from pydantic import AwareDatetime, Field, JsonValue
 
-from shared.events import base, supply
+from shared.events import base, partner, supply
 from shared.events.base import EventData, Slug, Text
 from shared.events.clinical import Evaluation, Instrument, ScreeningSummary, TreatmentPlan, Value
 
 IN_HOUSE: Slug = "in-house"
 """The assignee of reviews that the network's own prescribers decide."""
-
-
-class PartnerRegistered(EventData):
-    """A prescriber organisation was registered; the secret signs what we send, the key verifies what it sends."""
-
-    TYPE: ClassVar[str] = "kapcare.prescriber.PartnerRegistered.v1"
-    partner: Slug
-    name: Text
-    webhook_url: str
-    webhook_secret: SecretStr
-    """`whsec_` and base64, Standard Webhooks symmetric; sealed like all event data."""
-    decision_key: str
-    """`whpk_` and base64, the partner's ed25519 public key for signed decisions."""
-
-    @field_serializer("webhook_secret", when_used="json")
-    def _reveal_for_sealing(self, secret: SecretStr) -> str:
-        return secret.get_secret_value()
 
 
 class ReviewOpened(EventData):
@@ -300,7 +284,7 @@ class TransferNoted(base.TransferNoted):
 
 
 EVENTS: tuple[type[EventData], ...] = (
-    PartnerRegistered,
+    *partner.EVENTS,
     ReviewOpened,
     ReviewAssigned,
     ReviewWithheld,

@@ -4,7 +4,7 @@ The answer is a function of the commit alone, so that a retry with the same Idem
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.trace import SpanKind
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.access.decide import Resource
-from shared.events.base import StepRefused
+from shared.events.base import EventData, StepRefused
 from shared.http.body import parse, read_json
 from shared.http.callers import NOT_FOUND, actor_of, admit, authenticate
 from shared.http.problems import Problem
@@ -25,6 +25,7 @@ from shared.service.runtime import Runtime
 from shared.telemetry.traces import span, tracing
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+Reveal = Callable[[Sequence[EventData]], Mapping[str, Any]]
 
 STREAM_ID: Final = re.compile(r"(case-[0-9a-f]{32}|partner-[a-z0-9][a-z0-9_.-]{0,63})")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -49,6 +50,8 @@ def command_endpoint(runtime: Runtime, row: Command) -> Endpoint:
         if_match = _if_match(request)
         body = await read_json(request, runtime.settings.body_limit_bytes)
         command = parse(row.body, body)
+        if row.fresh is not None:
+            command = row.fresh(command)
         cause = Cause.http(principal.issuer, principal.subject, key, runtime.mac("POST", request.url.path, body))
         origin = None if row.begins is None else row.begins(command, runtime.pseudonym)
         stream = _stream(request, runtime, row, command, cause, origin)
@@ -65,7 +68,7 @@ def command_endpoint(runtime: Runtime, row: Command) -> Endpoint:
             earlier = await runtime.decisions.earlier(cause)
             if earlier is None:
                 raise _inbox_problem()
-            return answer_of(earlier, runtime)
+            return answer_of(earlier, runtime, reveal=row.reveal)
         committed = await runtime.decisions.run(
             stream,
             lambda state, context: row.decide(state, command, context),
@@ -76,7 +79,7 @@ def command_endpoint(runtime: Runtime, row: Command) -> Endpoint:
             if_match=if_match,
             views=await runtime.views.ages(stream, row.views_of) if row.views_of else None,
         )
-        return answer_of(committed, runtime, created=origin is not None)
+        return answer_of(committed, runtime, created=origin is not None, reveal=row.reveal)
 
     return endpoint
 
@@ -115,7 +118,7 @@ def form_endpoint(runtime: Runtime, content: Any) -> Endpoint:
     return endpoint
 
 
-def answer_of(committed: Committed, runtime: Runtime, *, created: bool = False) -> Response:
+def answer_of(committed: Committed, runtime: Runtime, *, created: bool = False, reveal: Reveal | None = None) -> Response:
     """Return the answer that a commit stands for: what was recorded, or the rule that refused."""
     stream, version = committed.commit.stream, committed.version
     etag = {"ETag": f'"{version}"'}
@@ -136,6 +139,7 @@ def answer_of(committed: Committed, runtime: Runtime, *, created: bool = False) 
         )
     kind = stream.partition("-")[0]
     content = {
+        **({} if reveal is None else reveal([recorded.data for recorded in committed.recorded])),
         kind: stream,
         "version": version,
         "events": [

@@ -74,6 +74,10 @@ class Command:
     """For streams that have a name of their own (a lot): the path says it, without its kind."""
     waits_for_inbox: bool = False
     """For steps that dose, approve or disclose: refused while an event of the case is held or parked here."""
+    fresh: Callable[[Any], Any] | None = None
+    """(command) -> the command with what no caller and no pure decision can make: a new secret. A retry gets the first one."""
+    reveal: Callable[[Sequence[EventData]], Mapping[str, Any]] | None = None
+    """(events) -> what the answer shows beside them, such as a new secret; nothing shows it again."""
     views_of: tuple[str, ...] = ()
     """For steps that dose or approve: the services whose word on the case the decision is told the age of (`Context.views`)."""
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import aiohttp
 
 from shared.webhooks.destinations import is_allowed, what_is_wrong_with
-from shared.webhooks.signing import SharedSecret, sign
+from shared.webhooks.signing import SigningKey, sign
 
 ATTEMPT: Final = aiohttp.ClientTimeout(total=15, connect=5)
 ANSWER_LIMIT_BYTES: Final = 65_536
@@ -53,7 +53,7 @@ class Poster:
         """Close its connections."""
         await self._session.close()
 
-    async def post(self, url: str, secret: SharedSecret, webhook_id: str, at: datetime, body: bytes) -> tuple[int | str, str | None]:
+    async def post(self, url: str, secret: SigningKey, webhook_id: str, at: datetime, body: bytes) -> tuple[int | str, str | None]:
         """Make one attempt; return the status, or in a word what went wrong, and `Retry-After`."""
         if what_is_wrong_with(url, allow_loopback=self._allow_loopback) is not None:
             return "destination-not-allowed", None

@@ -30,6 +30,9 @@ NAMED: dict[str, Any] = {
     "second_pressure_after_minutes": 40,
     "age": 40,
     "answers": None,
+    "licensed_states": "OR",
+    "events": "kapcare.review.assigned",
+    "told": "kapcare.review.stopped",
 }
 """Sensible values for fields that have one; None: made from the schema after all."""
 

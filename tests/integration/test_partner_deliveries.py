@@ -15,16 +15,17 @@ from aiohttp import web
 from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook
 
-from services.prescriber import sending
 from services.prescriber.app import define
-from services.prescriber.deliveries import Deliveries
-from services.prescriber.directory import Directory
-from services.prescriber.domain.partner import ORIGIN
+from services.prescriber.domain.partners.state import ORIGIN
 from services.prescriber.domain.review import opening
 from services.prescriber.domain.stops import STOPS, lifting
-from services.prescriber.sending import Sender
+from services.prescriber.partners import sending
+from services.prescriber.partners.deliveries import Deliveries
+from services.prescriber.partners.directory import Directory
+from services.prescriber.partners.sending import Sender
 from shared.clock import system_now
-from shared.events.prescriber import PartnerRegistered, ReviewAssigned, StopNoted
+from shared.events.partner import PartnerRegistered
+from shared.events.prescriber import ReviewAssigned, StopNoted
 from shared.log.commit import Cause, Commit
 from shared.pathway.context import Actor
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent

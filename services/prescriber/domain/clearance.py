@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from services.prescriber.domain.review import Partners, release
+from services.prescriber.domain.partners.state import Partners
+from services.prescriber.domain.review import release
 from services.prescriber.domain.state import Case
 from shared.events.base import EventData, Slug, Text
 from shared.events.prescriber import Clearance, ClearanceAnswered

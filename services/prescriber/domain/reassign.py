@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from services.prescriber.domain.alerts import with_alerts
-from services.prescriber.domain.review import Partners, assign, choose
-from services.prescriber.domain.state import Case, PartnerEntry
+from services.prescriber.domain.partners.state import Organisation, Partners
+from services.prescriber.domain.review import assign, choose
+from services.prescriber.domain.state import Case
 from shared.events.base import EventData, Slug
 from shared.events.prescriber import IN_HOUSE, ReviewOverdue, ReviewReassigned
 from shared.pathway.context import Context
@@ -62,7 +63,7 @@ def reassigning(partners: Partners) -> Decide:
     return reassign
 
 
-def _another(case: Case, partners: tuple[PartnerEntry, ...], context: Context) -> Slug:
+def _another(case: Case, partners: tuple[Organisation, ...], context: Context) -> Slug:
     """Choose among the partners that were not asked about this screening yet; in-house if there is none."""
     return choose(tuple(partner for partner in partners if partner.slug not in {case.partner, *case.lost}), context.seed)
 

@@ -1,20 +1,17 @@
 """Open a review when a screening is complete, and assign it."""
 
 import hashlib
-from collections.abc import Callable
 from datetime import timedelta
 from functools import reduce
 
-from services.prescriber.domain.state import Case, PartnerEntry, evolve_case
+from services.prescriber.domain.partners.state import Organisation, Partners
+from services.prescriber.domain.state import Case, evolve_case
 from shared.events.base import EventData, Slug
 from shared.events.clinical import ScreeningSummary
 from shared.events.intake import ScreeningCompleted
 from shared.events.prescriber import IN_HOUSE, ReviewAssigned, ReviewOpened, ReviewWithheld
 from shared.pathway.context import Context
 from shared.service.definition import Reaction
-
-Partners = Callable[[], tuple[PartnerEntry, ...]]
-"""The partner organisations registered now."""
 
 
 def opening(partners: Partners) -> Reaction:
@@ -45,7 +42,7 @@ def release(case: Case, events: list[EventData], partners: Partners, context: Co
     return events
 
 
-def choose(partners: tuple[PartnerEntry, ...], key: str) -> Slug:
+def choose(partners: tuple[Organisation, ...], key: str) -> Slug:
     """Return who reviews: the same partner for the same key, spread evenly (rendezvous hashing); in-house if there is none."""
     if not partners:
         return IN_HOUSE

@@ -1,4 +1,4 @@
-"""What is known of a case under medical review, and of a partner organisation."""
+"""What is known of a case under medical review."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,6 @@ from shared.events.prescriber import (
     EligibilityExpired,
     EligibilityRevoked,
     OutdatedScreeningNoted,
-    PartnerRegistered,
     ReviewAssigned,
     ReviewOpened,
     ReviewOverdue,
@@ -194,48 +193,3 @@ def _of_approval(case: Case, event: EligibilityApproved | EligibilityDeclined | 
 def _ended(case: Case, how: CaseStatus, at: datetime) -> Case:
     """The approval in force ended; a later review that is open goes on."""
     return replace(case, plan=None, ended_at=at, status=how if case.status == "approved" else case.status)
-
-
-@dataclass(frozen=True, slots=True)
-class PartnerEntry:
-    """A registered prescriber organisation."""
-
-    slug: Slug
-    name: str
-    webhook_url: str
-    webhook_secret: str = field(repr=False)
-    """`whsec_` and base64: signs what we send."""
-    decision_key: str
-    """`whpk_` and base64: verifies what it sends."""
-
-
-@dataclass(frozen=True, slots=True)
-class Partner:
-    """The stream of one partner organisation."""
-
-    entry: PartnerEntry | None = None
-
-    @property
-    def status(self) -> str:
-        """Whether it is registered."""
-        return "unknown" if self.entry is None else "registered"
-
-    @property
-    def deadlines(self) -> Mapping[str, datetime]:
-        """Nothing falls due in a register."""
-        return {}
-
-
-def evolve_partner(partner: Partner, event: EventData) -> Partner:
-    """Return the partner after an event."""
-    if isinstance(event, PartnerRegistered):
-        return Partner(
-            PartnerEntry(
-                slug=event.partner,
-                name=event.name,
-                webhook_url=event.webhook_url,
-                webhook_secret=event.webhook_secret.get_secret_value(),
-                decision_key=event.decision_key,
-            )
-        )
-    return partner

@@ -1,6 +1,7 @@
 """Consent and holds as this service speaks of them; whatever ends a stop also sets a waiting review free."""
 
-from services.prescriber.domain.review import Partners, release
+from services.prescriber.domain.partners.state import Partners
+from services.prescriber.domain.review import release
 from services.prescriber.domain.state import Case
 from shared.events import prescriber
 from shared.events.base import EventData

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
 from typing import Any
 
 from services.prescriber.domain.decide import HEARD, Decision, decide_in_house
+from services.prescriber.domain.partners.state import Endpoint, Organisation, Secret
 from services.prescriber.domain.review import opening
-from services.prescriber.domain.state import Case, PartnerEntry, evolve_case
+from services.prescriber.domain.state import Case, evolve_case
 from shared.events import intake
 from shared.events.base import Envelope, EventData
 from shared.events.clinical import BloodPressure, Finding, MonitoringLimits, ScreeningSummary, TreatmentPlan
@@ -21,15 +23,21 @@ NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 POLICY = read_policy()
 CONSENT = intake.ConsentGiven(version="consent-1", scopes=("treatment", "disclosure_to_prescriber"), given_at=NOW - timedelta(days=1))
 
-NORTH = PartnerEntry("north", "North Medical", "https://north.example/hooks", "whsec_" + "A" * 32, "whpk_x")
-SOUTH = PartnerEntry("south", "South Medical", "https://south.example/hooks", "whsec_" + "B" * 32, "whpk_y")
+
+def organisation(slug: str, secret: str = "A" * 32, key: str = "whpk_x", **changed: Any) -> Organisation:
+    endpoint = Endpoint("main", f"https://{slug}.example/hooks", secrets=(Secret(f"whsec_{secret}"),))
+    return replace(Organisation(slug, f"{slug.title()} Medical", (key,), (endpoint,)), **changed)
 
 
-def partners() -> tuple[PartnerEntry, ...]:
+NORTH = organisation("north")
+SOUTH = organisation("south", "B" * 32, "whpk_y")
+
+
+def partners() -> tuple[Organisation, ...]:
     return (NORTH, SOUTH)
 
 
-def nobody() -> tuple[PartnerEntry, ...]:
+def nobody() -> tuple[Organisation, ...]:
     return ()
 
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from services.prescriber.api import show_review
 from services.prescriber.domain.decide import decide_as_partner, decide_in_house
+from services.prescriber.domain.partners.state import Organisation
 from services.prescriber.domain.reassign import Reassign, passing_on, reassigning
 from services.prescriber.domain.review import opening
-from services.prescriber.domain.state import Case, PartnerEntry
+from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import noting
 from shared.events import intake
 from shared.events.base import EventData
@@ -35,11 +36,11 @@ LIFTED = intake.SafetyHoldLifted(hold="hold-1", reason="closed", lifted_at=DUE)
 EAST = replace(NORTH, slug="east")
 
 
-def three() -> tuple[PartnerEntry, ...]:
+def three() -> tuple[Organisation, ...]:
     return (NORTH, SOUTH, EAST)
 
 
-def only_north() -> tuple[PartnerEntry, ...]:
+def only_north() -> tuple[Organisation, ...]:
     return (NORTH,)
 
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from services.prescriber.sending import RETRY_SECONDS, pause_after
+from services.prescriber.partners.sending import RETRY_SECONDS, pause_after
 from shared.webhooks.posting import make_socket_factory
 
 

@@ -4,10 +4,11 @@ import pytest
 from pydantic import TypeAdapter
 
 from services.prescriber.domain.decide import decide_in_house
+from services.prescriber.domain.partners.state import Partner, Secret
 from services.prescriber.domain.reassign import passing_on
 from services.prescriber.domain.recall import recall
 from services.prescriber.domain.revoke import Revoke, revoke
-from services.prescriber.domain.state import Case, Partner, PartnerEntry, evolve_case
+from services.prescriber.domain.state import Case, evolve_case
 from shared.events import intake
 from shared.events.prescriber import (
     Clearance,
@@ -56,4 +57,4 @@ def test_a_recorded_refusal_changes_nothing(case: Case) -> None:
 
 
 def test_an_entry_shows_no_secret() -> None:
-    assert "whsec_" not in repr(PartnerEntry("a", "A", "https://a.example", "whsec_secret", "whpk_x"))
+    assert "whsec_" not in repr(Secret("whsec_secret"))

@@ -13,9 +13,9 @@ from pydantic import AwareDatetime, Field
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from services.prescriber.directory import Directory
 from services.prescriber.domain.decide import HEARD, Decision, decide_as_partner
 from services.prescriber.domain.state import Case
+from services.prescriber.partners.directory import Directory
 from shared.events.base import EventData
 from shared.events.prescriber import DecisionReceived, StepRefused
 from shared.http.body import check_json, parse, read_capped
@@ -94,9 +94,9 @@ class Inbound:
 
     def _verify(self, partner: str, request: HttpRequest, body: bytes) -> tuple[PublicKey, Verified]:
         entry = self._directory.find(partner)
-        key = self._nobody if entry is None else PublicKey.parse(entry.decision_key)
+        keys = [self._nobody] if entry is None else [PublicKey.parse(key) for key in entry.decision_keys]
         try:
-            return key, verify(request.headers.raw, body, [key], self._runtime.system_clock())
+            return keys[0], verify(request.headers.raw, body, keys, self._runtime.system_clock())
         except Unverified as error:
             self._runtime.metrics.refused(f"webhook-{error.reason}")
             self._runtime.log.warning("a webhook was refused", because=error.reason, known_partner=entry is not None)

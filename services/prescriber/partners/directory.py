@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pymongo.errors import PyMongoError
 
-from services.prescriber.domain.state import PartnerEntry
+from services.prescriber.domain.partners.state import Organisation
 from shared.log.commit import Commit
 from shared.log.store import is_transient
 from shared.service.runtime import Runtime
@@ -18,14 +18,14 @@ class Directory:
     """Reads the partner streams; a stream that did not move is not read again."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, PartnerEntry] = {}
+        self._entries: dict[str, Organisation] = {}
         self._versions: dict[str, int] = {}
 
-    def partners(self) -> tuple[PartnerEntry, ...]:
+    def partners(self) -> tuple[Organisation, ...]:
         """Return every registered partner."""
         return tuple(self._entries.values())
 
-    def find(self, slug: str) -> PartnerEntry | None:
+    def find(self, slug: str) -> Organisation | None:
         """Return the partner of this slug."""
         return self._entries.get(slug)
 
@@ -39,7 +39,7 @@ class Directory:
             if self._versions.get(row["_id"]) == row["version"]:
                 continue
             loaded = await runtime.load(row["_id"])
-            entry: PartnerEntry | None = loaded.state.entry
+            entry: Organisation | None = loaded.state.entry
             if entry is not None:
                 self._entries[entry.slug] = entry
             self._versions[row["_id"]] = loaded.version

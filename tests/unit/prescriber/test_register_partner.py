@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from services.prescriber.domain.partner import RegisterPartner, registering
-from services.prescriber.domain.state import Partner, evolve_partner
-from shared.events.prescriber import PartnerRegistered
+from services.prescriber.domain.partners.register import RegisterPartner, registering
+from services.prescriber.domain.partners.state import Partner, evolve_partner
+from shared.events.partner import PartnerRegistered
 from shared.pathway.refusal import Refusal
 from tests.unit.prescriber.given import context, nobody
 
@@ -39,7 +39,7 @@ def test_a_partner_is_registered() -> None:
     stored = PartnerRegistered.model_validate_json(event.model_dump_json())
     entry = evolve_partner(Partner(), stored).entry
     assert entry is not None
-    assert (entry.slug, entry.webhook_secret, entry.decision_key) == ("north", SECRET, KEY)
+    assert (entry.slug, entry.endpoints[0].secrets[0].text, entry.decision_keys) == ("north", SECRET, (KEY,))
 
 
 def test_a_slug_is_registered_once() -> None:

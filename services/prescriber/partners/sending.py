@@ -12,15 +12,15 @@ from typing import Final
 
 from pymongo.errors import PyMongoError
 
-from services.prescriber.deliveries import Deliveries, Delivery
-from services.prescriber.directory import Directory
-from services.prescriber.domain.state import PartnerEntry
+from services.prescriber.domain.partners.keys import signing_key
+from services.prescriber.domain.partners.state import Organisation
+from services.prescriber.partners.deliveries import Deliveries, Delivery
+from services.prescriber.partners.directory import Directory
 from shared.log.errors import StoreUnavailable, StreamBroken
 from shared.log.store import is_transient
 from shared.service.runtime import Runtime
 from shared.vault.port import KeyMissing
 from shared.webhooks.posting import Poster
-from shared.webhooks.signing import SharedSecret
 
 RETRY_SECONDS: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Pauses after each failed attempt: ten attempts within 75.6 hours (the schedule that Standard Webhooks gives)."""
@@ -134,10 +134,11 @@ class Sender:
         why: str | None = loaded.state.stops.why_stopped("disclosure_to_prescriber")
         return why
 
-    async def _attempt(self, poster: Poster, delivery: Delivery, partner: PartnerEntry) -> None:
-        secret = SharedSecret.parse(partner.webhook_secret)
+    async def _attempt(self, poster: Poster, delivery: Delivery, partner: Organisation) -> None:
+        endpoint = partner.endpoints[0]
+        secret = signing_key(endpoint.secrets[0].text)
         now = self._runtime.system_clock()
-        outcome, retry_after = await poster.post(partner.webhook_url, secret, delivery.webhook_id, now, delivery.body)
+        outcome, retry_after = await poster.post(endpoint.url, secret, delivery.webhook_id, now, delivery.body)
         log = self._runtime.log.bind(partner=delivery.partner, webhook_id=delivery.webhook_id, outcome=outcome)
         if isinstance(outcome, int) and 200 <= outcome < 300:
             await self._deliveries.done(delivery, outcome)
