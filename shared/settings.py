@@ -75,6 +75,11 @@ class Settings(BaseSettings):
     allow_loopback_webhooks: bool = False
     """Only in the local stack: partners, and whoever is on call, may be plain HTTP on loopback."""
 
+    webhook_disable_after_hours: float = 120.0
+    """An endpoint that took nothing for so long is disabled (Svix: five days)."""
+    webhook_heartbeat_seconds: float = 60.0
+    """How often an endpoint to which nothing else is sent is told that all is well, and up to which sequence it was sent something."""
+
     on_call_url: str | None = None
     """Where alerts ring: https on a public host, as for partners. Without it alerts stand on work lists alone."""
     on_call_secret: SecretStr | None = None

@@ -51,7 +51,7 @@ def build(settings: Settings) -> FastAPI:
     directory = Directory()
 
     def extend(runtime: Runtime) -> Extension:
-        deliveries = Deliveries(runtime.database["deliveries"])
+        deliveries = Deliveries(runtime.database, directory)
         sender = Sender(runtime, directory, deliveries)
         lot_holds = LotHolds(runtime)
         return Extension(

@@ -94,8 +94,9 @@ class OnCall:
                 self._runtime.metrics.rang("settled")
                 return
             now = self._runtime.system_clock()
-            outcome, _ = await poster.post(self._url, self._secret, _webhook_id(recorded), now, body_of(recorded, alert))
-            if isinstance(outcome, int) and 200 <= outcome < 300:
+            answer = await poster.post(self._url, [self._secret], _webhook_id(recorded), now, body_of(recorded, alert))
+            outcome = answer.outcome
+            if answer.taken:
                 self._runtime.metrics.rang("rung")
                 return
             if pause is None or await self._stopped_within(pause):

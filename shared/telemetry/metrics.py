@@ -30,6 +30,9 @@ class Metrics:
             **label
         )
         self._consumed = Counter("kapcare_consumed_events", "Events by what became of them", ["service", "result"], registry=self._registry)
+        self._deliveries = Counter(
+            "kapcare_webhook_attempts", "Attempts to tell partners, by what became of them", ["service", "result"], registry=self._registry
+        )
         self._rings = Counter(
             "kapcare_on_call_rings", "Rings for whoever is on call, by what became of them", ["service", "result"], registry=self._registry
         )
@@ -50,6 +53,10 @@ class Metrics:
         """Count consumed events: reacted, passed, duplicate, held, parked."""
         if count:
             self._consumed.labels(self._service, result).inc(count)
+
+    def delivered(self, result: str) -> None:
+        """Count an attempt to tell a partner: taken, failed, dead (the last one failed) or heartbeat."""
+        self._deliveries.labels(self._service, result).inc()
 
     def rang(self, result: str) -> None:
         """Count a ring: rung, settled (no longer needed) or failed."""

@@ -4,7 +4,9 @@ Everything here runs on system time. An attempt has 15 s in all and 5 s to conne
 """
 
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Any, Final
@@ -30,6 +32,21 @@ def make_socket_factory(*, allow_loopback: bool) -> Callable[[Any], socket.socke
     return make_socket
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one attempt."""
+
+    outcome: int | str
+    """The status; or in a word why there was none."""
+    retry_after: str | None
+    took_seconds: float
+
+    @property
+    def taken(self) -> bool:
+        """Whether the receiver took it."""
+        return isinstance(self.outcome, int) and 200 <= self.outcome < 300
+
+
 class Poster:
     """Posts webhooks over connections of its own, so many at once; an asynchronous context manager."""
 
@@ -53,11 +70,16 @@ class Poster:
         """Close its connections."""
         await self._session.close()
 
-    async def post(self, url: str, secret: SigningKey, webhook_id: str, at: datetime, body: bytes) -> tuple[int | str, str | None]:
-        """Make one attempt; return the status, or in a word what went wrong, and `Retry-After`."""
+    async def post(self, url: str, keys: Sequence[SigningKey], webhook_id: str, at: datetime, body: bytes) -> "Answer":
+        """Make one attempt, signed with each key."""
+        began = time.monotonic()
+        outcome, retry_after = await self._post(url, keys, webhook_id, at, body)
+        return Answer(outcome, retry_after, time.monotonic() - began)
+
+    async def _post(self, url: str, keys: Sequence[SigningKey], webhook_id: str, at: datetime, body: bytes) -> tuple[int | str, str | None]:
         if what_is_wrong_with(url, allow_loopback=self._allow_loopback) is not None:
             return "destination-not-allowed", None
-        headers = {**sign(webhook_id, at, body, [secret]), "Content-Type": "application/json"}
+        headers = {**sign(webhook_id, at, body, keys), "Content-Type": "application/json"}
         try:
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
                 await _read_past(response)

@@ -1,219 +1,243 @@
-"""The webhooks that are due to partners: one row for each review assigned, its body fixed once.
+"""The webhooks that are due to the endpoints of partners: one row for each endpoint and event, its body fixed once.
 
-The body is thin: it says that there is something to review and holds no clinical value, so that a partner must ask
-for the review itself, under the consent in force at that moment. `sequence` is contiguous for each partner: a gap tells a
-partner that something is still on its way, or is withheld while a stop forbids disclosure.
+`sequence` is contiguous for each endpoint and signed within the body: with it a partner finds any gap itself, and closes it by
+`GET /partner/events`. Whoever writes rows is fenced by their unique (endpoint, sequence) and by their id, which is the event's: a writer
+that was overtaken finds its rows there, or the place taken, and looks again.
 """
 
 import asyncio
-import json
-import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final, Self
+from datetime import datetime
+from typing import Any, Final
 
 from bson import Binary
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
 
+from services.prescriber.domain.partners.state import Endpoint
+from services.prescriber.partners.directory import Directory
+from services.prescriber.partners.messages import TELLING, Message, body_of, message_of
 from shared.clock import system_now
-from shared.events.codec import Recorded, time_text
-from shared.events.prescriber import IN_HOUSE, ReviewAssigned, SafetyHoldLifted, StopNoted
+from shared.events.codec import Recorded
+from shared.events.partner import DeliveriesReplayed
 from shared.log.batcher import Batcher
 from shared.log.commit import Commit
 from shared.log.store import DUPLICATE_KEY
 from shared.service.runtime import Runtime
 from shared.vault.port import KeyMissing
+from shared.webhooks.dispatch import Delivery
 
-CLAIM_SECONDS: Final = 30.0
-"""How long a row belongs to who took it; beyond any attempt, so that only a crash makes it due again."""
-BEHIND_SECONDS: Final = 1.0
-"""When to look again at a row behind an earlier one of its case."""
+LOADED: Final = 5_000
+"""Rows of one endpoint that are read at once."""
+TRIES_KEPT: Final = 20
+"""The latest attempts that a row tells of; ten, and those after it was asked for again."""
 
 INDEXES: Final = (
-    IndexModel([("partner", ASCENDING), ("sequence", ASCENDING)], unique=True, name="contiguous"),
-    IndexModel([("state", ASCENDING), ("next_at", ASCENDING)], name="due"),
-    IndexModel([("stream", ASCENDING), ("state", ASCENDING)], name="of_case"),
-    IndexModel([("claim", ASCENDING)], sparse=True, name="claimed"),
+    IndexModel([("endpoint", ASCENDING), ("sequence", ASCENDING)], unique=True, name="contiguous"),
+    IndexModel(
+        [("state", ASCENDING), ("endpoint", ASCENDING), ("sequence", ASCENDING)], name="due", partialFilterExpression={"state": "due"}
+    ),
+    IndexModel([("endpoint", ASCENDING), ("state", ASCENDING)], name="dead", partialFilterExpression={"state": "dead"}),
 )
+_FOLLOWED: Final = frozenset({DeliveriesReplayed.TYPE, *(event.TYPE for event in TELLING)})
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """One webhook to one partner: the same id and the same bytes on every attempt."""
+class Told:
+    """An event and what a partner is told of it."""
 
-    id: str
-    partner: str
-    stream: str
-    webhook_id: str
-    body: bytes
-    attempts: int
-    """Attempts made so far."""
+    recorded: Recorded
+    message: Message
 
-    @classmethod
-    def from_document(cls, row: Mapping[str, Any]) -> Self:
-        """Read a stored row."""
-        return cls(row["_id"], row["partner"], row["stream"], row["webhook_id"], bytes(row["body"]), row["attempts"])
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One attempt, as the delivery log shows it."""
+
+    at: datetime
+    outcome: int | str
+    seconds: float
+
+
+def key_of(partner: str, endpoint: str) -> str:
+    """Return the name of an endpoint in the whole network."""
+    return f"{partner}/{endpoint}"
 
 
 class Deliveries:
-    """The rows, of which each is `due`, `withheld` (a stop forbids disclosure), `done` or `dead` (given up)."""
+    """The rows, of which each is `due`, `done` or `dead` (given up)."""
 
-    def __init__(self, collection: AsyncCollection[dict[str, Any]]) -> None:
-        self._rows = collection
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], directory: Directory) -> None:
+        self.rows: AsyncCollection[dict[str, Any]] = database["endpoint_deliveries"]
+        self.health: AsyncCollection[dict[str, Any]] = database["endpoint_health"]
+        self._directory = directory
         self._updates: Batcher[tuple[str, dict[str, Any]], None] = Batcher(self._write)
+        self.written: list[Delivery] | None = None
+        """What was written here since the sender looked; None while another instance sends."""
         self.woken = asyncio.Event()
         """Set when something may have become due."""
 
     async def create_indexes(self) -> None:
         """Create what rows are found by, and what keeps sequences contiguous."""
-        await self._rows.create_indexes(list(INDEXES))
+        await self.rows.create_indexes(list(INDEXES))
 
     async def pending(self) -> int:
         """Return how many rows are still to be delivered."""
-        return await self._rows.count_documents({"state": "due"})
+        return await self.rows.count_documents({"state": "due"})
 
     async def follow(self, runtime: Runtime, commits: Sequence[Commit]) -> None:
-        """Make a row for each review assigned to a partner, and free those whose stop ended; twice is once."""
-        assigning = [commit for commit in commits if _has(commit, ReviewAssigned.TYPE)]
-        await self._add(await _open(runtime, assigning))
-        cleared = {commit.stream for commit in commits if _has(commit, StopNoted.TYPE) or _has(commit, SafetyHoldLifted.TYPE)}
-        if cleared:
-            withheld = {"stream": {"$in": sorted(cleared)}, "state": "withheld"}
-            await self._rows.update_many(withheld, {"$set": {"state": "due", "next_at": system_now()}})
-        if assigning or cleared:
-            self.woken.set()
+        """Make a row for each endpoint and event of which its partner is told, and make rows due again; twice is once."""
+        followed = [commit for commit in commits if any(event.type in _FOLLOWED for event in commit.events)]
+        if not followed:
+            return
+        told: dict[str, list[Told]] = {}
+        replays: list[tuple[str, DeliveriesReplayed]] = []
+        for recorded in await _open(runtime, followed):
+            if isinstance(recorded.data, DeliveriesReplayed):
+                replays.append((recorded.envelope.id, recorded.data))
+            message = message_of(recorded)
+            if message is not None:
+                for endpoint in self._endpoints_of(message):
+                    told.setdefault(key_of(message.partner, endpoint.slug), []).append(Told(recorded, message))
+        await asyncio.gather(*[self._add_in_order(endpoint, due) for endpoint, due in told.items()])
+        for identity, replay in replays:
+            await self._replay(identity, replay)
+        self.woken.set()
 
-    async def claim(self, limit: int, busy_partners: Collection[str]) -> list[Delivery]:
-        """Take up to `limit` rows that are due: of each case only the earliest, and none of partners that are busy."""
-        now = system_now()
-        due = {"state": "due", "next_at": {"$lte": now}}
-        found = self._rows.find({**due, "partner": {"$nin": sorted(busy_partners)}}, projection=["partner", "stream", "sequence"])
-        candidates = await found.sort([("next_at", ASCENDING)]).limit(limit).to_list()
-        if not candidates:
+    def _endpoints_of(self, message: Message) -> list[Endpoint]:
+        partner = self._directory.find(message.partner)
+        if partner is None or partner.status == "left":
             return []
-        first: dict[tuple[str, str], int] = {}
-        streams = sorted({row["stream"] for row in candidates})
-        async for row in self._rows.find({"stream": {"$in": streams}, "state": "due"}, projection=["partner", "stream", "sequence"]):
-            lane = (row["partner"], row["stream"])
-            first[lane] = min(row["sequence"], first.get(lane, row["sequence"]))
-        behind = [row["_id"] for row in candidates if row["sequence"] != first.get((row["partner"], row["stream"]))]
-        if behind:
-            later = now + timedelta(seconds=BEHIND_SECONDS)
-            await self._rows.update_many({"_id": {"$in": behind}, **due}, {"$set": {"next_at": later}})
-        ids = [row["_id"] for row in candidates if row["_id"] not in behind]
-        claim = uuid.uuid4().hex
-        until = now + timedelta(seconds=CLAIM_SECONDS)
-        await self._rows.update_many({"_id": {"$in": ids}, **due}, {"$set": {"claim": claim, "next_at": until}})
-        return [Delivery.from_document(row) async for row in self._rows.find({"claim": claim})]
+        return [
+            endpoint
+            for endpoint in partner.endpoints
+            if endpoint.slug == message.only or (message.only is None and endpoint.slug != message.never and endpoint.takes(message.type))
+        ]
 
-    async def done(self, delivery: Delivery, status: int) -> None:
-        """The partner took it."""
-        await self._settle(delivery, "done", status, attempts=delivery.attempts + 1)
+    async def due(self, endpoint: str, after: int = 0) -> AsyncIterator[Delivery]:
+        """Yield what is due to an endpoint after a sequence, in order, so many at most."""
+        wanted = {"endpoint": endpoint, "state": "due", "sequence": {"$gt": after}}
+        async for row in self.rows.find(wanted, batch_size=LOADED).sort([("sequence", ASCENDING)]).limit(LOADED):
+            yield _delivery(row)
 
-    async def dead(self, delivery: Delivery, outcome: int | str) -> None:
-        """Given up; stays listed until a person looks."""
-        await self._settle(delivery, "dead", outcome, attempts=delivery.attempts + 1)
+    async def grown(self, last: Mapping[str, int]) -> list[str]:
+        """Return the endpoints that have a row beyond the sequence given for each."""
+        if not last:
+            return []
+        following = [{"endpoint": endpoint, "sequence": sequence + 1} for endpoint, sequence in last.items()]
+        return [row["endpoint"] async for row in self.rows.find({"$or": following}, projection=["endpoint"])]
 
-    async def failed(self, delivery: Delivery, outcome: int | str, next_at: datetime) -> None:
+    async def last_sequence(self, endpoint: str) -> int:
+        """Return the last sequence of an endpoint; 0 before the first."""
+        newest = await self.rows.find_one({"endpoint": endpoint}, projection=["sequence"], sort=[("sequence", DESCENDING)])
+        return 0 if newest is None else int(newest["sequence"])
+
+    async def done(self, delivery: Delivery, tried: Try) -> None:
+        """The endpoint took it."""
+        await self._settle(delivery, "done", tried)
+
+    async def dead(self, delivery: Delivery, tried: Try) -> None:
+        """Given up; it can be fetched, and made due again."""
+        await self._settle(delivery, "dead", tried)
+
+    async def failed(self, again: Delivery, tried: Try) -> None:
         """An attempt failed; the next one follows."""
-        change = {"next_at": next_at, "last_status": outcome, "attempts": delivery.attempts + 1}
-        await self._updates.submit((delivery.id, {"$set": change, "$unset": {"claim": ""}}))
+        change: dict[str, Any] = {"next_at": again.not_before, "attempts": again.attempts}
+        await self._updates.submit((again.id, {"$set": change, **_noted(tried)}))
 
-    async def postpone(self, delivery: Delivery, next_at: datetime) -> None:
-        """Try later, without counting an attempt."""
-        await self._updates.submit((delivery.id, {"$set": {"next_at": next_at}, "$unset": {"claim": ""}}))
+    async def _settle(self, delivery: Delivery, state: str, tried: Try) -> None:
+        change: dict[str, Any] = {"state": state, "attempts": delivery.attempts + 1, "settled_at": system_now()}
+        await self._updates.submit((delivery.id, {"$set": change, **_noted(tried)}))
 
-    async def withhold(self, delivery: Delivery, why: str) -> None:
-        """A stop forbids it; due again when the stop ends."""
-        await self._settle(delivery, "withheld", why, attempts=delivery.attempts)
+    async def hurry(self, endpoint: str) -> None:
+        """What waits for its next attempt need not wait any more: a person had the endpoint go on."""
+        await self.rows.update_many({"endpoint": endpoint, "state": "due"}, {"$set": {"next_at": None}})
 
-    async def release(self, delivery: Delivery) -> None:
-        """The stop that withheld it ended."""
-        await self._rows.update_one({"_id": delivery.id, "state": "withheld"}, {"$set": {"state": "due", "next_at": system_now()}})
-
-    async def _settle(self, delivery: Delivery, state: str, outcome: int | str, *, attempts: int) -> None:
-        change = {"state": state, "last_status": outcome, "attempts": attempts, "settled_at": system_now()}
-        await self._updates.submit((delivery.id, {"$set": change, "$unset": {"claim": ""}}))
+    async def drop(self, endpoint: str) -> None:
+        """What is due to an endpoint that is no more is given up."""
+        await self.rows.update_many({"endpoint": endpoint, "state": "due"}, {"$set": {"state": "dead", "settled_at": system_now()}})
 
     async def _write(self, updates: Sequence[tuple[str, dict[str, Any]]]) -> Sequence[None]:
-        await self._rows.bulk_write([UpdateOne({"_id": identity, "state": "due"}, change) for identity, change in updates], ordered=False)
+        await self.rows.bulk_write([UpdateOne({"_id": identity, "state": "due"}, change) for identity, change in updates], ordered=False)
         return [None] * len(updates)
 
-    async def _add(self, recorded: Sequence[Recorded]) -> None:
-        by_partner: dict[str, list[Recorded]] = {}
-        for one in recorded:
-            if isinstance(one.data, ReviewAssigned) and one.data.partner != IN_HOUSE:
-                by_partner.setdefault(one.data.partner, []).append(one)
-        await asyncio.gather(*[self._add_in_order(partner, assigned) for partner, assigned in by_partner.items()])
+    async def _replay(self, identity: str, replay: DeliveriesReplayed) -> None:
+        """Make a range due again, once for each time it is asked for."""
+        endpoint = key_of(replay.partner, replay.endpoint)
+        wanted = {"endpoint": endpoint, "sequence": {"$gte": replay.first, "$lte": replay.last}, "replayed_by": {"$ne": identity}}
+        fresh = {"state": "due", "attempts": 0, "next_at": None, "settled_at": None, "replayed_by": identity}
+        await self.rows.update_many(wanted, {"$set": fresh})
+        await self.health.update_one({"_id": endpoint}, {"$set": {"replayed_by": identity}}, upsert=True)
 
-    async def _add_in_order(self, partner: str, assigned: Sequence[Recorded]) -> None:
-        while not await self._add_for(partner, assigned):
+    async def _add_in_order(self, endpoint: str, told: Sequence[Told]) -> None:
+        while not await self._add(endpoint, told):
             continue  # another instance took the next sequence first
 
-    async def _add_for(self, partner: str, assigned: Sequence[Recorded]) -> bool:
+    async def _add(self, endpoint: str, told: Sequence[Told]) -> bool:
         """Insert the rows that are missing, with the next sequences, in order; False if another instance was faster."""
-        ids = {f"{partner}/{one.envelope.id}": one for one in assigned}
-        known = {row["_id"] async for row in self._rows.find({"_id": {"$in": list(ids)}}, projection=["_id"])}
-        missing = {identity: one for identity, one in ids.items() if identity not in known}
+        ids = {f"{endpoint}/{one.recorded.envelope.id}": one for one in told}
+        known_rows, last = await asyncio.gather(
+            self.rows.find({"_id": {"$in": list(ids)}}, projection=["_id"]).to_list(), self.last_sequence(endpoint)
+        )
+        known = {row["_id"] for row in known_rows}
+        missing = [(identity, one) for identity, one in ids.items() if identity not in known]
         if not missing:
             return True
-        newest = await self._rows.find_one({"partner": partner}, projection=["sequence"], sort=[("sequence", DESCENDING)])
-        first = 1 if newest is None else newest["sequence"] + 1
-        rows = [_row(identity, partner, sequence, one) for sequence, (identity, one) in enumerate(missing.items(), first)]
+        rows = [_row(identity, endpoint, sequence, one) for sequence, (identity, one) in enumerate(missing, last + 1)]
         try:
-            await self._rows.insert_many(rows)
+            await self.rows.insert_many(rows)
         except BulkWriteError as error:
             if any(failed["code"] != DUPLICATE_KEY for failed in error.details["writeErrors"]):
                 raise
             return False
+        if self.written is not None:
+            self.written += [_delivery(row) for row in rows]
         return True
 
 
-def _row(identity: str, partner: str, sequence: int, assigned: Recorded) -> dict[str, Any]:
-    now = system_now()
+def _row(identity: str, endpoint: str, sequence: int, told: Told) -> dict[str, Any]:
+    envelope = told.recorded.envelope
     return {
         "_id": identity,
-        "partner": partner,
-        "stream": assigned.envelope.subject,
+        "endpoint": endpoint,
+        "partner": told.message.partner,
+        "stream": told.message.data.get("case", envelope.subject),
         "sequence": sequence,
-        "webhook_id": assigned.envelope.id.replace(".", "-"),
-        "body": Binary(_body(sequence, assigned)),
+        "type": told.message.type,
+        "webhook_id": f"{envelope.id}-{endpoint.rpartition('/')[2]}".replace(".", "-"),
+        "body": Binary(body_of(told.message, told.recorded, sequence)),
         "state": "due",
         "attempts": 0,
-        "created_at": now,
-        "next_at": now,
-        "last_status": None,
+        "tries": [],
+        "created_at": system_now(),
+        "next_at": None,
+        "settled_at": None,
     }
 
 
-def _body(sequence: int, assigned: Recorded) -> bytes:
-    assert isinstance(assigned.data, ReviewAssigned), "only assignments are delivered"  # noqa: S101
-    case = assigned.envelope.subject
-    document = {
-        "type": "kapcare.review.assigned",
-        "timestamp": time_text(assigned.envelope.time),
-        "sequence": sequence,
-        "data": {
-            "case": case,
-            "request": assigned.data.request,
-            "due_at": time_text(assigned.data.due_at),
-            "review_url": f"/partner/reviews/{case}",
-        },
-    }
-    return json.dumps(document, separators=(",", ":")).encode()
+def _delivery(row: Mapping[str, Any]) -> Delivery:
+    return Delivery(
+        id=row["_id"],
+        endpoint=row["endpoint"],
+        lane=row["stream"],
+        sequence=row["sequence"],
+        webhook_id=row["webhook_id"],
+        body=bytes(row["body"]),
+        attempts=row["attempts"],
+        not_before=row["next_at"],
+    )
 
 
-def _has(commit: Commit, event_type: str) -> bool:
-    return any(event.type == event_type for event in commit.events)
+def _noted(tried: Try) -> dict[str, Any]:
+    note = {"at": tried.at, "outcome": tried.outcome, "seconds": round(tried.seconds, 3)}
+    return {"$push": {"tries": {"$each": [note], "$slice": -TRIES_KEPT}}}
 
 
 async def _open(runtime: Runtime, commits: Sequence[Commit]) -> list[Recorded]:
-    """Open commits; those of an erased case are passed over, for there is nothing left to disclose."""
-    if not commits:
-        return []
+    """Open commits; those of an erased case are passed over, for there is nothing left to tell."""
     try:
         return await runtime.open_events(commits)
     except KeyMissing:

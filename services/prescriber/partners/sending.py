@@ -1,152 +1,246 @@
 """Send what is due to partners: signed, to public addresses only, again and again until it is taken or given up.
 
-Everything here runs on system time.
+One instance sends, by a lease of its own, so that a silent broker keeps no partner waiting. Everything here runs on system time.
 """
 
 import asyncio
 import random
-import re
-from collections import Counter
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from pymongo.errors import PyMongoError
 
+from services.prescriber.domain.partners.endpoints import disable_endpoint
 from services.prescriber.domain.partners.keys import signing_key
-from services.prescriber.domain.partners.state import Organisation
-from services.prescriber.partners.deliveries import Deliveries, Delivery
+from services.prescriber.domain.partners.state import Endpoint
+from services.prescriber.partners.deliveries import LOADED, Deliveries, Try, key_of
 from services.prescriber.partners.directory import Directory
-from shared.log.errors import StoreUnavailable, StreamBroken
+from services.prescriber.partners.endpoint_health import EndpointHealth
+from services.prescriber.partners.messages import HEARTBEAT, heartbeat_of
+from shared.clock import system_now
+from shared.events.codec import time_text
+from shared.events.partner import WhyDisabled
+from shared.log.commit import Cause
+from shared.log.decisions import NothingDecided
+from shared.log.errors import StoreUnavailable, TooContended
 from shared.log.store import is_transient
+from shared.pathway.context import Actor
 from shared.service.runtime import Runtime
-from shared.vault.port import KeyMissing
-from shared.webhooks.posting import Poster
+from shared.transport.lease import Lease, LeaseLost
+from shared.webhooks.dispatch import AT_ONCE, Delivery, Dispatch
+from shared.webhooks.posting import Answer, Poster
 
-RETRY_SECONDS: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""Pauses after each failed attempt: ten attempts within 75.6 hours (the schedule that Standard Webhooks gives)."""
-JITTER: Final = 0.2
-AT_ONCE: Final = 64
-AT_ONCE_PER_PARTNER: Final = 16
-"""A partner that hangs holds up no other."""
-LOOK_EVERY_SECONDS: Final = 0.5
-ASK_AGAIN_SECONDS: Final = 1.0
-
-_WHOLE_SECONDS: Final = re.compile(r"[0-9]{1,9}")
-
-
-def pause_after(failures: int, retry_after: str | None = None) -> timedelta | None:
-    """Return how long to wait after so many failed attempts in a row; None to give up.
-
-    What the partner asks for in `Retry-After` (whole seconds) counts between once and twice the scheduled pause.
-    """
-    if failures > len(RETRY_SECONDS):
-        return None
-    scheduled = RETRY_SECONDS[failures - 1] * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, no secret
-    if retry_after is not None and _WHOLE_SECONDS.fullmatch(retry_after.strip()):
-        return timedelta(seconds=min(max(scheduled, int(retry_after)), 2 * scheduled))
-    return timedelta(seconds=scheduled)
+LOOK_EVERY_SECONDS: Final = 0.25
+"""How often it is looked for whose time has come, what another instance wrote, and what became of the endpoints."""
+GONE: Final = 410
 
 
 class Sender:
-    """Takes due deliveries and sends them, many at once, a bounded number to each partner."""
+    """Sends, as long as this instance holds the lease."""
 
-    def __init__(self, runtime: Runtime, directory: Directory, deliveries: Deliveries) -> None:
+    def __init__(self, runtime: Runtime, directory: Directory, deliveries: Deliveries, now: Callable[[], datetime] = system_now) -> None:
         self._runtime = runtime
         self._directory = directory
         self._deliveries = deliveries
-        self._under_way: Counter[str] = Counter()
-        self._stopping = False
+        self._now = now
+        self._lease = Lease(runtime.database["leases"], "sender", runtime.settings.lease_seconds)
+        self._health = EndpointHealth(deliveries.health)
+        self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Send until asked to stop; what is under way then is finished."""
+        """Send whenever the lease can be had, until asked to stop."""
+        while not self._stopping.is_set():
+            try:
+                if await self._lease.acquire(self._stopping) is None:
+                    return
+                await self._lead()
+            except* (LeaseLost, StoreUnavailable) as group:
+                self._runtime.log.warning("the sender starts again", because=type(group.exceptions[0]).__name__)
+            except* PyMongoError as group:
+                if not all(isinstance(error, PyMongoError) and is_transient(error) for error in group.exceptions):
+                    raise
+                self._runtime.log.warning("the sender waits for the store", because=type(group.exceptions[0]).__name__)
+            if not self._stopping.is_set():
+                await asyncio.sleep(LOOK_EVERY_SECONDS)
+        await self._lease.release()
+
+    async def stop(self) -> None:
+        """End `run`; what is under way then is finished."""
+        self._stopping.set()
+        self._deliveries.woken.set()
+
+    async def _lead(self) -> None:
+        self._dispatch = Dispatch(random.Random())  # noqa: S311 - spreads load, no secret
+        self._read_up_to: dict[str, int] = {}
+        """Up to which sequence each endpoint's rows were read."""
+        self._partly_read: set[str] = set()
+        """Endpoints to which more is due than is in memory."""
+        self._sent_at: dict[str, datetime] = {}
+        self._held: set[str] = set()
+        self._deliveries.written = []
+        try:
+            await self._send()
+        finally:
+            self._deliveries.written = None
+
+    async def _send(self) -> None:
         async with (
             Poster(at_once=AT_ONCE, allow_loopback=self._runtime.settings.allow_loopback_webhooks) as poster,
             asyncio.TaskGroup() as group,
         ):
-            while not self._stopping:
+            others = [group.create_task(work) for work in (self._lease.renew(), self._look_again_and_again(poster, group))]
+            while not self._stopping.is_set():
                 self._deliveries.woken.clear()
-                for delivery in await self._claim():
-                    self._under_way[delivery.partner] += 1
-                    group.create_task(self._deliver(poster, delivery))
-                await self._wait()
+                self._take_in_what_was_written()
+                for delivery in self._dispatch.take(self._now()):
+                    group.create_task(self._attempt(poster, delivery))
+                await self._deliveries.woken.wait()
+            for other in others:
+                other.cancel()
 
-    async def stop(self) -> None:
-        """End `run`."""
-        self._stopping = True
+    async def _look_again_and_again(self, poster: Poster, group: asyncio.TaskGroup) -> None:
+        while True:
+            await self._look(poster, group)
+            self._deliveries.woken.set()
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    async def _look(self, poster: Poster, group: asyncio.TaskGroup) -> None:
+        """See to what no wake-up tells of: endpoints that came, went or were resumed, rows of other instances, heartbeats."""
+        endpoints = self._endpoints()
+        for name in [name for name in self._read_up_to if name not in endpoints]:
+            self._dispatch.forget_endpoint(name)
+            del self._read_up_to[name]
+            await self._deliveries.drop(name)
+        held = {name for name, (_, endpoint) in endpoints.items() if endpoint.status != "active"}
+        for name in (self._held - held) & endpoints.keys():
+            await self._resume(name)
+        self._dispatch.hold(held)
+        self._held = held
+        changed = await self._health.refresh()
+        again = {name for name, kept in changed.items() if kept.replayed_by is not None}
+        new = [name for name in endpoints if name not in self._read_up_to]
+        grown = await self._deliveries.grown({name: last for name, last in self._read_up_to.items() if name not in self._partly_read})
+        lower = [name for name in self._partly_read if self._dispatch.waiting(name) < LOADED // 2]
+        for name in {*new, *grown, *lower, *(again & endpoints.keys())}:
+            await self._read(name, anew=name in again)
+        now = self._now()
+        for name, (_, endpoint) in endpoints.items():
+            if endpoint.status == "active" and self._is_idle(name, endpoint, now):
+                self._sent_at[name] = now
+                group.create_task(self._heartbeat(poster, name, endpoint))
+        for name in self._health.failing_longer_than(timedelta(hours=self._runtime.settings.webhook_disable_after_hours), now):
+            if name in endpoints:
+                await self._disable(name, "failing")
+
+    def _endpoints(self) -> dict[str, tuple[str, Endpoint]]:
+        return {
+            key_of(partner.slug, endpoint.slug): (partner.slug, endpoint)
+            for partner in self._directory.partners()
+            if partner.status != "left"
+            for endpoint in partner.endpoints
+        }
+
+    def _take_in_what_was_written(self) -> None:
+        """Take the rows that this instance wrote without reading them; where one is missing before them, they are read."""
+        written, self._deliveries.written = self._deliveries.written, []
+        for delivery in written or ():
+            if self._read_up_to.get(delivery.endpoint) == delivery.sequence - 1 and delivery.endpoint not in self._partly_read:
+                self._read_up_to[delivery.endpoint] = delivery.sequence
+                self._dispatch.add(delivery)
+
+    async def _read(self, name: str, *, anew: bool) -> None:
+        """Read what is due to an endpoint beyond what was read, or all of it anew."""
+        last = await self._deliveries.last_sequence(name)
+        found = [delivery async for delivery in self._deliveries.due(name, 0 if anew else self._read_up_to.get(name, 0))]
+        for delivery in found:
+            self._dispatch.add(delivery)
+        if len(found) == LOADED:
+            self._partly_read.add(name)
+            self._read_up_to[name] = found[-1].sequence
+        else:
+            self._partly_read.discard(name)
+            self._read_up_to[name] = max(last, found[-1].sequence if found else 0, self._read_up_to.get(name, 0))
+
+    async def _resume(self, name: str) -> None:
+        """Try at once what waits, with nothing held against the endpoint."""
+        await self._health.begin_anew(name)
+        await self._deliveries.hurry(name)
+        self._dispatch.forget_endpoint(name)
+        self._read_up_to.pop(name, None)
+
+    async def _attempt(self, poster: Poster, delivery: Delivery) -> None:
+        partner, _, slug = delivery.endpoint.partition("/")
+        known = self._directory.find(partner)
+        endpoint = None if known is None else known.endpoint(slug)
+        if endpoint is None:
+            self._dispatch.give_up(delivery)  # `_look` sees to its row
+            return
+        at = self._sent_at[delivery.endpoint] = self._now()
+        answer = await self._post(poster, endpoint, delivery.webhook_id, delivery.body)
+        tried = Try(at, answer.outcome, answer.took_seconds)
+        if answer.taken:
+            # Recorded first: what comes next in the lane must not be sent before it is certain that this one is not sent again.
+            await self._deliveries.done(delivery, tried)
+            self._dispatch.taken(delivery)
+            await self._health.took(delivery.endpoint, at)
+            self._runtime.metrics.delivered("taken")
+        else:
+            await self._failed(delivery, answer, tried)
         self._deliveries.woken.set()
 
-    async def _wait(self) -> None:
-        try:
-            await asyncio.wait_for(self._deliveries.woken.wait(), LOOK_EVERY_SECONDS)
-        except TimeoutError:
-            return
-
-    async def _claim(self) -> list[Delivery]:
-        free = AT_ONCE - self._under_way.total()
-        busy = {partner for partner, count in self._under_way.items() if count >= AT_ONCE_PER_PARTNER}
-        if free <= 0:
-            return []
-        try:
-            return await self._deliveries.claim(min(free, AT_ONCE_PER_PARTNER), busy)
-        except PyMongoError as error:
-            self._forgive(error)
-            return []
-
-    async def _deliver(self, poster: Poster, delivery: Delivery) -> None:
-        try:
-            await self._deliver_if_allowed(poster, delivery)
-        except (PyMongoError, StoreUnavailable) as error:
-            self._forgive(error)  # the claim runs out, and the row is due again
-        finally:
-            self._under_way[delivery.partner] -= 1
-            self._deliveries.woken.set()
-
-    def _forgive(self, error: Exception) -> None:
-        if isinstance(error, PyMongoError) and not is_transient(error):
-            raise error
-        self._runtime.log.warning("deliveries wait for the store", because=type(error).__name__)
-
-    async def _deliver_if_allowed(self, poster: Poster, delivery: Delivery) -> None:
-        """Disclosure is judged at the moment of sending, not when the row was made."""
-        partner = self._directory.find(delivery.partner)
-        soon = self._runtime.system_clock() + timedelta(seconds=ASK_AGAIN_SECONDS)
-        if partner is None or await self._runtime.parking.waits(delivery.stream):
-            await self._deliveries.postpone(delivery, soon)
-            return
-        try:
-            why = await self._why_stopped(delivery)
-        except KeyMissing:
-            await self._deliveries.dead(delivery, "erased")
-            return
-        except StreamBroken:
-            await self._deliveries.postpone(delivery, soon + timedelta(minutes=1))
-            return
-        if why is None:
-            await self._attempt(poster, delivery, partner)
-            return
-        await self._deliveries.withhold(delivery, why)
-        if await self._why_stopped(delivery) is None:
-            # The stop ended between the two: whoever noted that found no withheld row to free.
-            await self._deliveries.release(delivery)
-
-    async def _why_stopped(self, delivery: Delivery) -> str | None:
-        loaded = await self._runtime.load(delivery.stream)
-        why: str | None = loaded.state.stops.why_stopped("disclosure_to_prescriber")
-        return why
-
-    async def _attempt(self, poster: Poster, delivery: Delivery, partner: Organisation) -> None:
-        endpoint = partner.endpoints[0]
-        secret = signing_key(endpoint.secrets[0].text)
-        now = self._runtime.system_clock()
-        outcome, retry_after = await poster.post(endpoint.url, secret, delivery.webhook_id, now, delivery.body)
-        log = self._runtime.log.bind(partner=delivery.partner, webhook_id=delivery.webhook_id, outcome=outcome)
-        if isinstance(outcome, int) and 200 <= outcome < 300:
-            await self._deliveries.done(delivery, outcome)
-            return
-        pause = pause_after(delivery.attempts + 1, retry_after)
-        if pause is None:
-            log.error("a partner was never reached; the delivery is given up")
-            await self._deliveries.dead(delivery, outcome)
+    async def _failed(self, delivery: Delivery, answer: Answer, tried: Try) -> None:
+        again = self._dispatch.failed(delivery, answer.outcome, answer.retry_after, self._now())
+        log = self._runtime.log.bind(endpoint=delivery.endpoint, webhook_id=delivery.webhook_id, outcome=answer.outcome)
+        if again is None:
+            log.error("a delivery is given up after its last attempt")
+            await self._deliveries.dead(delivery, tried)
         else:
-            log.warning("a delivery failed", attempt=delivery.attempts + 1, again_in_seconds=round(pause.total_seconds()))
-            await self._deliveries.failed(delivery, outcome, self._runtime.system_clock() + pause)
+            log.warning("a delivery failed", attempt=again.attempts, again_at=str(again.not_before))
+            await self._deliveries.failed(again, tried)
+        self._runtime.metrics.delivered("dead" if again is None else "failed")
+        await self._health.failed(delivery.endpoint, answer.outcome, tried.at)
+        if answer.outcome == GONE:
+            await self._disable(delivery.endpoint, "gone")
+
+    async def _post(self, poster: Poster, endpoint: Endpoint, webhook_id: str, body: bytes) -> Answer:
+        """Post, signed with every secret in force, by the clock on the wall: receivers refuse what is minutes off."""
+        now = system_now()
+        return await poster.post(endpoint.url, [signing_key(secret) for secret in endpoint.secrets_at(now)], webhook_id, now, body)
+
+    def _is_idle(self, name: str, endpoint: Endpoint, now: datetime) -> bool:
+        sent_at = self._sent_at.setdefault(name, now)
+        idle = now - sent_at >= timedelta(seconds=self._runtime.settings.webhook_heartbeat_seconds)
+        return idle and endpoint.takes(HEARTBEAT) and self._dispatch.health(name).room(now) > 0
+
+    async def _heartbeat(self, poster: Poster, name: str, endpoint: Endpoint) -> None:
+        """Tell that all is well. Not every receiver knows what a heartbeat is: only one that cannot be reached does not do well."""
+        now = self._now()
+        body = heartbeat_of(endpoint.slug, await self._deliveries.last_sequence(name), time_text(now))
+        identity = f"heartbeat-{name}-{int(now.timestamp())}".replace(".", "-").replace("/", "-")
+        answer = await self._post(poster, endpoint, identity, body)
+        self._runtime.metrics.delivered("heartbeat")
+        if answer.taken:
+            self._dispatch.health(name).took()
+            await self._health.took(name, now)
+        elif answer.outcome == GONE:
+            await self._disable(name, "gone")
+        elif not isinstance(answer.outcome, int) or answer.outcome >= 500:
+            self._dispatch.health(name).failed(answer.outcome, answer.retry_after, now)
+            await self._health.failed(name, answer.outcome, now)
+
+    async def _disable(self, name: str, why: WhyDisabled) -> None:
+        """Have the partner's stream say so: the alert and what its other endpoints are told follow from that."""
+        partner, _, slug = name.partition("/")
+        self._held.add(name)
+        self._dispatch.hold(self._held)
+        cause = Cause.carried(f"endpoint-{why}", f"{name}/{self._now().isoformat()}")
+        actor = Actor(f"service:{self._runtime.definition.name}")
+        try:
+            await self._runtime.run(f"partner-{partner}", partial(disable_endpoint, endpoint=slug, why=why), cause, actor)
+        except (NothingDecided, TooContended):
+            pass  # it is disabled already, or seen to again
+        else:
+            await self._health.begin_anew(name)
+        await self._directory.refresh(self._runtime)
