@@ -70,6 +70,10 @@ class Prescriber:
         second = await self.decide(case, lambda state, context: opening(lambda: entries)(state, screened(), context))
         return case, [first, second]
 
+    def opening(self) -> Any:
+        """A decision that opens one more review of a case."""
+        return lambda state, context: opening(self.directory.partners)(state, screened(), context)
+
     async def follow(self, *commits: Commit) -> None:
         await self.deliveries.follow(self.runtime, commits)
 
