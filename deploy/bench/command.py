@@ -65,6 +65,33 @@ def stop(
         typer.echo(f"{kind:<12} last service refuses after p50 {figures['stop_p50_ms']:.0f} ms, p99 {figures['stop_p99_ms']:.0f} ms")
 
 
+@bench.command()
+def webhooks(
+    rounds: Annotated[int, typer.Option(help="Medians over so many rounds are shown.", min=1, max=50)] = 5,
+    seconds: Annotated[float, typer.Option(help="About how long each measurement takes.", min=0.5, max=120)] = 6.0,
+    as_json: AsJson = False,
+) -> None:
+    """From a commit to the partner's receipt: healthy alone, beside endpoints that never answer, and the bare loop of the same client."""
+    from deploy.bench.webhooks import measure as measure_webhooks
+    from deploy.bench.webhooks import summarise as summarise_webhooks
+
+    progress = Console(stderr=True, highlight=False)
+    try:
+        with progress.status("starting") as status:
+            measured = asyncio.run(_until_told_to_stop(measure_webhooks(rounds, seconds, status.update)))
+    except asyncio.CancelledError:
+        raise typer.Exit(130) from None
+    summary = summarise_webhooks(measured)
+    if as_json:
+        typer.echo(json.dumps(summary))
+        return
+    typer.echo(f"deliveries/s {summary['deliveries_per_s']:,}; bare loop {summary['raw_per_s']:,}; ratio {summary['throughput_ratio']:.2f}")
+    for what in ("healthy_alone", "healthy_beside_black_holes"):
+        p50, p99 = summary[f"{what}_p50_ms"], summary[f"{what}_p99_ms"]
+        typer.echo(f"commit to receipt, {what.replace('_', ' ')}: p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+    typer.echo(f"p99 beside black holes to p99 alone {summary['healthy_p99_ratio']:.2f}")
+
+
 async def _until_told_to_stop(work: Coroutine[Any, Any, Measured]) -> Measured:
     measuring = asyncio.ensure_future(work)
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
