@@ -7,7 +7,6 @@ Source: standard-webhooks spec/standard-webhooks.md, version 1.0.0.
 
 import base64
 import binascii
-import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Sequence
@@ -86,7 +85,7 @@ class SharedSecret:
 
     def sign(self, content: bytes) -> bytes:
         """Return the HMAC-SHA256 of the content, 32 bytes."""
-        return hmac.new(self.key, content, hashlib.sha256).digest()
+        return hmac.digest(self.key, content, "sha256")
 
     def verifies(self, content: bytes, signature: bytes) -> bool:
         """Return whether the signature is the HMAC of the content; constant time."""

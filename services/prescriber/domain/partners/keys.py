@@ -1,6 +1,7 @@
 """Addresses, secrets and keys as stated in requests, and that no two have the same."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, SecretStr
@@ -40,6 +41,7 @@ DecisionKeyText = Annotated[str, AfterValidator(_verifies)]
 """`whpk_` and base64 of 32 bytes, in its one canonical form."""
 
 
+@lru_cache(maxsize=1024)
 def signing_key(secret: str) -> SigningKey:
     """Return the key that a stored secret is: `whsk_` signs `v1a`, `whsec_` signs `v1`."""
     return PrivateKey.parse(secret) if secret.startswith("whsk_") else SharedSecret.parse(secret)
