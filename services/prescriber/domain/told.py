@@ -5,9 +5,11 @@ stopped all the same, `stopped` comes with it. So to whoever has a review or an 
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Final
 
 from services.prescriber.domain.state import Case, evolve_case
+from shared.events import base
 from shared.events.base import EventData, Slug
 from shared.events.partner import PartnerTold
 from shared.events.prescriber import (
@@ -24,7 +26,10 @@ from shared.events.prescriber import (
     ReviewRecalled,
     ReviewWithheld,
 )
+from shared.pathway import stop
 from shared.pathway.context import Context
+from shared.pathway.folding import speaking_of
+from shared.pathway.stop import Stops
 
 REASSIGNED: Final = "kapcare.review.reassigned"
 RECALLED: Final = "kapcare.review.recalled"
@@ -50,52 +55,66 @@ def notices(before: Case, events: Sequence[EventData], by: Slug | None = None) -
     `by` is the organisation that decided, if one did: of what it took back itself it is not told. A stop (R-10, R-20) and an outcome
     that got worse (R-29) are told without any reason or value.
     """
+    nobody = {_reviewer(before), before.approved_by} <= {None, IN_HOUSE}
+    if (nobody and not _stopped(before.stops)) or not any(_speaks(type(event)) for event in events):
+        return []  # as mostly; who had nothing to do with the case is asked at most
     asked = {event.partner for event in events if isinstance(event, ReviewAssigned)}
-    words: dict[tuple[Slug, str], int] = {}
-    case = before
-    for event in events:
-        after = evolve_case(case, event)
-        for partner, told, request in (*_of_what_happened(case, event, by), *_of_stops(case, event, after)):
-            if partner is None or partner == IN_HOUSE or (partner in asked and told in {RECALLED, RESUMED}):
+    told: dict[tuple[Slug, str], int] = {}
+    for event, case in zip(events, accumulate(events, evolve_case, initial=before), strict=False):
+        for partner, what, request in _words(case, event, by) if _speaks(type(event)) else ():
+            if partner is None or partner == IN_HOUSE or (partner in asked and what in {RECALLED, RESUMED}):
                 continue
-            words.setdefault((partner, told), request)
-        case = after
-    return [PartnerTold(partner=partner, told=told, request=request) for (partner, told), request in words.items()]
+            told.setdefault((partner, what), request)
+    return [PartnerTold(partner=partner, told=what, request=request) for (partner, what), request in told.items()]
 
 
-def _of_what_happened(case: Case, event: EventData, by: Slug | None) -> Iterator[_Word]:
-    approver = case.approved_by
+_STOPPING: Final = (base.ConsentWithdrawn, base.SafetyHoldPlaced, base.SafetyHoldLifted, base.StopNoted)
+_speaks = speaking_of(
+    ReviewReassigned,
+    ReviewRecalled,
+    ReviewWithheld,
+    ReviewOpened,
+    ReviewAssigned,
+    OutdatedScreeningNoted,
+    EligibilityExpired,
+    EligibilityRevoked,
+    EligibilityApproved,
+    EligibilityDeclined,
+    DeteriorationNoted,
+    *_STOPPING,
+)
+
+
+def _words(case: Case, event: EventData, by: Slug | None) -> Iterator[_Word]:
+    """What follows from one event; `case` is as it was before."""
+    reviewer, approver = _reviewer(case), case.approved_by
     match event:
         case ReviewReassigned():
             yield event.from_partner, REASSIGNED, case.request
         case ReviewRecalled() | ReviewWithheld() | ReviewOpened():
             # A later screening takes the place of the one under review, whoever is asked about that.
-            yield _reviewer(case), RECALLED, case.request
+            yield reviewer, RECALLED, case.request
+        case ReviewAssigned():
+            if _stopped(case.stops):
+                yield event.partner, STOPPED, event.request
         case OutdatedScreeningNoted():
-            yield _reviewer(case), OUTDATED, case.request
+            yield reviewer, OUTDATED, case.request
         case EligibilityExpired():
             yield approver, EXPIRED, case.plan_request
-        case EligibilityRevoked() if approver != by:
-            yield approver, REVOKED, case.plan_request
-        case EligibilityApproved() | EligibilityDeclined() if approver != event.partner:
+        case EligibilityRevoked():
+            yield None if approver == by else approver, REVOKED, case.plan_request
+        case EligibilityApproved() | EligibilityDeclined():
             # Another organisation's decision on a later review ends an approval as much as taking it back does.
-            yield approver, REVOKED, case.plan_request
-        case DeteriorationNoted() if approver not in {None, IN_HOUSE}:
+            yield None if approver == event.partner else approver, REVOKED, case.plan_request
+        case DeteriorationNoted() if approver is not None and approver != IN_HOUSE:
             yield approver, DETERIORATED, case.plan_request
         case DeteriorationNoted():
-            yield _reviewer(case), DETERIORATED, case.request
+            yield reviewer, DETERIORATED, case.request
         case _:
-            return
-
-
-def _of_stops(case: Case, event: EventData, after: Case) -> Iterator[_Word]:
-    if isinstance(event, ReviewAssigned):
-        if _stopped(after):
-            yield event.partner, STOPPED, event.request
-    elif _stopped(case) != _stopped(after):
-        told = STOPPED if _stopped(after) else RESUMED
-        yield _reviewer(after), told, after.request
-        yield after.approved_by, told, after.plan_request
+            stopped = _stopped(stop.fold(case.stops, event))
+            if stopped != _stopped(case.stops):
+                yield reviewer, STOPPED if stopped else RESUMED, case.request
+                yield approver, STOPPED if stopped else RESUMED, case.plan_request
 
 
 def _reviewer(case: Case) -> Slug | None:
@@ -103,6 +122,5 @@ def _reviewer(case: Case) -> Slug | None:
     return case.partner if case.status in {"in_review", "awaiting_clearance", "clearance_answered"} else None
 
 
-def _stopped(case: Case) -> bool:
-    stops = case.stops
+def _stopped(stops: Stops) -> bool:
     return stops.why_stopped("disclosure_to_prescriber") is not None or stops.why_stopped("treatment") is not None
