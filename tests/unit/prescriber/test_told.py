@@ -81,6 +81,8 @@ REVIEWED_AGAIN = told(APPROVED, ask_again(APPROVED, AskForReview(), context()))
 """Both: an approval of the first request in force, and the second request open."""
 PASSED_ON = told(REVIEWED_AGAIN, reassigning(south)(REVIEWED_AGAIN, Reassign(reason="too-busy"), context()))
 """The approval is of one organisation, the open review of another."""
+KEPT_BACK = told(after(ASKING, HOLD), answered(after(ASKING, HOLD)))
+"""The clinic answered what was asked, and a hold keeps the answer from the prescriber."""
 IN_HOUSE_APPROVED = told(in_review(), decide_in_house(in_review(), decision(), context()))
 
 STOPPED_TO = [
@@ -94,6 +96,7 @@ STOPPED_TO = [
     (after(Case(), CONSENT), []),
     (after(REVIEW, REOPENED), []),
     (told(REVIEW, decided(REVIEW, "ineligible")), []),
+    (told(PASSED_ON, decided(PASSED_ON, "ineligible", by="south")), []),
     (told(APPROVED, revoke(APPROVED, REVOKE, context())), []),
 ]
 
@@ -150,11 +153,10 @@ def test_r10_the_hold_for_a_recalled_lot_is_told() -> None:
 
 
 def test_r20_a_review_that_a_stop_kept_back_is_assigned_and_needs_no_resumed() -> None:
-    back = told(after(ASKING, HOLD), answered(after(ASKING, HOLD)))
-    assert back.status == "clearance_answered"
-    events = hear(back, LIFTED)
+    assert KEPT_BACK.status == "clearance_answered"
+    events = hear(KEPT_BACK, LIFTED)
     assert any(isinstance(event, ReviewAssigned) for event in events)
-    assert words(back, events) == []
+    assert words(KEPT_BACK, events) == []
     due = REVIEW.due_at
     assert due is not None
     held = after(REVIEW, HOLD)
@@ -197,6 +199,7 @@ def test_an_open_review_that_is_recalled_is_told_and_so_is_the_end_of_the_approv
     assert words(in_review(), hear(in_review(), end)) == []
     declined = told(REVIEW, decided(REVIEW, "ineligible"))
     assert words(declined, hear(declined, end)) == []
+    assert words(KEPT_BACK, hear(KEPT_BACK, end)) == [("north", "kapcare.review.recalled", 1)]
 
 
 def test_an_open_review_that_a_later_screening_replaces_is_recalled_unless_the_same_organisation_is_asked() -> None:
@@ -210,6 +213,7 @@ def test_an_open_review_that_a_later_screening_replaces_is_recalled_unless_the_s
 def test_r14_that_the_screening_is_outdated_is_told_to_whoever_has_the_open_review() -> None:
     assert words(REVIEW, hear(REVIEW, OUTDATED)) == [("north", "kapcare.review.outdated", 1)]
     assert words(ASKING, hear(ASKING, OUTDATED)) == [("north", "kapcare.review.outdated", 1)]
+    assert words(KEPT_BACK, hear(KEPT_BACK, OUTDATED)) == [("north", "kapcare.review.outdated", 1)]
     assert words(PASSED_ON, hear(PASSED_ON, OUTDATED)) == [("south", "kapcare.review.outdated", 3)]
     assert words(APPROVED, hear(APPROVED, OUTDATED)) == []
     assert words(in_review(), hear(in_review(), OUTDATED)) == []
@@ -243,6 +247,7 @@ def test_another_organisations_decision_ends_an_approval_too() -> None:
     assert words(REVIEWED_AGAIN, decided(REVIEWED_AGAIN, "ineligible")) == []
     assert words(REVIEWED_AGAIN, decided(REVIEWED_AGAIN)) == []
     assert told(PASSED_ON, decided(PASSED_ON, by="south")).approved_by == "south"
+    assert told(PASSED_ON, decided(PASSED_ON, "ineligible", by="south")).approved_by is None
 
 
 def test_r29_a_deterioration_is_told_to_whoever_approved_and_else_to_whoever_reviews() -> None:

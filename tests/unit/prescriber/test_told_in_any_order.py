@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
 from typing_extensions import override
 
 from services.prescriber.domain.revoke import Revoke, revoke
@@ -107,10 +107,24 @@ class ToldInAnyOrder(AnyOrder):
                 case _:
                     continue
 
-    @rule()
-    def consent_became_less(self) -> None:
+    @override
+    @initialize(reached=st.sampled_from(["nothing", "review", "approval", "both", "both", "in-house"]))
+    def begin(self, reached: str) -> None:
+        """Begin also with an approval in force and a later review open, or with an approval of the network's own."""
+        if reached not in {"both", "in-house"}:
+            super().begin(reached=reached)
+            return
+        super().begin(reached="review")
+        if reached == "in-house":
+            self.reassigned(to="in-house")
+        self.decided(by=None, kind="eligible", back=0, days=60)
+        if reached == "both":
+            self.asked_again()
+
+    @rule(scope=st.sampled_from(sorted(SCOPES)))
+    def consent_became_less(self, scope: str) -> None:
         self.now += timedelta(seconds=1)
-        self.hear(CONSENT.model_copy(update={"given_at": self.now, "scopes": ("disclosure_to_prescriber",)}))
+        self.hear(CONSENT.model_copy(update={"given_at": self.now, "scopes": (scope,)}))
 
     @rule()
     def held_here(self) -> None:
