@@ -10,6 +10,7 @@ from services.prescriber.domain.alerts import ALERT
 from services.prescriber.domain.partners.state import Partner, Partners, evolve_partner
 from services.prescriber.domain.past import past_decisions
 from services.prescriber.domain.state import Case, evolve_case
+from services.prescriber.domain.told import with_notices
 from services.prescriber.lot_holds import LotHolds
 from services.prescriber.partners.deliveries import Deliveries
 from services.prescriber.partners.directory import Directory
@@ -34,7 +35,14 @@ def define(partners: Partners, *, allow_loopback: bool) -> ServiceDefinition:
         description=services.prescriber.__doc__ or "",
         publishes=EVENTS,
         kinds=(
-            StreamKind("case", Case(), evolve_case, tick=ALERT.beside(falling_due(partners)), knows_partner=lambda case: case.partner),
+            StreamKind(
+                "case",
+                Case(),
+                evolve_case,
+                tick=ALERT.beside(falling_due(partners)),
+                knows_partner=lambda case: case.partner,
+                complete=with_notices,
+            ),
             StreamKind("partner", Partner(), evolve_partner),
             POLICY,
             LOT,

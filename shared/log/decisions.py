@@ -177,7 +177,12 @@ class Decisions:
         *,
         origin: Origin | None = None,
     ) -> tuple[Commit, list[Recorded]]:
-        """Encode, seal and size-check events as the stream's next commit, of the moment they were decided at; raises TooLarge."""
+        """Encode, seal and size-check events as the stream's next commit, of the moment they were decided at; raises TooLarge.
+
+        Every commit is made here, so here they are completed (`StreamKind.complete`).
+        """
+        if loaded.kind.complete is not None:
+            events = loaded.kind.complete(loaded.state, events, context)
         commit_id = uuid.uuid4().hex
         now, actor, envelope = context.now, context.actor, context.envelope
         clinic, patient = (loaded.clinic, loaded.patient) if loaded.version or origin is None else (origin.clinic, origin.patient)

@@ -46,6 +46,8 @@ class StreamKind:
     """(state, name of the deadline that is due, context) -> events; afterwards that deadline must lie after now."""
     knows_partner: Callable[[Any], str | None] | None = None
     """Which partner organisation the stream is assigned to, for access decisions."""
+    complete: Callable[[Any, Sequence[EventData], Context], Sequence[EventData]] | None = None
+    """(state, what was decided on it, context) -> the same, and what follows from it whatever the cause was: for every commit."""
 
 
 @dataclass(frozen=True, slots=True)

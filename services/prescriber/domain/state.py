@@ -78,6 +78,8 @@ class Case:
     """The plan in force, also while a later review is open; None once it was declined, expired or revoked."""
     plan_request: int = 0
     """The request on which it was approved."""
+    approved_by: Slug | None = None
+    """Whose approval is in force."""
     approved_at: datetime | None = None
     """When the last approval was given; the first supply is smaller, and a visit follows it before the next (R-17)."""
     ended_at: datetime | None = None
@@ -180,10 +182,11 @@ def _of_approval(case: Case, event: EligibilityApproved | EligibilityDeclined | 
     match event:
         case EligibilityApproved():
             case = replace(case, plan=event.plan, plan_request=event.request, approved_at=event.decided_at, ended_at=None)
+            case = replace(case, approved_by=event.partner)
             return replace(case, status="approved", answers=event.clearances, decided_at=event.decided_at)
         case EligibilityDeclined():
             ended_at = case.ended_at if case.plan is None else event.decided_at
-            return replace(case, status="declined", plan=None, ended_at=ended_at, decided_at=event.decided_at)
+            return replace(case, status="declined", plan=None, approved_by=None, ended_at=ended_at, decided_at=event.decided_at)
         case EligibilityExpired():
             return _ended(case, "expired", event.expires_at)
         case EligibilityRevoked():
@@ -192,4 +195,4 @@ def _of_approval(case: Case, event: EligibilityApproved | EligibilityDeclined | 
 
 def _ended(case: Case, how: CaseStatus, at: datetime) -> Case:
     """The approval in force ended; a later review that is open goes on."""
-    return replace(case, plan=None, ended_at=at, status=how if case.status == "approved" else case.status)
+    return replace(case, plan=None, approved_by=None, ended_at=at, status=how if case.status == "approved" else case.status)

@@ -20,6 +20,7 @@ from services.prescriber.domain.decide import decide_as_partner, decide_in_house
 from services.prescriber.domain.reassign import Reassign, reassigning
 from services.prescriber.domain.revoke import Revoke, revoke
 from services.prescriber.domain.state import Case
+from services.prescriber.domain.told import notices
 from services.prescriber.reactions import falling_due, table
 from shared.events import intake
 from shared.events.base import EventData
@@ -58,12 +59,14 @@ class AnyOrder(RuleBasedStateMachine):
         self.causes += 1
         return context(now=self.now, seed=f"cause-{self.causes}")
 
-    def take(self, decided: Callable[[], list[EventData]]) -> list[EventData]:
+    def take(self, decided: Callable[[], list[EventData]], by: str | None = None) -> list[EventData]:
+        """Fold what was decided, and what organisations are told of it; `by` is the organisation that decided, if one did."""
         before = self.case
         try:
             events = decided()
         except Refusal:
             return []
+        events = [*events, *notices(before, events, by)]
         asked_before = max((event.request for event in self.history if isinstance(event, ReviewAssigned)), default=0)
         for event in events:
             stored = type(event).model_validate_json(event.model_dump_json())
@@ -132,7 +135,7 @@ class AnyOrder(RuleBasedStateMachine):
         if by == "in-house":
             events = self.take(lambda: decide_in_house(self.case, command, self.context()))
         else:
-            events = self.take(lambda: decide_as_partner(self.case, command, self.context(), by=by))
+            events = self.take(lambda: decide_as_partner(self.case, command, self.context(), by=by), by)
         if by != before.partner:
             assert all(isinstance(event, LateDecisionReceived) for event in without_alerts(events))
             assert replace(self.case, alerts=before.alerts) == before
