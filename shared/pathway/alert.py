@@ -197,7 +197,7 @@ class AlertEvents:
         """Take an alert on, once. Raises Refusal for one that does not exist or that someone took on before."""
         alert = state.alerts.find(command.alert)
         if alert is None:
-            raise Refusal("no-such-alert", "No alert of this id was raised for the case.")
+            raise Refusal("no-such-alert", "No alert of this id was raised here.")
         if not alert.open:
             raise Refusal("already-acknowledged", "This alert was acknowledged before.")
         by = context.actor.id
