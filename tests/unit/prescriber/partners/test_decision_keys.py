@@ -29,11 +29,11 @@ def refused(act: Any, *arguments: Any) -> Refusal:
 def test_a_key_is_added_beside_the_first_and_the_first_is_revoked() -> None:
     office = registered()
     assert [type(event) for event in add(office, OTHER_KEY)] == [DecisionKeyAdded]
-    assert office.entry.decision_keys == (OTHER_KEY, KEY)
+    assert list(office.entry.decision_keys) == [OTHER_KEY, KEY]
     (event,) = revoke(office, KEY)
     assert isinstance(event, DecisionKeyRevoked)
     assert event.reason == "laptop stolen"
-    assert office.entry.decision_keys == (OTHER_KEY,)
+    assert list(office.entry.decision_keys) == [OTHER_KEY]
 
 
 def test_the_last_key_stays_until_there_is_another() -> None:

@@ -107,10 +107,10 @@ def test_an_endpoint_goes_from_v1_to_v1a_and_both_sign_meanwhile() -> None:
     office = registered()
     office.rotate(signing="v1a")
     newest, old = office.signing()
-    assert PrivateKey.parse(newest)
+    assert PrivateKey.parse(newest).reveal() == newest
     assert old == SECRET
     office.rotate()  # and stays what it is
-    assert PrivateKey.parse(office.signing()[0])
+    assert PrivateKey.parse(office.signing()[0]).seed != PrivateKey.parse(newest).seed
     given = "whsec_" + base64.b64encode(b"r" * 32).decode()
     assert refused(lambda: office.rotate(webhook_secret=given)) == "key-made-here"
     office.rotate(webhook_secret=given, signing="v1")
