@@ -5,11 +5,11 @@ prescriber organisations (stream kind `partner`), and the lots that were ever re
 prescriber decided and signed, and what moved; it is not an application for electronic prescriptions of controlled substances
 (21 CFR 1311), and transmits none.
 
-Commands: register a partner, decide a review (in-house over the API, partners by signed webhook), answer what the
-prescriber wants cleared, give an open review to another organisation, take an approval back, ask for another review,
-withdraw consent, place and lift a hold, acknowledge an alert; record a prescription, a fill, wastage, a return, and
-correct them; adopt a policy document for the network; recall a lot for the network, withdraw the recall. A review whose
-organisation stays silent goes to another one at its deadline, and an approval expires when its plan says.
+Commands: register a partner, manage its terms, endpoints, keys and credentials; decide a review (in-house over the API, partners
+by signed webhook), answer what the prescriber wants cleared, give an open review to another organisation, take an approval back,
+ask for another review, withdraw consent, place and lift a hold, acknowledge an alert; record a prescription, a fill, wastage, a
+return, and correct them; adopt a policy document for the network; recall a lot for the network, withdraw the recall. A review
+whose organisation stays silent goes to another one at its deadline, and an approval expires when its plan says.
 Publishes: what `shared.events.prescriber` lists; `EligibilityApproved` opens the course of sessions.
 Reacts to: `ScreeningCompleted`, `ScreeningReopened`, `ScreenedOut`, `ScreeningOutdated` and `ConsentGiven` of intake; withdrawals
 and holds of every other service; `SessionDosed` takes the dose out of the supply, `EntryCorrected` of the session room marks it;

@@ -20,6 +20,7 @@ from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import STOPS, lifting
 from services.prescriber.domain.supply import Balance, Line, Supply
 from services.prescriber.fhir_export import export
+from services.prescriber.partners.commands import partner_commands
 from shared.access.decide import Permission
 from shared.fhir.record import MEDIA_TYPE, bundle_of
 from shared.pathway.adoption import STREAM, AdoptPolicy, adopt
@@ -42,6 +43,7 @@ def commands(partners: Partners, *, allow_loopback: bool) -> tuple[Command, ...]
             kind="partner",
             stream_id=lambda body: f"partner-{body.slug}",
         ),
+        *partner_commands(partners, allow_loopback=allow_loopback),
         Command(
             path="/policy/adoption",
             body=AdoptPolicy,

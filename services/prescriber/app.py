@@ -12,6 +12,7 @@ from services.prescriber.domain.past import past_decisions
 from services.prescriber.domain.state import Case, evolve_case
 from services.prescriber.domain.told import with_notices
 from services.prescriber.lot_holds import LotHolds
+from services.prescriber.partners.administration import Administration
 from services.prescriber.partners.deliveries import Deliveries
 from services.prescriber.partners.directory import Directory
 from services.prescriber.partners.inbound import Inbound
@@ -43,7 +44,7 @@ def define(partners: Partners, *, allow_loopback: bool) -> ServiceDefinition:
                 knows_partner=lambda case: case.partner,
                 complete=with_notices,
             ),
-            StreamKind("partner", Partner(), evolve_partner),
+            StreamKind("partner", Partner(), evolve_partner, tick=ALERT.tick),
             POLICY,
             LOT,
         ),
@@ -65,7 +66,12 @@ def build(settings: Settings) -> FastAPI:
         return Extension(
             # A review must not go in-house because the partners were not read yet.
             prepare=(partial(directory.refresh, runtime), deliveries.create_indexes),
-            routes=(Inbound(runtime, directory).router(), PatientSupply(runtime).router(), lot_holds.router()),
+            routes=(
+                Inbound(runtime, directory).router(),
+                Administration(runtime, directory).router(),
+                PatientSupply(runtime).router(),
+                lot_holds.router(),
+            ),
             tasks={
                 "directory": Background(partial(directory.keep_fresh, runtime)),
                 "sender": Background(sender.run, sender.stop),

@@ -21,7 +21,7 @@ EventName = Annotated[str, StringConstraints(pattern=r"^[a-z_]+(\.[a-z_]+)+$", m
 class _WithSecret(EventData):
     """An event that carries a secret, which is written only into sealed data."""
 
-    @field_serializer("webhook_secret", when_used="json", check_fields=False)
+    @field_serializer("webhook_secret", "client_secret", when_used="json", check_fields=False)
     def _reveal_for_sealing(self, secret: SecretStr | None) -> str | None:
         return None if secret is None else secret.get_secret_value()
 
@@ -178,15 +178,15 @@ class DecisionKeyRevoked(EventData):
     reason: Text
 
 
-class CredentialIssued(EventData):
-    """The organisation may get access tokens with this client id; of its secret only the SHA-256 is kept."""
+class CredentialIssued(_WithSecret):
+    """The organisation may get access tokens with this client id and secret; of the secret, state keeps the SHA-256 alone."""
 
     TYPE: ClassVar[str] = "kapcare.prescriber.CredentialIssued.v1"
     partner: Slug
     credential: Slug
     client_id: str
-    client_secret_sha256: str
-    """Of 32 random bytes, which nobody can guess."""
+    client_secret: SecretStr
+    """`kcs_` and URL-safe base64 of 32 random bytes, which nobody can guess."""
 
 
 class CredentialRevoked(EventData):

@@ -61,7 +61,7 @@ def command_endpoint(runtime: Runtime, row: Command) -> Endpoint:
         def let_in(loaded: Loaded) -> None:
             if origin is None:
                 if loaded.version == 0:
-                    raise NOT_FOUND
+                    raise NOT_FOUND if row.kind == "case" else Problem(404, "not-found", f"There is no {row.kind} of this name.")
                 admit(principal, row.permission, _resource(loaded))
 
         if row.waits_for_inbox and await runtime.parking.waits(stream):

@@ -19,6 +19,8 @@ from shared.log.streams import Loaded
 from shared.service.runtime import Runtime
 
 PAGE: Final = 100
+PARTNERS: Final = {"last.clinic": "network", "last.kind": "partner"}
+"""The streams of partner organisations, which are no clinic's."""
 ENDED: Final = ("completed", "discharged", "declined", "screened_out", "entered_in_error")
 """Statuses of cases that are over; any other counts as open."""
 _STATUS: Final = re.compile(r"[a-z_]{1,40}")
@@ -80,28 +82,33 @@ def waiting_endpoint(runtime: Runtime) -> Any:
 def alerts_endpoint(runtime: Runtime) -> Any:
     """Return the route of GET /alerts: what nobody acknowledged yet in the caller's clinics, of each page the newest deadline first.
 
-    `role` narrows it to one work list. Who may read no case (an admin) sees that there is an alert, and not why.
+    `role` narrows it to one work list. Who may read no case (an admin) sees that there is an alert of a case, and not why. Who manages
+    partners sees theirs too, whatever clinics the token names: those are the network's, and about no patient.
     """
 
     async def endpoint(request: Request) -> Response:
         principal = await authenticate(runtime, request)
         admit(principal, Permission.READ_ALERTS)
-        wanted = _of_caller(request, principal, "role")
+        wanted = [_of_caller(request, principal, "role")]
         role = _slug(request, "role")
-        wanted["last.alert_roles"] = {"$exists": True} if role is None else role
-        rows = await _page(runtime, request, wanted)
+        manages = decide(principal, Permission.MANAGE_PARTNERS) is Verdict.ALLOWED
+        if manages and request.query_params.get("clinic") in (None, PARTNERS["last.clinic"]):
+            wanted.append(PARTNERS)
+        called = {"last.alert_roles": {"$exists": True} if role is None else role}
+        rows = await _page(runtime, request, {"$or": [{**streams, **called} for streams in wanted]})
+        told_why = {"case": decide(principal, Permission.READ_CASE) is Verdict.ALLOWED, "partner": manages}
         alerts = [
             {
-                "case": case,
+                stream.kind.name: name,
                 "clinic": stream.clinic,
                 "alert": alert.id,
-                **({"why": alert.why} if decide(principal, Permission.READ_CASE) is Verdict.ALLOWED else {}),
+                **({"why": alert.why} if told_why[stream.kind.name] else {}),
                 "role": alert.role,
                 "level": alert.level,
                 "raised_at": alert.raised_at,
                 "due_at": alert.due_at,
             }
-            for case, stream in (await _loaded(runtime, rows)).items()
+            for name, stream in (await _loaded(runtime, rows)).items()
             for alert in stream.state.alerts.unacknowledged
             if role in (None, alert.role)
         ]

@@ -21,7 +21,7 @@ from shared.pathway.stop import Request
 
 NEXT_ROLES: Final[tuple[AlertRole, ...]] = ("medical_monitor", "admin")
 """Who is called after the role that an alert names: whoever watches over the clinic's patients, then whoever runs the service
-and can reach people outside it. Levels beyond stay with the last of them."""
+and can reach people outside it. Levels beyond stay with the last of them, and so does an alert that begins there."""
 DEADLINE: Final = "alert"
 """The name of the deadline by which the next alert must be acknowledged; one tick escalates all that are due by then."""
 
@@ -197,7 +197,7 @@ class AlertEvents:
         """Take an alert on, once. Raises Refusal for one that does not exist or that someone took on before."""
         alert = state.alerts.find(command.alert)
         if alert is None:
-            raise Refusal("no-such-alert", "No alert of this id was raised for the case.")
+            raise Refusal("no-such-alert", "No alert of this id was raised here.")
         if not alert.open:
             raise Refusal("already-acknowledged", "This alert was acknowledged before.")
         by = context.actor.id
@@ -222,7 +222,7 @@ class AlertEvents:
         return self.escalated(
             alert=alert.id,
             level=level,
-            role=NEXT_ROLES[min(level - 2, len(NEXT_ROLES) - 1)],
+            role=NEXT_ROLES[-1] if alert.role == NEXT_ROLES[-1] else NEXT_ROLES[min(level - 2, len(NEXT_ROLES) - 1)],
             due_at=context.now + timedelta(minutes=_minutes_between_levels(alert, values)),
             escalated_at=context.now,
             last=level >= values.alert_levels,

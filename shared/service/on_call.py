@@ -131,7 +131,7 @@ def body_of(recorded: Recorded, alert: AlertRaised | AlertEscalated) -> bytes:
     envelope = recorded.envelope
     data: dict[str, Any] = {
         "alert": alert.alert,
-        "case": envelope.subject,
+        envelope.subject.partition("-")[0]: envelope.subject,
         "clinic": envelope.clinic,
         "role": alert.role,
         "level": alert.level,

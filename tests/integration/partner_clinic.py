@@ -46,8 +46,8 @@ class Clinic:
     def token(self, role: str, organisation: str | None = None, clinic: str = "riverside") -> str:
         return self.issuer.mint(f"{role}-1", [role], [clinic] if organisation is None else [], organisation)
 
-    async def post(self, path: str, body: Any, role: str, organisation: str | None = None) -> Answer:
-        headers = {"Authorization": f"Bearer {self.token(role, organisation)}", "Idempotency-Key": uuid.uuid4().hex}
+    async def post(self, path: str, body: Any, role: str, organisation: str | None = None, key: str | None = None) -> Answer:
+        headers = {"Authorization": f"Bearer {self.token(role, organisation)}", "Idempotency-Key": key or uuid.uuid4().hex}
         async with self.session.post(self.url + path, json=body, headers=headers) as response:
             return response.status, await response.json()
 

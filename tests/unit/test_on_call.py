@@ -69,12 +69,12 @@ def test_every_service_but_the_ledger_rings() -> None:
     assert len(RING_TYPES) == 8
 
 
-def recorded(event: Any) -> Recorded:
+def recorded(event: Any, subject: str = "case-1") -> Recorded:
     envelope = Envelope(
         id="c1.1",
         source="urn:kapcare:session",
         type=event.TYPE,
-        subject="case-1",
+        subject=subject,
         time=T0,
         sequence=1,
         clinic="riverside",
@@ -93,6 +93,12 @@ def test_a_ring_says_whom_it_calls_and_neither_why_nor_who_the_patient_is() -> N
     assert "patient-1" not in json.dumps(said)
     on = session.AlertEscalated(alert="alert-1-x", level=2, role="admin", due_at=T0, escalated_at=T0)
     assert json.loads(body_of(recorded(on), on))["type"] == "kapcare.alert.escalated"
+
+
+def test_a_ring_about_a_partner_names_the_partner() -> None:
+    data = json.loads(body_of(recorded(RAISED, "partner-north"), RAISED))["data"]
+    assert data["partner"] == "partner-north"
+    assert "case" not in data
 
 
 async def test_following_waits_for_nothing_and_drops_what_would_pile_up() -> None:

@@ -7,26 +7,25 @@ import asyncio
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from pymongo.errors import PyMongoError
 
 from services.prescriber.domain.partners.endpoints import disable_endpoint
 from services.prescriber.domain.partners.keys import signing_key
-from services.prescriber.domain.partners.state import Endpoint
+from services.prescriber.domain.partners.state import Endpoint, Partner
 from services.prescriber.partners.deliveries import LOADED, Deliveries, Try, key_of
 from services.prescriber.partners.directory import Directory
 from services.prescriber.partners.endpoint_health import EndpointHealth
 from services.prescriber.partners.messages import HEARTBEAT, heartbeat_of
 from shared.clock import system_now
+from shared.events.base import EventData
 from shared.events.codec import time_text
-from shared.events.partner import WhyDisabled
 from shared.log.commit import Cause
 from shared.log.decisions import NothingDecided
 from shared.log.errors import StoreUnavailable, TooContended
 from shared.log.store import is_transient
-from shared.pathway.context import Actor
+from shared.pathway.context import Actor, Context
 from shared.service.runtime import Runtime
 from shared.transport.lease import Lease, LeaseLost
 from shared.webhooks.dispatch import AT_ONCE, Delivery, Dispatch
@@ -230,15 +229,19 @@ class Sender:
             self._dispatch.health(name).failed(answer.outcome, answer.retry_after, now)
             await self._health.failed(name, answer.outcome, now)
 
-    async def _disable(self, name: str, why: WhyDisabled) -> None:
+    async def _disable(self, name: str, why: Literal["gone", "failing"]) -> None:
         """Have the partner's stream say so: the alert and what its other endpoints are told follow from that."""
         partner, _, slug = name.partition("/")
         self._held.add(name)
         self._dispatch.hold(self._held)
         cause = Cause.carried(f"endpoint-{why}", f"{name}/{self._now().isoformat()}")
         actor = Actor(f"service:{self._runtime.definition.name}")
+
+        def disable(partner: Partner, context: Context) -> list[EventData]:
+            return disable_endpoint(partner, slug, why, context)
+
         try:
-            await self._runtime.run(f"partner-{partner}", partial(disable_endpoint, endpoint=slug, why=why), cause, actor)
+            await self._runtime.run(f"partner-{partner}", disable, cause, actor)
         except (NothingDecided, TooContended):
             pass  # it is disabled already, or seen to again
         else:

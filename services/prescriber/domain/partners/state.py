@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from services.prescriber.domain.partners.used import digest_of, used_by
 from shared.events.base import EventData, Slug
 from shared.events.partner import (
     FIRST_ENDPOINT,
@@ -30,6 +31,7 @@ from shared.events.partner import (
 )
 from shared.pathway import alert
 from shared.pathway.alert import Alerts
+from shared.pathway.refusal import Refusal
 from shared.service.definition import Origin
 
 ORIGIN = Origin(clinic="network", patient="none")
@@ -79,6 +81,7 @@ class Credential:
     slug: Slug
     client_id: str
     secret_sha256: str
+    """Of the secret's text, in hexadecimal digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +98,23 @@ class Organisation:
     capacity: int | None = None
     answer_hours: int | None = None
     credentials: tuple[Credential, ...] = ()
+    activated: bool = True
+    """Whether it ever was more than a sandbox: what it returns to after it left."""
+    used: frozenset[str] = frozenset()
+    """Names, keys and secrets that it has or had, none of which is taken again; see `used.py`."""
     open_reviews: int = 0
     """How many reviews it has open, as the directory last counted; not a part of its stream."""
 
     def endpoint(self, slug: Slug) -> Endpoint | None:
         """Return the endpoint of this name."""
         return next((endpoint for endpoint in self.endpoints if endpoint.slug == slug), None)
+
+    def require_endpoint(self, slug: Slug) -> Endpoint:
+        """Return the endpoint of this name. Raises Refusal if there is none."""
+        found = self.endpoint(slug)
+        if found is None:
+            raise Refusal("no-such-endpoint", "The organisation has no endpoint of this name.")
+        return found
 
 
 Partners = Callable[[], tuple[Organisation, ...]]
@@ -121,6 +135,12 @@ class Partner:
         """How it stands in the network."""
         return "unknown" if self.entry is None else self.entry.status
 
+    def require_entry(self) -> Organisation:
+        """Return the organisation. Raises Refusal if none of this slug is registered."""
+        if self.entry is None:
+            raise Refusal("no-such-partner", "No organisation of this slug is registered.")
+        return self.entry
+
     @property
     def deadlines(self) -> Mapping[str, datetime]:
         """When the next alert goes on to another role."""
@@ -131,12 +151,13 @@ def evolve_partner(partner: Partner, event: EventData) -> Partner:
     """Return the partner after an event."""
     partner = replace(partner, alerts=alert.fold(partner.alerts, event))
     if isinstance(event, PartnerRegistered):
-        return replace(partner, entry=_registered(event))
+        return replace(partner, entry=replace(_registered(event), used=used_by(event)))
     if isinstance(event, MessageQuarantined):
         return replace(partner, quarantined=partner.quarantined + 1)
     if partner.entry is None:
         return partner
-    return replace(partner, entry=_evolve_endpoints(_evolve_organisation(partner.entry, event), event))
+    entry = _evolve_endpoints(_evolve_organisation(partner.entry, event), event)
+    return replace(partner, entry=replace(entry, used=entry.used | used_by(event)))
 
 
 def _registered(event: PartnerRegistered) -> Organisation:
@@ -150,6 +171,7 @@ def _registered(event: PartnerRegistered) -> Organisation:
         decision_keys=(event.decision_key,),
         endpoints=endpoints,
         status="sandbox" if event.sandbox else "active",
+        activated=not event.sandbox,
         licensed_states=event.licensed_states,
         capacity=event.capacity,
         answer_hours=event.answer_hours,
@@ -160,8 +182,10 @@ def _evolve_organisation(entry: Organisation, event: EventData) -> Organisation:
     match event:
         case PartnerTermsChanged():
             return replace(entry, licensed_states=event.licensed_states, capacity=event.capacity, answer_hours=event.answer_hours)
-        case PartnerActivated() | PartnerReturned():
-            return replace(entry, status="active")
+        case PartnerActivated():
+            return replace(entry, status="active", activated=True)
+        case PartnerReturned():
+            return replace(entry, status="active" if entry.activated else "sandbox")
         case PartnerLeft():
             return replace(entry, status="left")
         case DecisionKeyAdded():
@@ -169,7 +193,7 @@ def _evolve_organisation(entry: Organisation, event: EventData) -> Organisation:
         case DecisionKeyRevoked():
             return replace(entry, decision_keys=tuple(key for key in entry.decision_keys if key != event.decision_key))
         case CredentialIssued():
-            issued = Credential(event.credential, event.client_id, event.client_secret_sha256)
+            issued = Credential(event.credential, event.client_id, digest_of(event.client_secret.get_secret_value()))
             return replace(entry, credentials=(*entry.credentials, issued))
         case CredentialRevoked():
             return replace(entry, credentials=tuple(one for one in entry.credentials if one.slug != event.credential))

@@ -9,7 +9,6 @@ from shared.events.base import EventData
 from shared.events.partner import PartnerTermsChanged
 from shared.events.partner import State as StateCode
 from shared.pathway.context import Context
-from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
 
 
@@ -26,11 +25,9 @@ class Terms(Request):
 
 def change_terms(partner: Partner, command: Terms, _context: Context) -> list[EventData]:
     """State all terms anew. Raises Refusal for an organisation that is not registered."""
-    if partner.entry is None:
-        raise Refusal("no-such-partner", "No organisation of this slug is registered.")
     return [
         PartnerTermsChanged(
-            partner=partner.entry.slug,
+            partner=partner.require_entry().slug,
             licensed_states=tuple(dict.fromkeys(command.licensed_states)),
             capacity=command.capacity,
             answer_hours=command.answer_hours,
