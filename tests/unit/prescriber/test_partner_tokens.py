@@ -14,6 +14,7 @@ import jwt as pyjwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from services.prescriber.domain.partners.state import Credential, Organisation
@@ -237,6 +238,17 @@ async def test_b20_forged_tokens_are_refused() -> None:
         except TokenRefused:
             continue
     assert taken == []
+
+
+async def test_what_is_no_compact_token_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long ones, and those that are base64 in one of several ways: what a library makes of them does not matter."""
+    network = Network()
+    good = network.token()
+    monkeypatch.setattr(jwt, "decode", lambda *_args, **_more: pytest.fail("it was read"))
+    head, body, signature = good.split(".")
+    for bad in (f"{good}=", f"{head}.{body}=.{signature}", good[:-1] + chr(ord(good[-1]) + 1), f"{good}.{signature}", good + "A" * 9000):
+        with pytest.raises(TokenRefused):
+            await network.tokens.principal(bad)
 
 
 async def test_other_services_refuse_a_partners_token() -> None:
