@@ -12,6 +12,7 @@ from services.prescriber.domain.dispense import RecordDispensing, last_day, reco
 from services.prescriber.domain.dispose import RecordReturn, RecordWastage, record_return, record_wastage
 from services.prescriber.domain.lot import RecallLot, WithdrawRecall, recall_lot, withdraw_recall
 from services.prescriber.domain.partners.register import RegisterPartner, registering
+from services.prescriber.domain.partners.replay import AskForTest, ask_for_example, ask_for_test
 from services.prescriber.domain.partners.state import ORIGIN, Partners
 from services.prescriber.domain.prescribe import IssuePrescription, issue_prescription
 from services.prescriber.domain.reassign import Reassign, reassigning
@@ -118,6 +119,24 @@ def commands(partners: Partners, *, allow_loopback: bool) -> tuple[Command, ...]
             decide=revoke,
             permission=Permission.REVIEW_AS_PARTNER,
             summary="Take an approval back, as the partner that reviews the case",
+        ),
+        Command(
+            path="/partner/endpoints/test",
+            body=AskForTest,
+            decide=ask_for_test,
+            permission=Permission.REVIEW_AS_PARTNER,
+            summary="Ask for a test event to an endpoint of your organisation",
+            kind="partner",
+            named_by_organisation=True,
+        ),
+        Command(
+            path="/partner/sandbox/reviews",
+            body=AskForTest,
+            decide=ask_for_example,
+            permission=Permission.REVIEW_AS_PARTNER,
+            summary="Ask for an example review, of no patient",
+            kind="partner",
+            named_by_organisation=True,
         ),
         Command(
             path="/cases/{case}/consent-withdrawal",

@@ -16,7 +16,10 @@ from services.prescriber.partners.administration import Administration
 from services.prescriber.partners.deliveries import Deliveries
 from services.prescriber.partners.directory import Directory
 from services.prescriber.partners.inbound import Inbound
+from services.prescriber.partners.routes import PartnerRoutes
 from services.prescriber.partners.sending import Sender
+from services.prescriber.partners.token_requests import TokenRequests
+from services.prescriber.partners.tokens import PartnerTokens
 from services.prescriber.patient_supply import PatientSupply
 from services.prescriber.reactions import falling_due, table
 from shared.events.prescriber import EVENTS
@@ -44,7 +47,13 @@ def define(partners: Partners, *, allow_loopback: bool) -> ServiceDefinition:
                 knows_partner=lambda case: case.partner,
                 complete=with_notices,
             ),
-            StreamKind("partner", Partner(), evolve_partner, tick=ALERT.tick),
+            StreamKind(
+                "partner",
+                Partner(),
+                evolve_partner,
+                tick=ALERT.tick,
+                knows_partner=lambda partner: partner.entry.slug if partner.entry else None,
+            ),
             POLICY,
             LOT,
         ),
@@ -63,12 +72,16 @@ def build(settings: Settings) -> FastAPI:
         deliveries = Deliveries(runtime.database, directory)
         sender = Sender(runtime, directory, deliveries)
         lot_holds = LotHolds(runtime)
+        tokens = PartnerTokens(runtime.tokens, settings.receipt_key.get_secret_value(), directory.partners, runtime.system_clock)
+        runtime.tokens = tokens
         return Extension(
             # A review must not go in-house because the partners were not read yet.
             prepare=(partial(directory.refresh, runtime), deliveries.create_indexes),
             routes=(
                 Inbound(runtime, directory).router(),
                 Administration(runtime, directory).router(),
+                TokenRequests(runtime, tokens).router(),
+                PartnerRoutes(runtime, directory, deliveries).router(),
                 PatientSupply(runtime).router(),
                 lot_holds.router(),
             ),

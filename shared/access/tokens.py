@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections import OrderedDict
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiohttp
 from joserfc import jwt
@@ -34,8 +34,16 @@ class TokenRefused(Exception):
     """The token is not good; one reason for all, so that nothing can be probed."""
 
 
+class Tokens(Protocol):
+    """Turns bearer tokens into principals."""
+
+    async def principal(self, token: str) -> Principal:
+        """Return who the token speaks for; raises TokenRefused."""
+        ...
+
+
 class TokenVerifier:
-    """Turns bearer tokens into principals. The JWKS is fetched when first needed and when a key is unknown, never more
+    """Takes the tokens of the network's issuer. The JWKS is fetched when first needed and when a key is unknown, never more
     often than REFRESH_AT_MOST_EVERY_SECONDS; nothing in a token causes another fetch."""
 
     def __init__(self, issuer: str, audience: str, jwks_url: str) -> None:
@@ -61,7 +69,7 @@ class TokenVerifier:
         return principal
 
     async def _verify(self, token: str) -> dict[str, Any]:
-        if len(token) > TOKEN_LIMIT_CHARACTERS or not _COMPACT.fullmatch(token) or not _canonical(token):
+        if not well_formed(token):
             raise TokenRefused
         keys = await self._key_set(refresh=False)
         try:
@@ -121,6 +129,11 @@ def _strings(value: object) -> frozenset[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise TokenRefused
     return frozenset(value)
+
+
+def well_formed(token: str) -> bool:
+    """Return whether the token is a compact JWS of bearable length, each part in canonical base64url."""
+    return len(token) <= TOKEN_LIMIT_CHARACTERS and _COMPACT.fullmatch(token) is not None and _canonical(token)
 
 
 def _canonical(token: str) -> bool:

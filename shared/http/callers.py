@@ -1,6 +1,7 @@
 """Who calls: the bearer token of a request, and what the access decision says."""
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 
 from starlette.requests import Request
 
@@ -9,6 +10,7 @@ from shared.access.tokens import TokenRefused
 from shared.http.problems import Problem
 from shared.pathway.context import Actor
 from shared.service.runtime import Runtime
+from shared.webhooks.destinations import reaches
 
 _CHALLENGE: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 NOT_FOUND = Problem(404, "not-found", "There is no case of this id that you may see.")
@@ -40,3 +42,12 @@ def admit(principal: Principal, permission: Permission, resource: Resource | Non
 def actor_of(principal: Principal) -> Actor:
     """Return the principal as the actor of a decision."""
     return Actor(principal.subject, principal.roles, principal.organisation)
+
+
+def address_of(request: Request) -> bytes:
+    """Return the packed address of who calls; of IPv6 its network of 64 bits, which one host may own. Empty if there is none."""
+    try:
+        address = reaches(ip_address(request.client.host if request.client is not None else ""))
+    except ValueError:
+        return b""
+    return address.packed if address.version == 4 else address.packed[:8]

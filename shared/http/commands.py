@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.access.decide import Resource
+from shared.access.decide import Principal, Resource
 from shared.events.base import EventData, StepRefused
 from shared.http.body import parse, read_json
 from shared.http.callers import NOT_FOUND, actor_of, admit, authenticate
@@ -54,7 +54,7 @@ def command_endpoint(runtime: Runtime, row: Command) -> Endpoint:
             command = row.fresh(command)
         cause = Cause.http(principal.issuer, principal.subject, key, runtime.mac("POST", request.url.path, body))
         origin = None if row.begins is None else row.begins(command, runtime.pseudonym)
-        stream = _stream(request, runtime, row, command, cause, origin)
+        stream = _stream(request, runtime, row, principal, command, cause, origin)
         if origin is not None and row.kind == "case" and origin.clinic not in principal.clinics:
             raise Problem(403, "not-your-clinic", "Your access token does not name this clinic.")
 
@@ -126,17 +126,7 @@ def answer_of(committed: Committed, runtime: Runtime, *, created: bool = False, 
     for refusal in refused:
         runtime.metrics.refused(refusal.rule)
     if refused:
-        raise Problem(
-            409,
-            "refused-by-rule",
-            refused[0].detail,
-            headers=etag,
-            rule=refused[0].rule,
-            step=refused[0].step,
-            refusals=[_show(refusal) for refusal in refused],
-            policy_version=refused[0].policy_version,
-            version=version,
-        )
+        raise refused_by_rule(refused, headers=etag, version=version)
     kind = stream.partition("-")[0]
     content = {
         **({} if reveal is None else reveal([recorded.data for recorded in committed.recorded])),
@@ -150,17 +140,34 @@ def answer_of(committed: Committed, runtime: Runtime, *, created: bool = False, 
     return Response(to_json(content), status_code=201 if created else 200, media_type="application/json", headers=etag)
 
 
+def refused_by_rule(refused: Sequence[StepRefused], headers: Mapping[str, str] | None = None, **extra: Any) -> Problem:
+    """Return the problem that refusals by rules are; the first one gives its words."""
+    return Problem(
+        409,
+        "refused-by-rule",
+        refused[0].detail,
+        headers=headers,
+        rule=refused[0].rule,
+        step=refused[0].step,
+        refusals=[_show(refusal) for refusal in refused],
+        policy_version=refused[0].policy_version,
+        **extra,
+    )
+
+
 def _show(refusal: StepRefused) -> dict[str, str]:
     """Show why in words, and in the stable word for it where the rule has one."""
     because = refusal.facts.get("because")
     return {"rule": refusal.rule, "detail": refusal.detail, **({} if because is None else {"because": because})}
 
 
-def _stream(request: Request, runtime: Runtime, row: Command, command: Any, cause: Cause, origin: Origin | None) -> str:
+def _stream(
+    request: Request, runtime: Runtime, row: Command, principal: Principal, command: Any, cause: Cause, origin: Origin | None
+) -> str:
     if row.stream_id is not None:
         return row.stream_id(command)
-    if row.named_by_path:
-        name = str(next(iter(request.path_params.values()), ""))
+    if row.named_by_path or row.named_by_organisation:
+        name = principal.organisation or "" if row.named_by_organisation else str(next(iter(request.path_params.values()), ""))
         if _NAME.fullmatch(name) is None:
             raise NOT_FOUND
         return f"{row.kind}-{name}"

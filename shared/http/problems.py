@@ -13,6 +13,9 @@ MEDIA_TYPE: Final = "application/problem+json"
 MALFORMED: Final = frozenset({"time-in-the-future", "out-of-range", "wrong-unit", "wrong-number-of-answers", "not-a-bundle", "malformed"})
 """Slugs of refusals that speak of the request itself (422); the others speak of the moment (409)."""
 
+NOT_THERE: Final = frozenset({"no-such-partner", "no-such-endpoint"})
+"""Slugs of refusals that speak of what the request names and is not there (404)."""
+
 TITLES: Final[Mapping[int, str]] = {
     400: "The request cannot be read",
     401: "Who you are is not known",
@@ -26,6 +29,7 @@ TITLES: Final[Mapping[int, str]] = {
     415: "The request must be JSON",
     422: "The request does not hold",
     428: "A condition is missing",
+    429: "Too many requests",
     500: "Something went wrong here",
     503: "Not available at the moment",
 }

@@ -22,7 +22,7 @@ from shared.events.codec import TooLarge
 from shared.http.commands import command_endpoint, form_endpoint, view_endpoint
 from shared.http.operations import Operations, metrics_endpoint
 from shared.http.policy import PolicyRoutes
-from shared.http.problems import MALFORMED, MEDIA_TYPE, Problem, problem
+from shared.http.problems import MALFORMED, MEDIA_TYPE, NOT_THERE, Problem, problem
 from shared.http.worklist import alerts_endpoint, waiting_endpoint, worklist_endpoint
 from shared.log.decisions import NothingDecided
 from shared.log.errors import ReceiptReused, StaleVersion, StoreUnavailable, StreamBroken, TooContended
@@ -161,6 +161,9 @@ def _add_routes(app: FastAPI, runtime: Runtime, extension: Extension, tasks: Tas
             status_code=201 if command.begins else 200,
             tags=[definition.name],
         )
+    # Before the views: a service's own route may be one particular path among those of a view.
+    for router in extension.routes:
+        app.include_router(router)
     for view in definition.views:
         app.add_api_route(
             view.path,
@@ -177,8 +180,6 @@ def _add_routes(app: FastAPI, runtime: Runtime, extension: Extension, tasks: Tas
         app.add_api_route("/cases", worklist_endpoint(runtime), methods=["GET"], summary="Work list", response_model=None)
         app.add_api_route("/worklist", waiting_endpoint(runtime), methods=["GET"], summary="What each case waits for", response_model=None)
         app.add_api_route("/alerts", alerts_endpoint(runtime), methods=["GET"], summary="Alerts to take on", response_model=None)
-    for router in extension.routes:
-        app.include_router(router)
     app.include_router(Operations(runtime, extension).router())
     if POLICY in definition.kinds:
         app.include_router(PolicyRoutes(runtime).router())
@@ -210,7 +211,8 @@ def _ready_endpoint(runtime: Runtime, tasks: Tasks) -> Callable[[Request], Any]:
 def _add_problems(app: FastAPI, runtime: Runtime) -> None:
     def refused(error: Refusal) -> Response:
         runtime.metrics.refused(error.slug)
-        return problem(422 if error.slug in MALFORMED else 409, error.slug, error.detail, rule=error.rule)
+        status = 422 if error.slug in MALFORMED else 404 if error.slug in NOT_THERE else 409
+        return problem(status, error.slug, error.detail, rule=error.rule)
 
     again = {"Retry-After": "1"}
     answers: Mapping[type[Exception], Callable[[Any], Response]] = {

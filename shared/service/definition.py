@@ -74,6 +74,8 @@ class Command:
     """For streams named by the body (a partner); cases take their id from the cause."""
     named_by_path: bool = False
     """For streams that have a name of their own (a lot): the path says it, without its kind."""
+    named_by_organisation: bool = False
+    """For the stream of the caller's own organisation: the access token says it."""
     waits_for_inbox: bool = False
     """For steps that dose, approve or disclose: refused while an event of the case is held or parked here."""
     fresh: Callable[[Any], Any] | None = None

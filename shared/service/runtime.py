@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
-from shared.access.tokens import TokenVerifier
+from shared.access.tokens import Tokens, TokenVerifier
 from shared.clock import CareClock, MovableCareClock, SystemCareClock, system_now
 from shared.events.base import EventData
 from shared.events.codec import Recorded
@@ -69,7 +69,7 @@ class Runtime:
         self.client = client
         self.metrics = Metrics(definition.name)
         self.policies = Book(read_document(settings.policy_file or SHIPPED))
-        self.tokens = TokenVerifier(settings.issuer, settings.audience, settings.jwks_url)
+        self.tokens: Tokens = TokenVerifier(settings.issuer, settings.audience, settings.jwks_url)
         self.database: AsyncDatabase[dict[str, Any]] = client[f"{settings.database_prefix}_{definition.name}"]
         vault_database = client[f"{settings.database_prefix}_vault"]
         self.vault = MongoVault(vault_database["keys"], settings.vault_master_key.get_secret_value())

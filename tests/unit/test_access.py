@@ -22,7 +22,10 @@ MAY = {
     "partner": "review_as_partner",
 }
 HERE, ELSEWHERE = Resource("riverside"), Resource("hillside")
+ASSIGNED = (Resource("riverside", "lakeside"), Resource("hillside", "lakeside"))
 NOBODYS = Resource(None)
+LAKESIDES = Resource(None, "lakeside")
+"""What belongs to an organisation and no clinic: its endpoints, what it was sent."""
 
 
 def principal(*roles: str, clinics: frozenset[str] = frozenset({"riverside"}), organisation: str | None = None) -> Principal:
@@ -34,7 +37,15 @@ def test_every_cell_of_role_permission_and_resource() -> None:
     for role in ROLES:
         for permission in Permission:
             may = permission.value in MAY[role].split()
-            for resource in (None, HERE, ELSEWHERE, NOBODYS, Resource("riverside", "lakeside"), Resource("hillside", "lakeside")):
+            for resource in (
+                None,
+                HERE,
+                ELSEWHERE,
+                NOBODYS,
+                Resource("riverside", "lakeside"),
+                Resource("hillside", "lakeside"),
+                LAKESIDES,
+            ):
                 verdict = decide(principal(role), permission, resource)
                 if not may:
                     expected = Verdict.FORBIDDEN
@@ -46,7 +57,7 @@ def test_every_cell_of_role_permission_and_resource() -> None:
                     expected = Verdict.ALLOWED if resource.clinic == "riverside" else Verdict.HIDDEN
                 assert verdict is expected, (role, permission, resource)
                 cells += 1
-    assert cells == len(ROLES) * len(Permission) * 6
+    assert cells == len(ROLES) * len(Permission) * 7
 
 
 def test_two_roles_may_what_either_may_and_no_more() -> None:
@@ -73,6 +84,19 @@ def test_a_partner_sees_the_cases_assigned_to_it_wherever_they_are_and_no_others
     for resource in (Resource("hillside", "other"), Resource("riverside"), Resource(None)):
         assert decide(lakeside, Permission.REVIEW_AS_PARTNER, resource) is Verdict.HIDDEN
     assert decide(principal("partner"), Permission.REVIEW_AS_PARTNER, Resource("riverside", None)) is Verdict.HIDDEN
+
+
+def test_what_belongs_to_an_organisation_is_there_for_its_members_with_the_one_permission_and_for_nobody_else() -> None:
+    for role in ROLES:
+        for organisation in (None, "", "lakeside", "Lakeside", "lakeside ", "other"):
+            for permission in set(Permission) - NETWORK_WIDE:
+                member = principal(role, clinics=frozenset({"riverside", "lakeside", "None", ""}), organisation=organisation)
+                verdict = decide(member, permission, LAKESIDES)
+                if permission.value not in MAY[role].split():
+                    assert verdict is Verdict.FORBIDDEN
+                else:
+                    own = permission is Permission.REVIEW_AS_PARTNER and organisation == "lakeside"
+                    assert verdict is (Verdict.ALLOWED if own else Verdict.HIDDEN), (role, organisation, permission)
 
 
 def test_an_organisation_gives_nothing_without_the_role() -> None:

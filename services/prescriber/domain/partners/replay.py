@@ -46,10 +46,12 @@ class ReplayDeliveries(Request):
 
 def ask_for_test(partner: Partner, command: AskForTest, _context: Context) -> list[EventData]:
     """Make a test event due. Raises Refusal unless the endpoint is sent to."""
-    entry, endpoint = _sent_to(partner, command.endpoint)
-    if endpoint.status != "active":
-        raise Refusal("endpoint-not-active", f"This endpoint is {endpoint.status}; resume it first.")
-    return [TestEventAsked(partner=entry.slug, endpoint=endpoint.slug)]
+    return [_asked(partner, command, example=False)]
+
+
+def ask_for_example(partner: Partner, command: AskForTest, _context: Context) -> list[EventData]:
+    """Announce an example review, to be fetched and decided like a real one. Raises Refusal as `ask_for_test`."""
+    return [_asked(partner, command, example=True)]
 
 
 def resend(partner: Partner, command: ResendDelivery, _context: Context) -> list[EventData]:
@@ -60,6 +62,13 @@ def resend(partner: Partner, command: ResendDelivery, _context: Context) -> list
 def replay(partner: Partner, command: ReplayDeliveries, _context: Context) -> list[EventData]:
     """Make a range of deliveries due again; while the endpoint is paused or disabled, they wait. Raises Refusal."""
     return _replayed(partner, command.endpoint, command.first, command.last)
+
+
+def _asked(partner: Partner, command: AskForTest, *, example: bool) -> TestEventAsked:
+    entry, endpoint = _sent_to(partner, command.endpoint)
+    if endpoint.status != "active":
+        raise Refusal("endpoint-not-active", f"This endpoint is {endpoint.status}; resume it first.")
+    return TestEventAsked(partner=entry.slug, endpoint=endpoint.slug, example=example)
 
 
 def _replayed(partner: Partner, slug: Slug, first: int, last: int) -> list[EventData]:
