@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Final, Generic, Literal, Protocol, Self, TypeVar
+from typing import ClassVar, Final, Literal, Protocol, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -165,17 +165,14 @@ class PrivateKey:
         return "whsk_" + base64.b64encode(self.seed).decode()
 
 
-Key = TypeVar("Key", bound=VerifyingKey)
-
-
 @dataclass(frozen=True, slots=True)
-class Verified(Generic[Key]):
+class Verified:
     """A message proven to come from the holder of the key."""
 
     id: str
     timestamp: int
     """When this attempt was sent, in Unix seconds."""
-    key: Key
+    key: VerifyingKey
     """The one of the trusted keys that verifies the message."""
 
 
@@ -199,7 +196,7 @@ def sign(webhook_id: str, at: datetime, body: bytes, keys: Sequence[SigningKey])
     return {"webhook-id": webhook_id, "webhook-timestamp": timestamp, "webhook-signature": " ".join(signatures)}
 
 
-def verify(headers: Iterable[tuple[bytes, bytes]], body: bytes, keys: Sequence[Key], now: datetime) -> Verified[Key]:
+def verify(headers: Iterable[tuple[bytes, bytes]], body: bytes, keys: Sequence[VerifyingKey], now: datetime) -> Verified:
     """Verify the raw headers and raw body of a message against trusted keys; raises Unverified and nothing else."""
     found = _read_headers(headers)
     webhook_id, timestamp = found["webhook-id"], found["webhook-timestamp"]

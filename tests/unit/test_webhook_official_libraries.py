@@ -261,7 +261,7 @@ def changed_once() -> Iterator[tuple[str, Message]]:
 
 
 def test_every_difference_after_one_change_is_one_we_can_explain_and_each_explanation_is_needed() -> None:
-    needed = set()
+    needed: set[str] = set()
     unexplained = []
     for name, message in changed_once():
         for library, theirs, ours, explained in differences(message, IN_THE_SECOND):

@@ -166,49 +166,55 @@ def with_header(message: Message, name: str, change: Change) -> Message:
     return replace(message, headers=tuple((known, change(value) if known == name else value) for known, value in message.headers))
 
 
-def _with_id(draft: Draft, change: Change) -> Draft:
-    return replace(draft, webhook_id=change(draft.webhook_id))
+Drafting = Callable[[Draft], Draft]
+Tampering = Callable[[Message], Message]
 
 
-def _with_timestamp(draft: Draft, change: Change) -> Draft:
-    return replace(draft, timestamp=change(draft.timestamp))
+def _id(change: Change) -> Drafting:
+    return lambda draft: replace(draft, webhook_id=change(draft.webhook_id))
 
 
-def _without(message: Message, name: str) -> Message:
-    return replace(message, headers=tuple(pair for pair in message.headers if pair[0] != name))
+def _timestamp(change: Change) -> Drafting:
+    return lambda draft: replace(draft, timestamp=change(draft.timestamp))
 
 
-def _again(message: Message, name: str, change: Change) -> Message:
+def _header(name: str, change: Change) -> Tampering:
+    return lambda message: with_header(message, name, change)
+
+
+def _body(change: Callable[[bytes], bytes]) -> Tampering:
+    return lambda message: replace(message, body=change(message.body))
+
+
+def _without(name: str) -> Tampering:
+    return lambda message: replace(message, headers=tuple(pair for pair in message.headers if pair[0] != name))
+
+
+def _again(name: str, change: Change) -> Tampering:
     """The header once more, last, in capitals."""
-    return replace(message, headers=(*message.headers, (name.upper(), change(message.header(name)))))
+    return lambda message: replace(message, headers=(*message.headers, (name.upper(), change(message.header(name)))))
 
 
-def _renamed(message: Message, change: Change) -> Message:
-    return replace(message, headers=tuple((change(name), value) for name, value in message.headers))
+def _renamed(change: Change) -> Tampering:
+    return lambda message: replace(message, headers=tuple((change(name), value) for name, value in message.headers))
 
 
-BEFORE_SIGNING: dict[str, Callable[[Draft], Draft]] = {
+BEFORE_SIGNING: dict[str, Drafting] = {
     "nothing": lambda draft: draft,
-    **{f"signed id: {name}": lambda draft, change=change: _with_id(draft, change) for name, change in IDS.items()},
-    **{f"signed timestamp: {name}": lambda draft, change=change: _with_timestamp(draft, change) for name, change in TIMESTAMPS.items()},
+    **{f"signed id: {name}": _id(change) for name, change in IDS.items()},
+    **{f"signed timestamp: {name}": _timestamp(change) for name, change in TIMESTAMPS.items()},
 }
 """Changes that the sender makes: the signature is over what they make."""
-AFTER_SIGNING: dict[str, Callable[[Message], Message]] = {
-    **{f"id: {name}": lambda message, change=change: with_header(message, "webhook-id", change) for name, change in IDS.items()},
-    **{
-        f"timestamp: {name}": lambda message, change=change: with_header(message, "webhook-timestamp", change)
-        for name, change in TIMESTAMPS.items()
-    },
-    **{
-        f"signature: {name}": lambda message, change=change: with_header(message, "webhook-signature", change)
-        for name, change in SIGNATURES.items()
-    },
-    **{f"body: {name}": lambda message, change=change: replace(message, body=change(message.body)) for name, change in BODIES.items()},
-    **{f"without {name}": lambda message, name=name: _without(message, name) for name in PARTS},
-    **{f"{name} again": lambda message, name=name: _again(message, name, lambda text: text) for name in PARTS},
-    **{f"{name} again, another": lambda message, name=name: _again(message, name, lambda text: text[:-1]) for name in PARTS},
-    "names in capitals": lambda message: _renamed(message, str.upper),
-    "names of svix": lambda message: _renamed(message, lambda name: name.replace("webhook-", "svix-")),
+AFTER_SIGNING: dict[str, Tampering] = {
+    **{f"id: {name}": _header("webhook-id", change) for name, change in IDS.items()},
+    **{f"timestamp: {name}": _header("webhook-timestamp", change) for name, change in TIMESTAMPS.items()},
+    **{f"signature: {name}": _header("webhook-signature", change) for name, change in SIGNATURES.items()},
+    **{f"body: {name}": _body(change) for name, change in BODIES.items()},
+    **{f"without {name}": _without(name) for name in PARTS},
+    **{f"{name} again": _again(name, str) for name in PARTS},
+    **{f"{name} again, another": _again(name, lambda text: text[:-1]) for name in PARTS},
+    "names in capitals": _renamed(str.upper),
+    "names of svix": _renamed(lambda name: name.replace("webhook-", "svix-")),
     "an id of svix beside": lambda message: replace(message, headers=(("svix-id", "msg_other"), *message.headers)),
 }
 """Changes on the way: who makes them has no key."""

@@ -92,7 +92,7 @@ class Inbound:
         )
         return await self._decide(partner, decided, proof, self._runtime.mac("POST", request.url.path, body))
 
-    def _verify(self, partner: str, request: HttpRequest, body: bytes) -> Verified[PublicKey]:
+    def _verify(self, partner: str, request: HttpRequest, body: bytes) -> Verified:
         entry = self._directory.find(partner)
         keys = [] if entry is None else [PublicKey.parse(key) for key in entry.decision_keys]
         try:
