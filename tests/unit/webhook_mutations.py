@@ -126,7 +126,10 @@ SIGNATURES: dict[str, Change] = {
     "one of 16": lambda text: " ".join([*[WRONG] * (15 - text.count(" ")), text]),
     "one of 17": lambda text: " ".join([*[WRONG] * (16 - text.count(" ")), text]),
     "8 KiB": lambda text: f"{text} v1,{'A' * 8192}",
-    "4097 bytes": lambda text: f"{text} v1,{'A' * 4092}"[:4097],
+    "4096 characters": lambda text: _filled(text, 4096),
+    "4097 characters": lambda text: _filled(text, 4097),
+    "an unknown one of the longest name before": lambda text: f"v222a,AAAA {text}",
+    "an unknown one of a longer name before": lambda text: f"v2222a,AAAA {text}",
     "url-safe": lambda text: text.replace("+", "-").replace("/", "_"),
     "no padding": lambda text: text.replace("=", ""),
     "more padding": lambda text: f"{text}==",
@@ -151,6 +154,15 @@ PARTS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 def _moved(text: str, seconds: int) -> str:
     return str(int(text) + seconds) if text.isascii() and text.isdecimal() else text
+
+
+def _filled(text: str, size: int) -> str:
+    """One more entry, of a scheme that nobody knows, well-formed and as long as is left."""
+    for scheme in ("v2", "v22", "v222", "v222a"):
+        left = size - len(f"{text} {scheme},")
+        if left % 4 == 0:
+            return f"{text} {scheme},{'A' * left}"
+    raise AssertionError
 
 
 def _other_unused_bits(entry: str) -> str:
