@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -38,6 +39,7 @@ from tests.unit.signed import (
     reason,
     signed,
 )
+from tests.unit.webhook_mutations import AFTER_SIGNING, BEFORE_SIGNING, Draft
 
 VECTORS = [
     pytest.param(SECRET, SECRET, SPEC_ID, SPEC_TIMESTAMP, SPEC_BODY, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", id="specification"),
@@ -200,6 +202,31 @@ def test_b6_ids_that_are_not_ids(webhook_id: str) -> None:
 @pytest.mark.parametrize(("private", "public"), [(SECRET, SECRET), (PRIVATE, PRIVATE.public)], ids=["v1", "v1a"])
 def test_b7_an_altered_body_does_not_verify(change: Callable[[bytes], bytes], private: SigningKey, public: VerifyingKey) -> None:
     assert reason(raw(signed(private)), body=change(SPEC_BODY), key=public) == "signature-wrong"
+
+
+HARMLESS = {
+    "nothing",
+    "signed id: another", "signed id: of 128",
+    "signed timestamp: 300 s ago", "signed timestamp: 299 s ago", "signed timestamp: in 300 s",
+    "signature: twice", "signature: a wrong one before", "signature: an unknown one before", "signature: one of 16",
+    "signature: 4096 characters", "signature: an unknown one of the longest name before",
+    "names in capitals", "an id of svix beside",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", [SECRET, PRIVATE], ids=["v1", "v1a"])
+def test_b1_to_b7_no_change_but_these_is_harmless(key: SharedSecret | PrivateKey) -> None:
+    """Of all changes to a signed message, and to what is signed, those leave it a message that the specification lets pass."""
+    draft = Draft(SPEC_ID, str(SPEC_TIMESTAMP), b'{"test": 2432232314}')
+    changed = {name: change(draft).signed([key]) for name, change in BEFORE_SIGNING.items()}
+    changed |= {name: tamper(draft.signed([key])) for name, tamper in AFTER_SIGNING.items()}
+    passed = set()
+    for name, message in changed.items():
+        with suppress(Unverified):
+            verify(message.raw(), message.body, [key.public if isinstance(key, PrivateKey) else key], SPEC_AT)
+            passed.add(name)
+    assert passed == HARMLESS
+    assert len(changed) > 100
 
 
 def test_empty_and_binary_bodies_can_be_signed() -> None:

@@ -105,7 +105,7 @@ SIGNATURES: dict[str, Change] = {
     "two commas": lambda text: text.replace(",", ",,"),
     "comma after": lambda text: f"{text},",
     "no comma": lambda text: text.replace(",", ""),
-    "no scheme": lambda text: text.replace("v1,", ""),
+    "no scheme": lambda text: text.replace("v1,", "").replace("v1a,", ""),
     "other scheme": lambda text: text.replace("v1", "v2"),
     "capital scheme": lambda text: text.replace("v1", "V1"),
     "schemes swapped": lambda text: text.replace("v1a,", "v0,").replace("v1,", "v1a,").replace("v0,", "v1,"),
