@@ -133,7 +133,12 @@ class PrivateKey:
     """The private half of an ed25519 pair: it signs `v1a`."""
 
     seed: bytes = field(repr=False)
+    _loaded: Ed25519PrivateKey = field(init=False, repr=False, compare=False)
     scheme: ClassVar[str] = "v1a"
+
+    def __post_init__(self) -> None:
+        # Once: loading derives the public half, which takes as long as a signature.
+        object.__setattr__(self, "_loaded", Ed25519PrivateKey.from_private_bytes(self.seed))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -154,11 +159,11 @@ class PrivateKey:
     @property
     def public(self) -> PublicKey:
         """The key that verifies what this one signs."""
-        return PublicKey(Ed25519PrivateKey.from_private_bytes(self.seed).public_key().public_bytes_raw())
+        return PublicKey(self._loaded.public_key().public_bytes_raw())
 
     def sign(self, content: bytes) -> bytes:
         """Return the ed25519 signature of the content, 64 bytes."""
-        return Ed25519PrivateKey.from_private_bytes(self.seed).sign(content)
+        return self._loaded.sign(content)
 
     def reveal(self) -> str:
         """Return the one encoding we write: `whsk_` and base64 of the seed."""

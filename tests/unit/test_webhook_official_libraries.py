@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import pytest
@@ -51,14 +51,19 @@ LIBRARIES: dict[str, Callable[[bytes, dict[str, str]], None]] = {
 }
 
 
+class Clock(datetime):
+    """Stands at `moment`, in Unix seconds."""
+
+    moment: ClassVar[float]
+
+    @classmethod
+    def now(cls, tz: Any = None) -> "Clock":
+        return cls.fromtimestamp(cls.moment, tz)
+
+
 def verdict_of(library: str, message: Message, now: datetime) -> str:
     """What the library says at that moment; `crash` where it raises what is not its own error."""
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> "Clock":
-            return cls.fromtimestamp(now.timestamp(), tz)
-
+    Clock.moment = now.timestamp()
     with patch.object(standardwebhooks.webhooks, "datetime", Clock):
         try:
             LIBRARIES[library](message.body, dict(message.headers))
@@ -251,7 +256,7 @@ IN_THE_SECOND = SPEC_AT + timedelta(milliseconds=400)
 
 def changed_once() -> Iterator[tuple[str, Message]]:
     """Every change alone, to every kind of message."""
-    for body in (SPEC_BODY, b"", b"\xff", '{"name": "Zoë 🍄"}'.encode()):
+    for body in ('{"name": "Zoë 🍄"}'.encode(), b"\xff"):
         draft = Draft(SPEC_ID, str(SPEC_TIMESTAMP), body)
         for keys in SIGNERS:
             for name, change in BEFORE_SIGNING.items():
