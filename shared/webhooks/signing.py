@@ -101,12 +101,19 @@ class PublicKey:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `whpk_` and base64 of 32 bytes; raises MalformedKey, also for points of small order, which accept forgeries."""
+        """Read `whpk_` and base64 of 32 bytes; raises MalformedKey.
+
+        Refused are points of small order, which accept forgeries, and a second encoding of a point (RFC 8032, 5.1.3: y
+        is under the prime), which OpenSSL takes. 32 bytes that are no point of the curve are read, and verify nothing.
+        """
         key = _decode_key(text, "whpk_")
         if len(key) != 32:
             raise MalformedKey("an ed25519 public key has 32 bytes")
-        if key[:31] + bytes([key[31] & 0x7F]) in _SMALL_ORDER:
+        without_sign = key[:31] + bytes([key[31] & 0x7F])
+        if without_sign in _SMALL_ORDER:
             raise MalformedKey("a point of small order is not a key")
+        if int.from_bytes(without_sign, "little") >= _FIELD_PRIME:
+            raise MalformedKey("an ed25519 public key has one encoding")
         return cls(key)
 
     def verifies(self, content: bytes, signature: bytes) -> bool:
@@ -126,7 +133,12 @@ class PrivateKey:
     """The private half of an ed25519 pair: it signs `v1a`."""
 
     seed: bytes = field(repr=False)
+    _loaded: Ed25519PrivateKey = field(init=False, repr=False, compare=False)
     scheme: ClassVar[str] = "v1a"
+
+    def __post_init__(self) -> None:
+        # Once: loading derives the public half, which takes as long as a signature.
+        object.__setattr__(self, "_loaded", Ed25519PrivateKey.from_private_bytes(self.seed))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -147,11 +159,11 @@ class PrivateKey:
     @property
     def public(self) -> PublicKey:
         """The key that verifies what this one signs."""
-        return PublicKey(Ed25519PrivateKey.from_private_bytes(self.seed).public_key().public_bytes_raw())
+        return PublicKey(self._loaded.public_key().public_bytes_raw())
 
     def sign(self, content: bytes) -> bytes:
         """Return the ed25519 signature of the content, 64 bytes."""
-        return Ed25519PrivateKey.from_private_bytes(self.seed).sign(content)
+        return self._loaded.sign(content)
 
     def reveal(self) -> str:
         """Return the one encoding we write: `whsk_` and base64 of the seed."""
@@ -165,6 +177,8 @@ class Verified:
     id: str
     timestamp: int
     """When this attempt was sent, in Unix seconds."""
+    key: VerifyingKey
+    """The one of the trusted keys that verifies the message."""
 
 
 def is_webhook_id(text: str) -> bool:
@@ -173,7 +187,14 @@ def is_webhook_id(text: str) -> bool:
 
 
 def sign(webhook_id: str, at: datetime, body: bytes, keys: Sequence[SigningKey]) -> dict[str, str]:
-    """Return the three headers of one attempt, signed with each key (two of them while one is being replaced)."""
+    """Return the three headers of one attempt, signed with each key (two of them while one is being replaced).
+
+    Raises ValueError for what no verifier takes: text that is no webhook id, no key, or more than 16 of them.
+    """
+    if not is_webhook_id(webhook_id):
+        raise ValueError("a webhook id has letters, digits, _ and -")
+    if not 1 <= len(keys) <= MOST_SIGNATURES:
+        raise ValueError("a message is signed with 1 to 16 keys")
     timestamp = str(int(at.timestamp()))
     content = _content(webhook_id, timestamp, body)
     signatures = [f"{key.scheme},{base64.b64encode(key.sign(content)).decode()}" for key in keys]
@@ -198,7 +219,7 @@ def verify(headers: Iterable[tuple[bytes, bytes]], body: bytes, keys: Sequence[V
     for scheme, signature in signatures:
         for key in keys:
             if key.scheme == scheme and key.verifies(content, signature):
-                return Verified(webhook_id, int(timestamp))
+                return Verified(webhook_id, int(timestamp), key)
     raise Unverified("signature-wrong")
 
 
@@ -272,8 +293,7 @@ _SMALL_ORDER: Final = frozenset(
         "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
     )
 )
-"""The encodings of the eight points of small order, without the sign bit."""
+"""The canonical encodings of the eight points of small order, without the sign bit."""
+_FIELD_PRIME: Final = 2**255 - 19

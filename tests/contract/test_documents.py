@@ -1,7 +1,6 @@
 """docs/asyncapi.json and docs/events.md are what the code says, and the npm AsyncAPI parser accepts the document."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from deploy import documents
 from shared.events.registry import BY_TYPE
 from shared.pathway.policy import read_document
 from shared.pathway.rules import RULES
+from tests.contract.npm import install
 
 WITHOUT_RULE = {
     "partner_answer_hours",
@@ -56,16 +56,10 @@ def test_every_type_stands_in_the_asyncapi_document() -> None:
 
 @pytest.fixture(scope="session")
 def asyncapi_parser(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("npm") is None or shutil.which("node") is None:
-        pytest.skip("node and npm are not on this machine")
-    folder = tmp_path_factory.mktemp("asyncapi")
-    (folder / "package.json").write_text("{}")
-    installed = subprocess.run(["npm", "install", "--silent", "--no-save", PARSER], cwd=folder, capture_output=True, text=True, check=False)
-    if installed.returncode != 0:
-        pytest.skip(f"the npm registry was not reached: {installed.stderr.strip().splitlines()[-1:]}")
-    return folder
+    return install(tmp_path_factory.mktemp("asyncapi"), PARSER)
 
 
+@pytest.mark.npm
 @pytest.mark.timeout(300)
 def test_the_asyncapi_parser_accepts_the_document(asyncapi_parser: Path) -> None:
     (asyncapi_parser / "check.js").write_text(CHECK)

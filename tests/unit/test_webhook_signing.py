@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -38,6 +39,7 @@ from tests.unit.signed import (
     reason,
     signed,
 )
+from tests.unit.webhook_mutations import AFTER_SIGNING, BEFORE_SIGNING, Draft
 
 VECTORS = [
     pytest.param(SECRET, SECRET, SPEC_ID, SPEC_TIMESTAMP, SPEC_BODY, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", id="specification"),
@@ -78,7 +80,7 @@ def test_published_vectors_sign_and_verify(
     at = datetime.fromtimestamp(timestamp, UTC)
     headers = sign(webhook_id, at, body, [private])
     assert headers == {"webhook-id": webhook_id, "webhook-timestamp": str(timestamp), "webhook-signature": expected}
-    assert verify(raw(headers), body, [public], at) == Verified(webhook_id, timestamp)
+    assert verify(raw(headers), body, [public], at) == Verified(webhook_id, timestamp, public)
 
 
 def test_header_names_have_no_case_and_others_are_ignored() -> None:
@@ -101,7 +103,7 @@ def test_b6_each_header_must_be_there_once(repeated: str) -> None:
 
 @pytest.mark.parametrize(
     "timestamp",
-    ["hello", "", "NaN", "1e9", "1614265330.9", "1_614265330", "+1614265330", " 1614265330 ", "٣٤", "1" * 20, "-1",
+    ["hello", "", "NaN", "1e9", "1614265330.9", "1_614265330", "+1614265330", " 1614265330 ", "٣٤", "1" * 20, "1" * 13, "-1",
      "01614265330", "1614265330\n"],
 )  # fmt: skip
 def test_b2_timestamp_is_whole_seconds_in_ascii_digits(timestamp: str) -> None:
@@ -182,6 +184,8 @@ def test_b6_ids_that_are_not_ids(webhook_id: str) -> None:
     headers = raw({"webhook-id": webhook_id, "webhook-timestamp": str(SPEC_TIMESTAMP), "webhook-signature": signature})
     assert reason(headers) == "id"
     assert not is_webhook_id(webhook_id)
+    with pytest.raises(ValueError, match="a webhook id has"):
+        sign(webhook_id, SPEC_AT, SPEC_BODY, [SECRET])
 
 
 @pytest.mark.parametrize(
@@ -200,6 +204,31 @@ def test_b7_an_altered_body_does_not_verify(change: Callable[[bytes], bytes], pr
     assert reason(raw(signed(private)), body=change(SPEC_BODY), key=public) == "signature-wrong"
 
 
+HARMLESS = {
+    "nothing",
+    "signed id: another", "signed id: of 128",
+    "signed timestamp: 300 s ago", "signed timestamp: 299 s ago", "signed timestamp: in 300 s",
+    "signature: twice", "signature: a wrong one before", "signature: an unknown one before", "signature: one of 16",
+    "signature: 4096 characters", "signature: an unknown one of the longest name before",
+    "names in capitals", "an id of svix beside",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", [SECRET, PRIVATE], ids=["v1", "v1a"])
+def test_b1_to_b7_no_change_but_these_is_harmless(key: SharedSecret | PrivateKey) -> None:
+    """Of all changes to a signed message, and to what is signed, those leave it a message that the specification lets pass."""
+    draft = Draft(SPEC_ID, str(SPEC_TIMESTAMP), b'{"test": 2432232314}')
+    changed = {name: change(draft).signed([key]) for name, change in BEFORE_SIGNING.items()}
+    changed |= {name: tamper(draft.signed([key])) for name, tamper in AFTER_SIGNING.items()}
+    passed = set()
+    for name, message in changed.items():
+        with suppress(Unverified):
+            verify(message.raw(), message.body, [key.public if isinstance(key, PrivateKey) else key], SPEC_AT)
+            passed.add(name)
+    assert passed == HARMLESS
+    assert len(changed) > 100
+
+
 def test_empty_and_binary_bodies_can_be_signed() -> None:
     for body in (b"", b"\xff\x00\xfe"):
         assert verify(raw(signed(PRIVATE, body)), body, [PRIVATE.public], SPEC_AT).id == SPEC_ID
@@ -210,7 +239,8 @@ def test_old_and_new_key_hold_side_by_side_while_one_is_replaced() -> None:
     headers = raw(sign(SPEC_ID, SPEC_AT, SPEC_BODY, [new, SECRET]))
     for trusted in ([new], [SECRET], [SECRET, new]):
         assert verify(headers, SPEC_BODY, trusted, SPEC_AT).id == SPEC_ID
-    assert verify(raw(signed(SECRET)), SPEC_BODY, [new, SECRET], SPEC_AT).id == SPEC_ID
+    assert verify(raw(signed(SECRET)), SPEC_BODY, [new, SECRET], SPEC_AT).key == SECRET
+    assert verify(raw(signed(new)), SPEC_BODY, [new, SECRET], SPEC_AT).key == new
 
 
 def test_no_keys_verify_nothing() -> None:
@@ -218,16 +248,25 @@ def test_no_keys_verify_nothing() -> None:
         verify(raw(signed()), SPEC_BODY, [], SPEC_AT)
 
 
+def test_a_message_has_1_to_16_signatures_as_many_as_are_read() -> None:
+    headers = sign(SPEC_ID, SPEC_AT, SPEC_BODY, [PRIVATE] * 16)
+    assert verify(raw(headers), SPEC_BODY, [PRIVATE.public], SPEC_AT).id == SPEC_ID
+    for count in (0, 17):
+        with pytest.raises(ValueError, match="1 to 16 keys"):
+            sign(SPEC_ID, SPEC_AT, SPEC_BODY, [SECRET] * count)
+
+
 @given(
     st.sampled_from([SECRET, PRIVATE]),
     st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", fullmatch=True),
     st.binary(max_size=400),
-    st.integers(0, 10**11),
+    st.integers(0, 253_402_300_799),  # the end of the year 9999, 12 digits
 )
+@example(SECRET, SPEC_ID, b"", 253_402_300_799)
 def test_what_is_signed_verifies(key: SharedSecret | PrivateKey, webhook_id: str, body: bytes, timestamp: int) -> None:
     at = datetime.fromtimestamp(timestamp, UTC)
     trusted = key.public if isinstance(key, PrivateKey) else key
-    assert verify(raw(sign(webhook_id, at, body, [key])), body, [trusted], at) == Verified(webhook_id, timestamp)
+    assert verify(raw(sign(webhook_id, at, body, [key])), body, [trusted], at) == Verified(webhook_id, timestamp, trusted)
 
 
 NAMES = st.sampled_from([b"webhook-id", b"Webhook-Timestamp", b"webhook-signature", b"other"])
