@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Final, Literal, Protocol, Self
+from typing import ClassVar, Final, Generic, Literal, Protocol, Self, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -102,12 +102,19 @@ class PublicKey:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `whpk_` and base64 of 32 bytes; raises MalformedKey, also for points of small order, which accept forgeries."""
+        """Read `whpk_` and base64 of 32 bytes; raises MalformedKey.
+
+        Refused are points of small order, which accept forgeries, and a second encoding of a point (RFC 8032, 5.1.3: y
+        is under the prime), which OpenSSL takes. 32 bytes that are no point of the curve are read, and verify nothing.
+        """
         key = _decode_key(text, "whpk_")
         if len(key) != 32:
             raise MalformedKey("an ed25519 public key has 32 bytes")
-        if key[:31] + bytes([key[31] & 0x7F]) in _SMALL_ORDER:
+        without_sign = key[:31] + bytes([key[31] & 0x7F])
+        if without_sign in _SMALL_ORDER:
             raise MalformedKey("a point of small order is not a key")
+        if int.from_bytes(without_sign, "little") >= _FIELD_PRIME:
+            raise MalformedKey("an ed25519 public key has one encoding")
         return cls(key)
 
     def verifies(self, content: bytes, signature: bytes) -> bool:
@@ -159,13 +166,18 @@ class PrivateKey:
         return "whsk_" + base64.b64encode(self.seed).decode()
 
 
+Key = TypeVar("Key", bound=VerifyingKey)
+
+
 @dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Generic[Key]):
     """A message proven to come from the holder of the key."""
 
     id: str
     timestamp: int
     """When this attempt was sent, in Unix seconds."""
+    key: Key
+    """The one of the trusted keys that verifies the message."""
 
 
 def is_webhook_id(text: str) -> bool:
@@ -174,14 +186,21 @@ def is_webhook_id(text: str) -> bool:
 
 
 def sign(webhook_id: str, at: datetime, body: bytes, keys: Sequence[SigningKey]) -> dict[str, str]:
-    """Return the three headers of one attempt, signed with each key (two of them while one is being replaced)."""
+    """Return the three headers of one attempt, signed with each key (two of them while one is being replaced).
+
+    Raises ValueError for what no verifier takes: text that is no webhook id, no key, or more than 16 of them.
+    """
+    if not is_webhook_id(webhook_id):
+        raise ValueError("a webhook id has letters, digits, _ and -")
+    if not 1 <= len(keys) <= MOST_SIGNATURES:
+        raise ValueError("a message is signed with 1 to 16 keys")
     timestamp = str(int(at.timestamp()))
     content = _content(webhook_id, timestamp, body)
     signatures = [f"{key.scheme},{base64.b64encode(key.sign(content)).decode()}" for key in keys]
     return {"webhook-id": webhook_id, "webhook-timestamp": timestamp, "webhook-signature": " ".join(signatures)}
 
 
-def verify(headers: Iterable[tuple[bytes, bytes]], body: bytes, keys: Sequence[VerifyingKey], now: datetime) -> Verified:
+def verify(headers: Iterable[tuple[bytes, bytes]], body: bytes, keys: Sequence[Key], now: datetime) -> Verified[Key]:
     """Verify the raw headers and raw body of a message against trusted keys; raises Unverified and nothing else."""
     found = _read_headers(headers)
     webhook_id, timestamp = found["webhook-id"], found["webhook-timestamp"]
@@ -199,7 +218,7 @@ def verify(headers: Iterable[tuple[bytes, bytes]], body: bytes, keys: Sequence[V
     for scheme, signature in signatures:
         for key in keys:
             if key.scheme == scheme and key.verifies(content, signature):
-                return Verified(webhook_id, int(timestamp))
+                return Verified(webhook_id, int(timestamp), key)
     raise Unverified("signature-wrong")
 
 
@@ -273,8 +292,7 @@ _SMALL_ORDER: Final = frozenset(
         "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
         "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
     )
 )
-"""The encodings of the eight points of small order, without the sign bit."""
+"""The canonical encodings of the eight points of small order, without the sign bit."""
+_FIELD_PRIME: Final = 2**255 - 19

@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shared.webhooks.signing import (
@@ -87,6 +87,39 @@ def modular_root(square: int, prime: int) -> int:
 def test_points_of_small_order_are_no_keys(point: bytes) -> None:
     with pytest.raises(MalformedKey):
         PublicKey.parse("whpk_" + base64.b64encode(point).decode())
+
+
+@pytest.mark.parametrize("y", range(19))
+def test_a_point_has_one_encoding_as_a_key(y: int) -> None:
+    """RFC 8032, 5.1.3: y at or above the prime 2^255 - 19 fails to decode; only 19 values have such a second encoding."""
+    for high in (0, 1):
+        again = (y + 2**255 - 19 | high << 255).to_bytes(32, "little")
+        with pytest.raises(MalformedKey):
+            PublicKey.parse("whpk_" + base64.b64encode(again).decode())
+
+
+def test_points_of_great_y_are_keys() -> None:
+    """The greatest y under the prime that is on the curve and of no small order; which it is follows from the curve alone."""
+    prime = 2**255 - 19
+    y = next(y for y in range(prime - 2, 0, -1) if is_on_the_curve(y))
+    for high in (0, 1):
+        key = (y | high << 255).to_bytes(32, "little")
+        assert PublicKey.parse("whpk_" + base64.b64encode(key).decode()).key == key
+
+
+@given(st.integers(0, 2**255 - 20), st.binary(max_size=20))
+def test_32_bytes_that_are_no_point_verify_nothing(y: int, content: bytes) -> None:
+    assume(not is_on_the_curve(y))
+    key = PublicKey.parse("whpk_" + base64.b64encode(y.to_bytes(32, "little")).decode())
+    for signature in (bytes(64), PRIVATE.sign(content), y.to_bytes(32, "little") + bytes(32)):
+        assert not key.verifies(content, signature)
+
+
+def is_on_the_curve(y: int) -> bool:
+    """Whether some x has -x² + y² = 1 + d·x²·y² modulo 2^255 - 19: whether (y² - 1)(d·y² + 1) is a square."""
+    prime = 2**255 - 19
+    d = -121665 * pow(121666, -1, prime)
+    return pow((y * y - 1) * (d * y * y + 1), (prime - 1) // 2, prime) in {0, 1}
 
 
 @given(st.text(max_size=80))

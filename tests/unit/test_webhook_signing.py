@@ -78,7 +78,7 @@ def test_published_vectors_sign_and_verify(
     at = datetime.fromtimestamp(timestamp, UTC)
     headers = sign(webhook_id, at, body, [private])
     assert headers == {"webhook-id": webhook_id, "webhook-timestamp": str(timestamp), "webhook-signature": expected}
-    assert verify(raw(headers), body, [public], at) == Verified(webhook_id, timestamp)
+    assert verify(raw(headers), body, [public], at) == Verified(webhook_id, timestamp, public)
 
 
 def test_header_names_have_no_case_and_others_are_ignored() -> None:
@@ -182,6 +182,8 @@ def test_b6_ids_that_are_not_ids(webhook_id: str) -> None:
     headers = raw({"webhook-id": webhook_id, "webhook-timestamp": str(SPEC_TIMESTAMP), "webhook-signature": signature})
     assert reason(headers) == "id"
     assert not is_webhook_id(webhook_id)
+    with pytest.raises(ValueError, match="a webhook id has"):
+        sign(webhook_id, SPEC_AT, SPEC_BODY, [SECRET])
 
 
 @pytest.mark.parametrize(
@@ -210,12 +212,21 @@ def test_old_and_new_key_hold_side_by_side_while_one_is_replaced() -> None:
     headers = raw(sign(SPEC_ID, SPEC_AT, SPEC_BODY, [new, SECRET]))
     for trusted in ([new], [SECRET], [SECRET, new]):
         assert verify(headers, SPEC_BODY, trusted, SPEC_AT).id == SPEC_ID
-    assert verify(raw(signed(SECRET)), SPEC_BODY, [new, SECRET], SPEC_AT).id == SPEC_ID
+    assert verify(raw(signed(SECRET)), SPEC_BODY, [new, SECRET], SPEC_AT).key == SECRET
+    assert verify(raw(signed(new)), SPEC_BODY, [new, SECRET], SPEC_AT).key == new
 
 
 def test_no_keys_verify_nothing() -> None:
     with pytest.raises(Unverified):
         verify(raw(signed()), SPEC_BODY, [], SPEC_AT)
+
+
+def test_a_message_has_1_to_16_signatures_as_many_as_are_read() -> None:
+    headers = sign(SPEC_ID, SPEC_AT, SPEC_BODY, [PRIVATE] * 16)
+    assert verify(raw(headers), SPEC_BODY, [PRIVATE.public], SPEC_AT).id == SPEC_ID
+    for count in (0, 17):
+        with pytest.raises(ValueError, match="1 to 16 keys"):
+            sign(SPEC_ID, SPEC_AT, SPEC_BODY, [SECRET] * count)
 
 
 @given(
@@ -227,7 +238,7 @@ def test_no_keys_verify_nothing() -> None:
 def test_what_is_signed_verifies(key: SharedSecret | PrivateKey, webhook_id: str, body: bytes, timestamp: int) -> None:
     at = datetime.fromtimestamp(timestamp, UTC)
     trusted = key.public if isinstance(key, PrivateKey) else key
-    assert verify(raw(sign(webhook_id, at, body, [key])), body, [trusted], at) == Verified(webhook_id, timestamp)
+    assert verify(raw(sign(webhook_id, at, body, [key])), body, [trusted], at) == Verified(webhook_id, timestamp, trusted)
 
 
 NAMES = st.sampled_from([b"webhook-id", b"Webhook-Timestamp", b"webhook-signature", b"other"])

@@ -56,7 +56,7 @@ class Inbound:
         self._runtime = runtime
         self._directory = directory
         self._nobody = PrivateKey.generate().public
-        """Verifies nothing: stands in for unknown partners, so that they take as long as known ones."""
+        """Verifies nothing: stands in for unknown partners, and those without a key, so that they take as long as others."""
 
     def router(self) -> APIRouter:
         """Return the route."""
@@ -79,7 +79,7 @@ class Inbound:
         """
         partner = str(request.path_params["partner"])
         body = await read_capped(request, BODY_LIMIT_BYTES)
-        key, verified = self._verify(partner, request, body)
+        verified = self._verify(partner, request, body)
         check_json(body)
         decided = parse(ReviewDecided, body).data
         proof = DecisionReceived(
@@ -87,16 +87,16 @@ class Inbound:
             webhook_id=verified.id,
             timestamp=verified.timestamp,
             signature=request.headers["webhook-signature"],
-            decision_key=str(key),
+            decision_key=str(verified.key),
             body=body.decode(),
         )
         return await self._decide(partner, decided, proof, self._runtime.mac("POST", request.url.path, body))
 
-    def _verify(self, partner: str, request: HttpRequest, body: bytes) -> tuple[PublicKey, Verified]:
+    def _verify(self, partner: str, request: HttpRequest, body: bytes) -> Verified[PublicKey]:
         entry = self._directory.find(partner)
-        keys = [self._nobody] if entry is None else [PublicKey.parse(key) for key in entry.decision_keys]
+        keys = [] if entry is None else [PublicKey.parse(key) for key in entry.decision_keys]
         try:
-            return keys[0], verify(request.headers.raw, body, keys, self._runtime.system_clock())
+            return verify(request.headers.raw, body, keys or [self._nobody], self._runtime.system_clock())
         except Unverified as error:
             self._runtime.metrics.refused(f"webhook-{error.reason}")
             self._runtime.log.warning("a webhook was refused", because=error.reason, known_partner=entry is not None)
