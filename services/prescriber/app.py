@@ -35,7 +35,7 @@ def define(partners: Partners, *, allow_loopback: bool) -> ServiceDefinition:
         publishes=EVENTS,
         kinds=(
             StreamKind("case", Case(), evolve_case, tick=ALERT.beside(falling_due(partners)), knows_partner=lambda case: case.partner),
-            StreamKind("partner", Partner(), evolve_partner),
+            StreamKind("partner", Partner(), evolve_partner, tick=ALERT.tick),
             POLICY,
             LOT,
         ),

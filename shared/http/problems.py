@@ -26,6 +26,7 @@ TITLES: Final[Mapping[int, str]] = {
     415: "The request must be JSON",
     422: "The request does not hold",
     428: "A condition is missing",
+    429: "Too many for now",
     500: "Something went wrong here",
     503: "Not available at the moment",
 }
