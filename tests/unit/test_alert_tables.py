@@ -13,6 +13,7 @@ from services.integration.domain import alerts as integration_alerts
 from services.integration.domain.measure import MeasureOutcome, measure_outcome
 from services.prescriber.domain import alerts as prescriber_alerts
 from services.prescriber.domain.deterioration import note_deterioration
+from services.prescriber.domain.partners import alerts as partner_alerts
 from services.prescriber.domain.reassign import passing_on
 from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case as Review
@@ -34,6 +35,7 @@ CALLS = {
     "kapcare.prescriber.ReviewOverdue.v1": "coordinator",
     "kapcare.prescriber.EligibilityRevoked.v1": "coordinator",
     "kapcare.prescriber.LateDecisionReceived.v1": "prescriber",
+    "kapcare.prescriber.MessageQuarantined.v1": "admin",
     "kapcare.prescriber.DiversionSuspected.v1": "medical_monitor",
     "kapcare.session.PrescriberAsked.v1": "prescriber",
     "kapcare.prescriber.DeteriorationNoted.v1": "prescriber",
@@ -62,7 +64,13 @@ def calls(events: list[EventData]) -> list[tuple[str, str, timedelta]]:
 
 
 def test_the_whole_list() -> None:
-    tables: list[Any] = [intake_alerts.ALERTS, prescriber_alerts.ALERTS, session_alerts.ALERTS, integration_alerts.ALERTS]
+    tables: list[Any] = [
+        intake_alerts.ALERTS,
+        prescriber_alerts.ALERTS,
+        partner_alerts.ALERTS,
+        session_alerts.ALERTS,
+        integration_alerts.ALERTS,
+    ]
     assert {event.TYPE: alarm.role for table in tables for event, alarm in table.items()} == CALLS
 
 
