@@ -6,16 +6,15 @@ The limits here give nothing back for as long as a test runs, so that no expecta
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from services.prescriber.partners import proving
 from shared.clock import system_now
-from shared.webhooks.signing import PrivateKey
+from shared.webhooks.signing import PrivateKey, verify
 from tests.integration.partner_clinic import Clinic, clinic_on, decision
 from tests.integration.partner_stub import PartnerStub, partner
 from tests.integration.raw_http import Headers, request_of, signed, wire
@@ -76,13 +75,12 @@ async def sent(clinic: Clinic, address: str, messages: list[Headers], slug: str 
 def verified(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Counts how often a signature was looked at."""
     counted: Counter[str] = Counter()
-    real: Callable[..., Any] = proving.verify
 
     def counting(*arguments: Any) -> Any:
         counted["verify"] += 1
-        return real(*arguments)
+        return verify(*arguments)
 
-    monkeypatch.setattr(proving, "verify", counting)
+    monkeypatch.setattr("services.prescriber.partners.proving.verify", counting)
     return counted
 
 
