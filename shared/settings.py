@@ -2,10 +2,11 @@
 
 import base64
 import binascii
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretBytes, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretBytes, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.webhooks.destinations import what_is_wrong_with
@@ -26,6 +27,17 @@ def _key_from_base64(value: object) -> object:
 
 Key = Annotated[SecretBytes, BeforeValidator(_key_from_base64)]
 """A 32-byte secret, given as base64."""
+
+
+def _only_networks(value: str) -> str:
+    try:
+        return ",".join(str(ip_network(item.strip())) for item in value.split(",") if item.strip())
+    except ValueError:
+        raise ValueError("must be addresses or networks such as 10.0.0.0/8, with commas between") from None
+
+
+Networks = Annotated[str, AfterValidator(_only_networks)]
+"""Addresses and networks with commas between; empty: none."""
 
 
 class Settings(BaseSettings):
@@ -71,6 +83,13 @@ class Settings(BaseSettings):
     """How often an idle topic partition tells consumers that its source is alive."""
     gap_alarm_seconds: float = 10.0
     """How long an event may wait for its predecessor before the gap is an alarm."""
+
+    webhook_failures_at_once: int = Field(default=20, ge=1)
+    """How many messages that are not proven to come from a partner one address may send to the partner's path in a row."""
+    webhook_failures_per_second: float = Field(default=1.0, gt=0)
+    """How many more each second after that; a proven message takes none of them."""
+    trusted_proxies: Networks = ""
+    """Addresses and networks of the proxies in front, with commas between: only they may say in `X-Forwarded-For` who called."""
 
     allow_loopback_webhooks: bool = False
     """Only in the local stack: partners, and whoever is on call, may be plain HTTP on loopback."""

@@ -236,6 +236,7 @@ class MessageQuarantined(EventData):
     signature: str
     decision_key: str
     body: str
+    """The bytes as they came, in base64: they need not be text."""
     received_at: AwareDatetime
 
 

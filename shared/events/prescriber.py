@@ -129,6 +129,21 @@ class LateDecisionReceived(EventData):
     received_at: AwareDatetime
 
 
+class DecisionRefused(EventData):
+    """A decision of an organisation that was asked came at the wrong moment; recorded beside the proof, and it changes nothing."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.DecisionRefused.v1"
+    partner: Slug
+    webhook_id: str
+    request: int
+    """The request it answers."""
+    reason: Slug
+    """`stale-request`: a newer request replaced that one. `no-open-review`: none of this number is open."""
+    rule: str | None = None
+    detail: Text
+    """What the partner was told."""
+
+
 class EligibilityApproved(EventData):
     """A prescriber found the patient eligible and set the plan; every clearance is answered (R-14)."""
 
@@ -295,6 +310,7 @@ EVENTS: tuple[type[EventData], ...] = (
     ClearanceAnswered,
     DecisionReceived,
     LateDecisionReceived,
+    DecisionRefused,
     EligibilityApproved,
     EligibilityDeclined,
     EligibilityExpired,

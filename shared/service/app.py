@@ -134,18 +134,25 @@ class PlainRoute(APIRoute):
 def serve(app: FastAPI, settings: Settings) -> None:
     """Serve until SIGTERM; requests under way are finished, then the tasks."""
     rarely_collect_garbage()
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=2,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-    )
+    uvicorn.run(app, **server_options(settings))
+
+
+def server_options(settings: Settings) -> dict[str, Any]:
+    """Return how uvicorn serves: who calls is the peer of the connection, whatever a header says, unless the peer is a trusted proxy."""
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "loop": "uvloop",
+        "http": "httptools",
+        "ws": "none",
+        "proxy_headers": bool(settings.trusted_proxies),
+        "forwarded_allow_ips": settings.trusted_proxies,
+        "timeout_keep_alive": 75,
+        "timeout_graceful_shutdown": 2,
+        "access_log": False,
+        "log_config": None,
+        "server_header": False,
+    }
 
 
 def _add_routes(app: FastAPI, runtime: Runtime, extension: Extension, tasks: Tasks) -> None:

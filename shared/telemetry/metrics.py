@@ -37,6 +37,13 @@ class Metrics:
             "kapcare_on_call_rings", "Rings for whoever is on call, by what became of them", ["service", "result"], registry=self._registry
         )
 
+        self._proven = Counter(
+            "kapcare_proven_messages",
+            "Messages of partners whose signature held, by the id of the key",
+            ["service", "partner", "key"],
+            registry=self._registry,
+        )
+
     def lag(self, topic: str, partition: int, records: int) -> None:
         """Set how many records of a partition are unread."""
         self._lag.labels(self._service, topic, str(partition)).set(records)
@@ -48,6 +55,10 @@ class Metrics:
     def refused(self, slug: str) -> None:
         """Count a refusal by its slug."""
         self._refusals.labels(self._service, slug).inc()
+
+    def proven(self, partner: str, key_id: str) -> None:
+        """Count a message that a partner's key verified: a key that nothing comes with any more can be revoked."""
+        self._proven.labels(self._service, partner, key_id).inc()
 
     def consumed(self, result: str, count: int = 1) -> None:
         """Count consumed events: reacted, passed, duplicate, held, parked."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Final, Literal, Protocol, Self
+from typing import ClassVar, Final, Generic, Literal, Protocol, Self, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -170,14 +170,17 @@ class PrivateKey:
         return "whsk_" + base64.b64encode(self.seed).decode()
 
 
+Key = TypeVar("Key", bound=VerifyingKey)
+
+
 @dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Generic[Key]):
     """A message proven to come from the holder of the key."""
 
     id: str
     timestamp: int
     """When this attempt was sent, in Unix seconds."""
-    key: VerifyingKey
+    key: Key
     """The one of the trusted keys that verifies the message."""
 
 
@@ -201,8 +204,18 @@ def sign(webhook_id: str, at: datetime, body: bytes, keys: Sequence[SigningKey])
     return {"webhook-id": webhook_id, "webhook-timestamp": timestamp, "webhook-signature": " ".join(signatures)}
 
 
-def verify(headers: Iterable[tuple[bytes, bytes]], body: bytes, keys: Sequence[VerifyingKey], now: datetime) -> Verified:
-    """Verify the raw headers and raw body of a message against trusted keys; raises Unverified and nothing else."""
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What the headers of a message say: well-formed and in time, and as yet unproven."""
+
+    id: str
+    timestamp: str
+    signatures: tuple[tuple[str, bytes], ...]
+    """(scheme, raw signature), as they came."""
+
+
+def read_claim(headers: Iterable[tuple[bytes, bytes]], now: datetime) -> Claimed:
+    """Return what the raw headers say, before the body is read and without any key; raises Unverified and nothing else."""
     found = _read_headers(headers)
     webhook_id, timestamp = found["webhook-id"], found["webhook-timestamp"]
     if not is_webhook_id(webhook_id):
@@ -214,12 +227,17 @@ def verify(headers: Iterable[tuple[bytes, bytes]], body: bytes, keys: Sequence[V
         raise Unverified("too-old")
     if age < -TOLERANCE_SECONDS:
         raise Unverified("too-new")
-    signatures = _read_signatures(found["webhook-signature"])
-    content = _content(webhook_id, timestamp, body)
-    for scheme, signature in signatures:
+    return Claimed(webhook_id, timestamp, _read_signatures(found["webhook-signature"]))
+
+
+def verify(headers: Iterable[tuple[bytes, bytes]], body: bytes, keys: Sequence[Key], now: datetime) -> Verified[Key]:
+    """Verify the raw headers and raw body of a message against trusted keys; raises Unverified and nothing else."""
+    claimed = read_claim(headers, now)
+    content = _content(claimed.id, claimed.timestamp, body)
+    for scheme, signature in claimed.signatures:
         for key in keys:
             if key.scheme == scheme and key.verifies(content, signature):
-                return Verified(webhook_id, int(timestamp), key)
+                return Verified(claimed.id, int(claimed.timestamp), key)
     raise Unverified("signature-wrong")
 
 
@@ -248,7 +266,7 @@ def _read_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[HeaderName, st
     return found
 
 
-def _read_signatures(header: str) -> list[tuple[str, bytes]]:
+def _read_signatures(header: str) -> tuple[tuple[str, bytes], ...]:
     if len(header) > SIGNATURE_HEADER_LIMIT:
         raise Unverified("signature-malformed")
     entries = header.split(" ")
@@ -261,7 +279,7 @@ def _read_signatures(header: str) -> list[tuple[str, bytes]]:
         if parts is None or signature is None:
             raise Unverified("signature-malformed")
         signatures.append((parts[1], signature))
-    return signatures
+    return tuple(signatures)
 
 
 def _decode_canonical(text: str) -> bytes | None:

@@ -20,8 +20,10 @@ from deploy.local.ports import free_port
 from services.prescriber.app import build, define
 from shared.clock import system_now
 from shared.events import intake
+from shared.events.base import EventData
 from shared.events.clinical import Finding
-from shared.log.commit import Cause
+from shared.log.commit import Cause, Commit
+from shared.service.app import server_options
 from shared.service.definition import Origin
 from shared.service.runtime import Runtime
 from shared.webhooks.signing import SigningKey, sign
@@ -109,6 +111,24 @@ class Clinic:
         async with self.session.post(f"{self.url}/partners/{path or stub.slug}/decisions", data=body, headers=headers) as response:
             return response.status, await response.json()
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    async def commits(self, stream: str) -> int:
+        """How many commits a stream has."""
+        return await self.prescriber.database["commits"].count_documents({"stream": stream})
+
+    async def events(self, stream: str) -> list[EventData]:
+        """Everything that a stream records, in order."""
+        commits = [commit async for commit in self.prescriber.database["commits"].find({"stream": stream}).sort([("version", 1)])]
+        return [one.data for one in await self.prescriber.open_events([Commit.from_document(commit) for commit in commits])]
+
+    async def say(self, stream: str, *said: EventData) -> None:
+        """Record events on a stream, as if the service had decided them."""
+        cause = Cause.http("test", "clinician", uuid.uuid4().hex, b"m" * 32)
+        await self.prescriber.decisions.run(stream, lambda _state, _context: said, cause, toy.CLINICIAN)
+
     async def state(self, case: str) -> Any:
         return (await self.prescriber.load(case)).state
 
@@ -124,7 +144,8 @@ def decision(case: str, request: int = 1, kind: str = "eligible", **changed: Any
 
 
 @asynccontextmanager
-async def clinic_on(mongo_url: str, bootstrap: str) -> AsyncIterator[Clinic]:
+async def clinic_on(mongo_url: str, bootstrap: str, prefix: str | None = None, **changed: Any) -> AsyncIterator[Clinic]:
+    """One prescriber service as it is served in production; with the `prefix` of an earlier one, that one started again."""
     issuer = Issuer(OKPKey.generate_key("Ed25519"))
 
     async def keys(_request: web.Request) -> web.Response:
@@ -132,12 +153,12 @@ async def clinic_on(mongo_url: str, bootstrap: str) -> AsyncIterator[Clinic]:
 
     async with serving(keys) as issuer_url:
         port = free_port()
-        settings = toy.settings_for(
-            mongo_url, bootstrap, toy.unique(), port=port, issuer=ISSUER, jwks_url=f"{issuer_url}/jwks.json", allow_loopback_webhooks=True
-        )
-        await toy.make_topics(bootstrap, settings.topic_prefix)
+        values = {"port": port, "issuer": ISSUER, "jwks_url": f"{issuer_url}/jwks.json", "allow_loopback_webhooks": True}
+        settings = toy.settings_for(mongo_url, bootstrap, prefix or toy.unique(), **{**values, **changed})
+        if prefix is None:
+            await toy.make_topics(bootstrap, settings.topic_prefix)
         app = build(settings)
-        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False))
+        server = uvicorn.Server(uvicorn.Config(app, **server_options(settings)))
         serving_task = asyncio.create_task(server.serve())
         async with (
             toy.runtime_of(toy.INTAKE, settings) as intake_runtime,

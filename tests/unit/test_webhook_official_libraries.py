@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from shared.webhooks.signing import PrivateKey, SharedSecret, Unverified, is_webhook_id, sign, verify
+from shared.webhooks.signing import PrivateKey, SharedSecret, Unverified, VerifyingKey, is_webhook_id, sign, verify
 from tests.unit.signed import PRIVATE, SECRET, SPEC_AT, SPEC_BODY, SPEC_ID, SPEC_TIMESTAMP
 from tests.unit.webhook_mutations import AFTER_SIGNING, BEFORE_SIGNING, PARTS, Draft, Message, with_header
 
@@ -75,8 +75,9 @@ def verdict_of(library: str, message: Message, now: datetime) -> str:
 
 
 def our_verdict(message: Message, now: datetime) -> str:
+    keys: list[VerifyingKey] = [SECRET, PRIVATE.public]
     try:
-        verify(message.raw(), message.body, [SECRET, PRIVATE.public], now)
+        verify(message.raw(), message.body, keys, now)
     except Unverified:
         return "refused"
     return "accepted"

@@ -60,7 +60,7 @@ class StatedPlan(TreatmentPlan):
 class Decision(Request):
     """What a prescriber decided on a numbered request; reasons are codes, and every decision has some (R-14)."""
 
-    request: Annotated[int, Field(ge=1)]
+    request: Annotated[int, Field(ge=1, le=1_000_000)]
     decision: DecisionKind
     reasons: Annotated[tuple[Slug, ...], Field(min_length=1, max_length=20)]
     plan: StatedPlan | None = None
@@ -96,9 +96,10 @@ def decide_in_house(case: Case, command: Decision, context: Context) -> list[Eve
     return decide(case, command, context, by=IN_HOUSE)
 
 
-def decide_as_partner(case: Case, command: Decision, context: Context, *, by: Slug) -> list[EventData]:
-    """Decide for a partner organisation; one that lost the review answers late, which is recorded, and a person looks at it."""
-    if by == case.partner or by not in case.assigned:
+def decide_as_partner(case: Case, command: Decision, context: Context, *, by: Slug, left: bool = False) -> list[EventData]:
+    """Decide for a partner organisation; one that lost the review, or left the network, answers late: that is recorded, and a
+    person looks at it."""
+    if by not in case.assigned or (by == case.partner and not left):
         return decide(case, command, context, by=by)
     if command.request > case.request:
         raise Refusal("no-open-review", "No review with this request number was ever open.", rule="R-30")

@@ -1,39 +1,43 @@
 """The decisions that partners send: signed with a key that only they hold, verified over the raw bytes before parsing.
 
 A partner that is not registered and a signature that does not verify get the same answer. What follows from a message
-is a function of its webhook id: the same id and body get the same reply for the life of the case, the same id with
-another body is refused. The signed bytes are kept in the case's record as proof of who decided, also where the review
-had been given to another organisation meanwhile and the answer comes too late.
+is a function of its webhook id: the same id and body get the same reply for the life of the case. Once an id stands for a
+message, everything else that is validly signed under it is quarantined, whatever it holds: it need not even be JSON.
+The signed bytes are kept in the case's record as proof of who decided, also where the decision came too late or at the wrong
+moment. What is proven and cannot be read, or was never asked for, is refused without a record, and its id stands for nothing.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from services.prescriber.domain.decide import HEARD, Decision, decide_as_partner
+from services.prescriber.domain.decide import HEARD, Decision
+from services.prescriber.domain.partners.message import SignedMessage
+from services.prescriber.domain.partners.quarantine import quarantine
+from services.prescriber.domain.partners.state import Organisation
+from services.prescriber.domain.receive import receive
 from services.prescriber.domain.state import Case
 from services.prescriber.partners.directory import Directory
 from services.prescriber.partners.messages import EXAMPLE_CASE
+from services.prescriber.partners.proving import Prover
 from services.prescriber.partners.sandbox import Sandbox
 from shared.events.base import EventData
-from shared.events.prescriber import DecisionReceived, StepRefused
-from shared.http.body import check_json, parse, read_capped
+from shared.events.prescriber import DecisionRefused, StepRefused
+from shared.http.body import check_json, parse
 from shared.http.callers import NOT_FOUND
 from shared.http.commands import answer_of
 from shared.http.problems import Problem
 from shared.log.commit import Cause
+from shared.log.decisions import Committed
 from shared.log.errors import ReceiptReused
 from shared.pathway.context import Actor, Context
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
 from shared.pathway.view import VIEW_TOO_OLD
 from shared.service.runtime import Runtime
-from shared.webhooks.signing import PrivateKey, PublicKey, Unverified, Verified, verify
-
-BODY_LIMIT_BYTES: Final = 65_536
 
 
 class PartnerDecision(Decision):
@@ -56,10 +60,8 @@ class Inbound:
 
     def __init__(self, runtime: Runtime, directory: Directory) -> None:
         self._runtime = runtime
-        self._directory = directory
+        self._prover = Prover(runtime, directory)
         self._sandbox = Sandbox(runtime)
-        self._nobody = PrivateKey.generate().public
-        """Verifies nothing: stands in for unknown partners, and those without a key, so that they take as long as others."""
 
     def router(self) -> APIRouter:
         """Return the route."""
@@ -74,64 +76,73 @@ class Inbound:
         return router
 
     async def receive(self, request: HttpRequest) -> Response:
-        """Take a decision signed with the partner's `decision_key` in the headers webhook-id, -timestamp and -signature.
+        """Take a decision signed with a `decision_key` of the partner in the headers webhook-id, -timestamp and -signature.
 
         Body: `{"type": "review.decided", "timestamp": ..., "data": {"case", "request", "decision", "reasons", "plan",
         "clearances", "evaluation", "follow_up_on",
         "items", "prescriber"}}`; see POST /cases/{case}/decision for the fields of a decision.
         """
         partner = str(request.path_params["partner"])
-        body = await read_capped(request, BODY_LIMIT_BYTES)
-        verified = self._verify(partner, request, body)
-        check_json(body)
-        decided = parse(ReviewDecided, body).data
-        if decided.case == EXAMPLE_CASE:
-            return self._sandbox.answer(partner, decided)
-        proof = DecisionReceived(
-            partner=partner,
-            webhook_id=verified.id,
-            timestamp=verified.timestamp,
-            signature=request.headers["webhook-signature"],
-            decision_key=str(verified.key),
-            body=body.decode(),
-        )
-        return await self._decide(partner, decided, proof, self._runtime.mac("POST", request.url.path, body))
-
-    def _verify(self, partner: str, request: HttpRequest, body: bytes) -> Verified:
-        entry = self._directory.find(partner)
-        keys = [] if entry is None else [PublicKey.parse(key) for key in entry.decision_keys]
+        message, sender = await self._prover.prove(partner, request)
+        mac = self._runtime.mac("POST", f"/partners/{partner}/decisions", message.body)
+        cause = Cause.webhook(partner, message.webhook_id, mac)
         try:
-            return verify(request.headers.raw, body, keys or [self._nobody], self._runtime.system_clock())
-        except Unverified as error:
-            self._runtime.metrics.refused(f"webhook-{error.reason}")
-            self._runtime.log.warning("a webhook was refused", because=error.reason, known_partner=entry is not None)
-            raise Problem(401, "webhook-refused", "The message is not proven to come from this partner.", reason=error.reason) from None
+            committed = await self._runtime.decisions.earlier(cause)
+            if committed is None:
+                check_json(message.body)
+                decided = parse(ReviewDecided, message.body).data
+                if decided.case == EXAMPLE_CASE:
+                    return self._sandbox.answer(partner, decided)
+                committed = await self._decide(message, decided, sender, cause)
+        except ReceiptReused:
+            await self._quarantine(message, mac)
+            raise Problem(
+                409, "webhook-id-reused", "This webhook-id came before with another body; nothing follows from this one, and it is kept."
+            ) from None
+        return self._answer(committed)
 
-    async def _decide(self, partner: str, decided: PartnerDecision, proof: DecisionReceived, mac: bytes) -> Response:
-        if decided.decision != "ineligible" and await self._runtime.parking.waits(decided.case):
-            raise Problem(409, "inbox-waits", "An event of this case is held or parked here; send the decision again later.")
+    async def _decide(self, message: SignedMessage, decided: PartnerDecision, sender: Organisation, cause: Cause) -> Committed:
+        partner = message.partner
+        waits = decided.decision != "ineligible" and await self._runtime.parking.waits(decided.case)
         views = await self._runtime.views.ages(decided.case, HEARD)
 
         def follow(case: Case, context: Context) -> list[EventData]:
-            events = decide_as_partner(case, decided, context, by=partner)
+            events = receive(case, decided, message, context, left=sender.status == "left")
+            # Nothing is recorded against a partner that cannot know it: its sender comes again, under the same webhook-id.
+            if waits:
+                raise Problem(409, "inbox-waits", "An event of this case is held or parked here; send the decision again later.")
             if any(isinstance(event, StepRefused) and event.facts.get("because") == VIEW_TOO_OLD for event in events):
-                # Nothing is recorded against a partner that cannot know it: its sender comes again, under the same webhook-id.
                 raise Problem(503, VIEW_TOO_OLD, "Not all is known here up to now; send the decision again.", headers={"Retry-After": "2"})
-            return [proof, *events]
+            return events
 
-        cause = Cause.webhook(partner, proof.webhook_id, mac)
         actor = Actor(f"partner:{partner}/{decided.prescriber}", frozenset({"partner"}), partner)
         try:
-            committed = await self._runtime.run(decided.case, follow, cause, actor, views=views)
+            return await self._runtime.run(decided.case, follow, cause, actor, views=views)
         except Refusal as refusal:
-            raise _as_problem(refusal) from None
-        except ReceiptReused:
-            self._runtime.metrics.refused("webhook-id-reused")
-            self._runtime.log.warning("a partner used one webhook id for two messages", partner=partner, webhook_id=proof.webhook_id)
-            raise Problem(409, "webhook-id-reused", "This webhook-id came before with another body.") from None
+            if refusal.slug != "not-assigned":
+                raise
+            # What was never assigned to a partner does not exist for it.
+            self._runtime.metrics.refused(refusal.slug)
+            self._runtime.log.warning("a partner answered what it was never asked", partner=partner, key=message.key_id)
+            raise NOT_FOUND from None
+
+    async def _quarantine(self, message: SignedMessage, mac: bytes) -> None:
+        partner = message.partner
+        self._runtime.metrics.refused("webhook-id-reused")
+        self._runtime.log.warning("a partner used one webhook id for two messages", partner=partner, key=message.key_id)
+        await self._runtime.run(
+            f"partner-{partner}",
+            lambda state, context: quarantine(state, message, context),
+            Cause.carried("quarantine", f"{message.webhook_id}/{mac.hex()}"),
+            Actor(f"partner:{partner}", frozenset({"partner"}), partner),
+        )
+
+    def _answer(self, committed: Committed) -> Response:
+        """The answer that a commit stands for, however often it is asked for."""
+        for recorded in committed.recorded:
+            if isinstance(recorded.data, DecisionRefused):
+                refused, version = recorded.data, committed.version
+                self._runtime.metrics.refused(refused.reason)
+                etag = {"ETag": f'"{version}"'}
+                raise Problem(409, refused.reason, refused.detail, headers=etag, rule=refused.rule, version=version)
         return answer_of(committed, self._runtime)
-
-
-def _as_problem(refusal: Refusal) -> Exception:
-    """What is not assigned to a partner does not exist for it."""
-    return NOT_FOUND if refusal.slug == "not-assigned" else refusal

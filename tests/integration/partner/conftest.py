@@ -8,11 +8,18 @@ import pytest_asyncio
 from tests.integration.partner_clinic import Clinic, clinic_on
 from tests.integration.partner_stub import partner
 
+MANY = 1_000_000
+"""Failures that no test of a message reaches: limits have tests of their own."""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def clinic(mongo_url: str, kafka_bootstrap: str) -> AsyncIterator[Clinic]:
     """One service with two partners for all tests of this file; each test has a case of its own."""
-    async with clinic_on(mongo_url, kafka_bootstrap) as running, partner("north") as north, partner("south") as south:
+    async with (
+        clinic_on(mongo_url, kafka_bootstrap, webhook_failures_at_once=MANY) as running,
+        partner("north") as north,
+        partner("south") as south,
+    ):
         for stub in (north, south):
             status, body = await running.register(stub)
             assert status == 201, body
