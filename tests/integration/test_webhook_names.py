@@ -134,8 +134,9 @@ async def test_a_loop_that_ended_is_not_called_back(system: HeldSystem) -> None:
 
     await asyncio.to_thread(asyncio.run, give_up())
     system.let_go.set()
-    while any(thread.name == "webhook-name" for thread in threading.enumerate()):
-        await asyncio.sleep(0.01)
+    for thread in threading.enumerate():
+        if thread.name == "webhook-name":
+            await asyncio.to_thread(thread.join)
 
 
 async def test_what_a_look_up_raises_is_raised_where_it_is_awaited() -> None:
