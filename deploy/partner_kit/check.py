@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.partner_kit.checks import CHECKS
-from deploy.partner_kit.conversation import Patience, converse, not_seen
-from deploy.partner_kit.examination import Result, examine
+from deploy.partner_kit.conversation import NOT_SERVED, Patience, converse, not_seen
+from deploy.partner_kit.examination import NOT_TRIED, Result, examine
 from deploy.partner_kit.line import ANSWER_SECONDS, Line
 from deploy.partner_kit.messages import Composer, Keys
 from deploy.partner_kit.serving import serving
@@ -44,6 +44,8 @@ async def check(asked: Examination, begin: Callable[[str], None]) -> list[Result
         if asked.serve is not None:
             await served.enter_async_context(serving(network.application(), asked.serve))
         results = await examine(CHECKS, line, compose, lambda one: begin(one.says))
-        if asked.serve is None or results[-1].finding.outcome == "unseen":
-            return results + not_seen()
+        if any(result.finding is NOT_TRIED for result in results):
+            return results + not_seen(NOT_TRIED)
+        if asked.serve is None:
+            return results + not_seen(NOT_SERVED)
         return results + await converse(line, compose, network, asked.patience, has_key=asked.decision_key is not None, say=begin)

@@ -56,9 +56,9 @@ async def converse(
     return [Result(observation, observation.judge(journal(missing))) for observation in OBSERVATIONS]
 
 
-def not_seen() -> list[Result]:
-    """Return that nothing of it was seen, for nothing was served."""
-    return [Result(observation, NOT_SERVED) for observation in OBSERVATIONS]
+def not_seen(why: Finding) -> list[Result]:
+    """Return that nothing of it was seen, and why."""
+    return [Result(observation, why) for observation in OBSERVATIONS]
 
 
 def _done_with(case: str) -> Callable[[Sequence[Record]], bool]:

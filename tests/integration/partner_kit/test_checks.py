@@ -9,18 +9,8 @@ from deploy.partner_kit.checks import CHECKS
 from deploy.partner_kit.conversation import Patience
 from deploy.partner_kit.examination import Result
 from shared.webhooks.signing import PrivateKey, SharedSecret
-from tests.integration.partner_kit.servers import (
-    FLAWED,
-    SECRET,
-    ClosesEachConnection,
-    DoesNotDedupe,
-    NeverAnswers,
-    Redirects,
-    Server,
-    StrictV1a,
-    TakesMessagesOfTheFuture,
-    VerifiesNothing,
-)
+from tests.integration.partner_kit.flawed_servers import FLAWED, NeverAnswers, Redirects, TakesMessagesOfTheFuture, VerifiesNothing
+from tests.integration.partner_kit.servers import SECRET, ClosesEachConnection, DoesNotDedupe, Server, StrictV1a
 from tests.integration.partner_stub import serving
 
 WIRE = frozenset(one.name for one in CHECKS)
