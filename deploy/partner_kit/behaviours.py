@@ -83,7 +83,7 @@ BEHAVIOURS: Final = (
     Behaviour(
         "failing",
         "answers every webhook with 500",
-        "tries again, 10 times in about 3 days; what is never taken is listed as dead",
+        "tries again, 10 times in about 3 days, one at a time; disables an endpoint that takes nothing for 5 days",
         answers=answering.failing,
         takes=False,
     ),
@@ -96,7 +96,7 @@ BEHAVIOURS: Final = (
     Behaviour(
         "gone",
         "answers every webhook with 410",
-        "counts it as failed; where endpoints can be disabled, disables this one",
+        "disables the endpoint until an administrator resumes it",
         answers=answering.gone,
         takes=False,
     ),

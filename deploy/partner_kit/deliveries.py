@@ -8,8 +8,10 @@ from typing import Final
 from deploy.partner_kit.forgeries import SIGNATURE
 from deploy.partner_kit.messages import (
     ABOUT_A_REVIEW,
+    ASSIGNED,
     ENDPOINT,
     ENDPOINT_DISABLED,
+    EXAMPLE_CASE,
     HEARTBEAT,
     TEST,
     Composer,
@@ -60,8 +62,11 @@ def rotation(compose: Composer) -> Sequence[Outgoing]:
 def known_types(compose: Composer) -> Sequence[Outgoing]:
     """Every type that there is today, also where nothing follows from it."""
     case = compose.new_case()
-    drafts = {kind: compose.draft(kind, {"case": case, "request": 1}) for kind in ABOUT_A_REVIEW}
-    drafts[ENDPOINT_DISABLED] = compose.draft(ENDPOINT_DISABLED, {"endpoint": ENDPOINT})
+    about = {"case": case, "request": 1, "review_url": f"/partner/reviews/{case}"}
+    drafts = {kind: compose.draft(kind, about) for kind in ABOUT_A_REVIEW}
+    drafts[ENDPOINT_DISABLED] = compose.draft(ENDPOINT_DISABLED, {"endpoint": "another", "why": "failing"})
+    example = {"case": EXAMPLE_CASE, "request": 1, "review_url": f"/partner/reviews/{EXAMPLE_CASE}", "test": True}
+    drafts["an example review"] = compose.draft(ASSIGNED, example)
     return [compose.good(draft, kind) for kind, draft in drafts.items()]
 
 
@@ -84,7 +89,7 @@ def test_message(compose: Composer) -> Sequence[Outgoing]:
 def unknown_fields(compose: Composer) -> Sequence[Outgoing]:
     """Fields that do not exist yet, beside the known ones and among them, and an unknown header."""
     case = compose.new_case()
-    draft = compose.draft("kapcare.review.assigned", {**compose.assignment(case), "new": {"nested": [1]}}, also_new="yes")
+    draft = compose.draft(ASSIGNED, {**compose.assignment(case), "new": {"nested": [1]}}, also_new="yes")
     return [outgoing({**compose.signed(draft), "webhook-new": "yes"}, draft.body)]
 
 

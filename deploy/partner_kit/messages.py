@@ -24,6 +24,8 @@ ENDPOINT_DISABLED: Final = "kapcare.endpoint.disabled"
 TEST: Final = "kapcare.test"
 HEARTBEAT: Final = "kapcare.heartbeat"
 ENDPOINT: Final = "main"
+EXAMPLE_CASE: Final = f"case-{'0' * 32}"
+"""The case of example reviews, which is no patient's."""
 ANSWER_WITHIN: Final = timedelta(hours=72)
 
 Headers = tuple[tuple[str, str], ...]

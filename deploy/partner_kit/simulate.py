@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -48,13 +49,21 @@ async def simulate(behaviour: Behaviour, slug: str, port: int | None, data: Path
 
 
 async def register(session: aiohttp.ClientSession, url: str, identity: Identity, admin_token: str) -> bool:
-    """Register the organisation as an administrator; True if it was registered before."""
-    headers = {"Authorization": f"Bearer {admin_token}", "Idempotency-Key": uuid.uuid4().hex}
-    async with session.post(f"{url}/partners", json=dict(identity.registration()), headers=headers) as response:
-        reply = Reply(response.status, await response.json(content_type=None))
-    if reply.problem not in {"", "partner-exists"}:
+    """Register the organisation as an administrator; True if it was registered before, and its endpoint resumed if it had to be."""
+
+    async def ask(path: str, body: Mapping[str, str]) -> Reply:
+        headers = {"Authorization": f"Bearer {admin_token}", "Idempotency-Key": uuid.uuid4().hex}
+        async with session.post(f"{url}{path}", json=dict(body), headers=headers) as response:
+            return Reply(response.status, await response.json(content_type=None))
+
+    reply = await ask("/partners", identity.registration())
+    if reply.problem == "partner-exists":
+        # Refused where it is not disabled, which is what is wanted.
+        await ask(f"/partners/{identity.slug}/endpoints/resume", {"endpoint": "main"})
+        return True
+    if reply.problem:
         raise StackError(f"{identity.slug} cannot be registered: {reply.content.get('detail', reply.status)}")
-    return reply.problem == "partner-exists"
+    return False
 
 
 async def be(office: Office, identity: Identity, network: Network, *, once: bool) -> None:

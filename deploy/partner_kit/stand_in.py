@@ -22,6 +22,7 @@ from shared.webhooks.signing import PublicKey, Unverified, verify
 
 TOKEN_SECONDS: Final = 300
 PAGE: Final = 100
+MOST_AT_ONCE: Final = 500
 
 
 @dataclass
@@ -91,9 +92,11 @@ class StandIn:
         if not authorised:
             return _problem(401, "token-missing", "Send an access token as `Authorization: Bearer`.")
         if after is None or limit is None or request.query.get("endpoint", ENDPOINT) != ENDPOINT:
-            return _problem(404, "not-found", "There is no such endpoint; `after` and `limit` are whole numbers.")
-        page = [one for one in self._due if one.sequence > after][:limit]
-        return web.json_response({"endpoint": ENDPOINT, "events": _listed(page), "last_sequence": max(_sequences(self._due), default=0)})
+            return _problem(422, "after", "There is one endpoint, `main`; `after` and `limit` are whole numbers.")
+        page = [one for one in self._due if one.sequence > after][: min(limit, MOST_AT_ONCE)]
+        last = max((one.sequence for one in self._due), default=0)
+        following = page[-1].sequence if page and page[-1].sequence < last else None
+        return web.json_response({"endpoint": ENDPOINT, "events": _listed(page), "last_sequence": last, "next": following})
 
     async def _show_review(self, request: web.Request) -> web.Response:
         case, authorised = request.match_info["case"], _is_authorised(request)
@@ -157,10 +160,6 @@ class StandIn:
 
 def _listed(due: Iterable[Due]) -> list[Mapping[str, Any]]:
     return [{"sequence": one.sequence, "webhook_id": one.webhook_id, "state": "due", "message": one.message} for one in due]
-
-
-def _sequences(due: Iterable[Due]) -> list[int]:
-    return [one.sequence for one in due]
 
 
 def _number(text: str) -> int | None:

@@ -3,15 +3,23 @@
 import base64
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from deploy.partner_kit import deliveries, forgeries
 from deploy.partner_kit.checks import CHECKS, MUST_BE_REFUSED, MUST_BE_TAKEN, Check
 from deploy.partner_kit.judging import refused
-from deploy.partner_kit.messages import Outgoing
+from deploy.partner_kit.messages import ABOUT_A_REVIEW, Outgoing
+from services.prescriber.partners.messages import body_of, heartbeat_of, message_of
+from shared.events.base import EventData
+from shared.events.codec import Recorded
+from shared.events.partner import EndpointDisabled, PartnerTold, TestEventAsked
+from shared.events.prescriber import ReviewAssigned
 from shared.webhooks.signing import PrivateKey, PublicKey, SharedSecret, Unverified, verify
 from tests.unit.partner_kit.made import NOW, PAIR, SECRET, composer
+from tests.unit.prescriber.given import context
 
 FORGERIES = [one for one in MUST_BE_REFUSED if one.judge is refused]
 
@@ -121,6 +129,34 @@ def test_a_heartbeat_has_no_sequence_and_names_the_last_one() -> None:
     body = json.loads(message.body)
     assert "sequence" not in body
     assert body["data"] == {"endpoint": "main", "last_sequence": 1}
+
+
+def test_what_is_sent_is_what_the_network_sends() -> None:
+    """The fields of each type are those that the network's own code writes."""
+    at = NOW
+    case = f"case-{'a' * 32}"
+    events: list[EventData] = [ReviewAssigned(request=1, partner="north", due_at=at)]
+    events += [PartnerTold(partner="north", told=kind, request=1) for kind in ABOUT_A_REVIEW]
+    events += [
+        EndpointDisabled(partner="north", endpoint="main", why="gone", disabled_at=at),
+        TestEventAsked(partner="north", endpoint="main", example=False),
+        TestEventAsked(partner="north", endpoint="main", example=True),
+    ]
+    theirs = {_shape(_body_of(event, case)) for event in events} | {_shape(json.loads(heartbeat_of("main", 3, "t")))}
+    compose = composer()
+    sent = [deliveries.one, deliveries.known_types, deliveries.test_message, deliveries.heartbeat]
+    assert {_shape(json.loads(message.body)) for make in sent for message in make(compose)} == theirs
+
+
+def _body_of(event: EventData, case: str) -> Any:
+    recorded = Recorded(replace(context().envelope or pytest.fail("there is an envelope"), subject=case), event)
+    message = message_of(recorded)
+    assert message is not None
+    return json.loads(body_of(message, recorded, 1))
+
+
+def _shape(body: Any) -> tuple[str, frozenset[str], frozenset[str]]:
+    return body["type"], frozenset(body), frozenset(body["data"])
 
 
 def test_checks_have_names_of_their_own() -> None:
