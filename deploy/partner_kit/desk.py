@@ -3,7 +3,8 @@
 import hashlib
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -17,9 +18,11 @@ create table if not exists reviews (
 create table if not exists refusals (at real not null, reason text not null);
 """
 
+Noted = Literal["new", "again", "another body"]
+
 
 class Desk:
-    """The organisation's own records; each change is on disk when its method returns."""
+    """The organisation's own records; each change is on disk when its method returns, or the block that holds it together ends."""
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +34,18 @@ class Desk:
         """Let go of the file."""
         self._rows.close()
 
-    def note(self, webhook_id: str, sequence: int | None, body: bytes | None) -> Literal["new", "again", "another body"]:
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Keep what is changed inside wholly or not at all: a message is never noted without what follows from it."""
+        self._rows.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._rows.execute("rollback")
+            raise
+        self._rows.execute("commit")
+
+    def note(self, webhook_id: str, sequence: int | None, body: bytes | None) -> Noted:
         """Note a message, with its bytes where it came as a webhook; its id says whether it came before."""
         digest = None if body is None else hashlib.sha256(body).hexdigest()
         known = self._rows.execute("select body_sha256 from messages where webhook_id = ?", (webhook_id,)).fetchone()

@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 
 from deploy.partner_kit.answering import Call
 from deploy.partner_kit.behaviours import Behaviour
-from deploy.partner_kit.desk import Desk
+from deploy.partner_kit.desk import Desk, Noted
 from deploy.partner_kit.identity import DecisionKey, Identity
 from deploy.partner_kit.network import Network, NotYet, Reply
 from deploy.partner_kit.receiving import NotProven, verified
@@ -102,7 +102,8 @@ class Office:
             self._say(f"refused a webhook: {why}")
             return web.Response(status=401)
         sequence = received.document.get("sequence")
-        match self._desk.note(received.webhook_id, sequence if isinstance(sequence, int) else None, body):
+        noted = self._note(received.webhook_id, sequence if isinstance(sequence, int) else None, body, received.document)
+        match noted:
             case "another body":
                 self._say("refused a webhook: its id came before with another body")
                 return web.Response(status=409)
@@ -110,8 +111,17 @@ class Office:
                 self._say(f"took {_name(received.document)} again: nothing to do twice")
             case "new":
                 self._say(f"took {_name(received.document)}")
-        self._react(received.webhook_id, received.document)
         return web.Response(status=204)
+
+    def _note(self, webhook_id: str, sequence: int | None, body: bytes | None, message: Mapping[str, Any]) -> Noted:
+        """Note a message and, the first time, what follows from it; then see whether one before it is missing."""
+        with self._desk.whole():
+            noted = self._desk.note(webhook_id, sequence, body)
+            if noted == "new":
+                self._react(webhook_id, message)
+        self._woken.set()
+        self._look_for_a_gap()
+        return noted
 
     def _react(self, webhook_id: str, message: Mapping[str, Any]) -> None:
         kind, data = message.get("type"), message.get("data", {})
@@ -123,8 +133,6 @@ class Office:
             self._desk.take_up(str(data.get("case")))
         elif kind == HEARTBEAT:
             self._announced = max(self._announced, int(data.get("last_sequence", 0)))
-        self._woken.set()
-        self._look_for_a_gap()
 
     def _look_for_a_gap(self) -> None:
         if self._desk.unbroken() < max(self._desk.newest(), self._announced):
@@ -155,9 +163,8 @@ class Office:
     def _catch_up(self, event: Mapping[str, Any]) -> None:
         """Take a message from the list; its bytes are not those of the webhook, so only its id says whether it came before."""
         webhook_id, message = str(event["webhook_id"]), event["message"]
-        if self._desk.note(webhook_id, event["sequence"], None) == "new":
+        if self._note(webhook_id, event["sequence"], None, message) == "new":
             self._say(f"took {_name(message)} from the list")
-            self._react(webhook_id, message)
 
     async def _work_on(self, network: Network, webhook_id: str) -> None:
         pause = FIRST_PAUSE_SECONDS

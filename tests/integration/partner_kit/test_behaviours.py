@@ -186,3 +186,20 @@ async def test_how_two_attempts_are_answered(
     assert [answer.status for answer in answers] == statuses
     assert len(desk.in_hand()) == (204 in statuses)
     desk.close_file()
+
+
+async def test_a_message_that_comes_again_takes_nothing_away_that_came_after_it(tmp_path: Path) -> None:
+    found = named("well-behaved")
+    assert found is not None
+    identity = Identity.kept_in(tmp_path, "north", "North")
+    desk = Desk(tmp_path / "desk.sqlite")
+    compose = Composer(Keys.around(SharedSecret.parse(identity.webhook_secret)), system_now, lambda: uuid.uuid4().hex)
+    case = compose.new_case()
+    first = compose.assigned(case, 1)
+    taken_away = compose.draft("kapcare.review.reassigned", {"case": case, "request": 1, "review_url": f"/partner/reviews/{case}"})
+    second = compose.assigned(case, 3)
+    async with serving(Office(identity, desk, found, "dr-1").answer) as url:
+        answers = await Line(url).send([compose.good(draft) for draft in (first, taken_away, second, taken_away, first)])
+    assert [answer.status for answer in answers] == [204] * 5
+    assert [row["request"] for row in desk.in_hand()] == [3]
+    desk.close_file()

@@ -120,9 +120,9 @@ class NeverGivesUp(Network):
 class DecidesOnEachDelivery(Office):
     count = 0
 
-    def _react(self, webhook_id: str, message: Any) -> None:
+    def _note(self, webhook_id: str, *rest: Any) -> Any:
         self.count += 1
-        super()._react(f"{webhook_id}-{self.count}", message)
+        return super()._note(f"{webhook_id}-{self.count}", *rest)
 
 
 def judged(change: Callable[[dict[str, Any]], Any]) -> Behaviour:
