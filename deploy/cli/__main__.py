@@ -7,7 +7,7 @@ import aiohttp
 import typer
 
 from deploy.bench.command import bench
-from deploy.cli import audit, compose_env, fhir, outcomes, parked, policy, tests, timeline, token, up
+from deploy.cli import audit, compose_env, fhir, outcomes, parked, partner, policy, tests, timeline, token, up
 from deploy.demo.command import demo
 from deploy.local.failure import StackError
 
@@ -32,6 +32,7 @@ app.command("timeline")(timeline.timeline)
 app.command("compose-env")(compose_env.compose_env)
 app.add_typer(audit.app, name="audit")
 app.add_typer(policy.app, name="policy")
+app.add_typer(partner.app, name="partner")
 app.command("demo")(demo)
 app.add_typer(bench, name="bench")
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from deploy.demo.calls import Caller
-from deploy.demo.judgement import decide
 from deploy.demo.simulator import Person
+from deploy.partner_kit.judgement import decide
 
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 VISITS: Final = timedelta(hours=1)

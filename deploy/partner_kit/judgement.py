@@ -1,7 +1,5 @@
-"""How a prescriber judges a review: simple rules, for a demo and not for care. Pure."""
+"""How a prescriber judges a review: simple rules, for demonstrations and tests and not for care. Pure."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,7 +8,6 @@ from typing import Any, Final
 PLAN_DAYS: Final = 120
 TOO_MANY_CLEARANCES: Final = 4
 SYMPTOMATIC: Final = {"phq-9": 10, "gad-7": 10, "pcl-5": 33}
-MISLAID_ONE_IN: Final = 16
 LIMITS: Final = {"hold_above": {"systolic": 140, "diastolic": 90}, "second_pressure_after_minutes": 40, "minimum_stay_minutes": 120}
 
 
@@ -26,15 +23,6 @@ def decide(review: Mapping[str, Any], asked_at: str) -> dict[str, Any]:
     if open_items:
         return {**decision, "decision": "needs_clearance", "reasons": ["clearance-before-decision"], "items": open_items}
     return {**decision, "decision": "eligible", **_approval(summary, asked_at)}
-
-
-def is_mislaid(review: Mapping[str, Any]) -> bool:
-    """Now and then a first request is left lying, and the network gives it to another; the same one each time."""
-    if review["request"] > 1:
-        return False
-    scores = sorted((score["instrument"], score["total"]) for score in review["summary"]["scores"])
-    facts = json.dumps([review["summary"]["age"], str(review["summary"]["weight_kg"]), scores])
-    return int.from_bytes(hashlib.sha256(facts.encode()).digest()[:4]) % MISLAID_ONE_IN == 0
 
 
 def _reasons_against(summary: Mapping[str, Any], answers: Mapping[str, bool]) -> list[str]:
