@@ -86,10 +86,15 @@ class Clinic:
         return case
 
     async def told(self) -> tuple[PartnerStub, dict[str, Any]]:
-        """Wait until a partner was told of one more review."""
+        """Wait until a partner was told of one more review; what else it was told is let go."""
 
         async def look() -> Any:
-            return next(((stub, json.loads(stub.taken.pop(0).body)) for stub in self.partners.values() if stub.taken), None)
+            for stub in self.partners.values():
+                while stub.taken:
+                    message = json.loads(stub.taken.pop(0).body)
+                    if message["type"] == "kapcare.review.assigned":
+                        return stub, message
+            return None
 
         found: tuple[PartnerStub, dict[str, Any]] = await toy.eventually(look)
         return found

@@ -189,6 +189,7 @@ async def test_sequences_are_contiguous_for_each_partner_whoever_writes_them(mon
     ):
         await one.register(north)
         await one.register(south)
+        await other.directory.refresh(other.runtime)
         commits = [commit for _ in range(12) for commit in (await one.screen())[1]]
         await asyncio.gather(*[service.follow(*part) for part in _parts(commits, 6) for service in (one, other)])
         for slug in ("north", "south"):
