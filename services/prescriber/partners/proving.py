@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from typing import Final
 
 from starlette.requests import Request as HttpRequest
@@ -19,10 +18,10 @@ from services.prescriber.domain.partners.message import SignedMessage
 from services.prescriber.domain.partners.state import Organisation
 from services.prescriber.partners.directory import Directory
 from shared.http.body import read_capped
+from shared.http.callers import address_of
 from shared.http.failure_limit import FailureLimit
 from shared.http.problems import Problem
 from shared.service.runtime import Runtime
-from shared.webhooks.destinations import reaches
 from shared.webhooks.signing import PrivateKey, PublicKey, Unverified, read_claim, verify
 
 BODY_LIMIT_BYTES: Final = 40_960
@@ -100,11 +99,7 @@ def _keys_of(entry: Organisation | None) -> list[PublicKey]:
 def _sender_of(partner: str, request: HttpRequest) -> Sender:
     # What cannot be a slug is one sender's failures together, or their count would grow with what is made up.
     slug = partner if _SLUG.fullmatch(partner) else ""
-    try:
-        address = reaches(ip_address(request.client.host if request.client is not None else ""))
-    except ValueError:
-        return b"", slug
-    return address.packed if address.version == 4 else address.packed[:8], slug
+    return address_of(request), slug
 
 
 def _require_plain(request: HttpRequest) -> None:
