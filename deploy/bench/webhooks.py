@@ -1,8 +1,8 @@
 """The webhook bench: from the commit that a partner is told of to the partner's receipt, by the real prescriber service.
 
-In each round: the bare loop of the same HTTP client; then as many commits made beforehand, drained by a service that starts on them
-(relay, rows, signing, posting, results); then single commits at Poisson times, with every endpoint healthy, and with as many more that
-take the request and never answer.
+In each round: the bare loop of the same HTTP client; then what is due to paused endpoints when they are resumed, as when partners come back
+after an outage (signed, posted, each result durable before the next of its case); then single commits at Poisson times, with every
+endpoint healthy, and with as many more that take the request and never answer.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -39,8 +39,8 @@ from services.prescriber.app import define
 from services.prescriber.domain.partners.state import ORIGIN
 from shared.clock import system_now
 from shared.events.base import EventData
-from shared.events.partner import PartnerRegistered
-from shared.events.prescriber import ReviewAssigned
+from shared.events.partner import FIRST_ENDPOINT, EndpointPaused, EndpointResumed, PartnerRegistered
+from shared.events.prescriber import ReviewAssigned, StopNoted
 from shared.events.topics import topics
 from shared.log.commit import Cause
 from shared.pathway.context import Actor
@@ -135,12 +135,14 @@ class _Round:
             environment = _environment(mongod.url, broker.bootstrap)
             async with _runtime(environment) as runtime:
                 await self._register(runtime)
+                service = await self._start(environment)
+                ends.push_async_callback(service.stop)
                 many = int(raw * self._seconds / 2)
                 self._say(f"committing {many:,} assignments")
                 drained = await self._commit(runtime, many, "healthy")
-                self._say(f"draining {many:,} deliveries")
-                service = await self._start(environment)
-                ends.push_async_callback(service.stop)
+                await self._until_due(runtime, many, service)
+                self._say(f"sending {many:,} deliveries")
+                await self._resume(runtime)
                 await self._until_received(before + many, service)
                 self._say("single deliveries, every endpoint healthy")
                 alone = await self._at_poisson_times(runtime, ("healthy",))
@@ -185,6 +187,17 @@ class _Round:
                     decision_key=str(PrivateKey.generate().public),
                 )
                 await _decide(runtime, f"partner-{kind}-{number}", event, ORIGIN)
+                if kind == "healthy":
+                    await _decide(runtime, f"partner-{kind}-{number}", EndpointPaused(partner=event.partner, endpoint=FIRST_ENDPOINT))
+
+    async def _resume(self, runtime: Runtime) -> None:
+        for number in range(ENDPOINTS):
+            partner = f"healthy-{number}"
+            await _decide(runtime, f"partner-{partner}", EndpointResumed(partner=partner, endpoint=FIRST_ENDPOINT))
+
+    async def _until_due(self, runtime: Runtime, wanted: int, service: Child) -> None:
+        rows = runtime.database["endpoint_deliveries"]
+        await self._until(rows.estimated_document_count, wanted, "deliveries were due", service)
 
     async def _commit(self, runtime: Runtime, count: int, kind: str) -> list[str]:
         waiting = iter(range(count))
@@ -210,8 +223,13 @@ class _Round:
 
     async def _assign(self, runtime: Runtime, partner: str) -> str:
         """Commit one assignment; returns the id of the webhook that must follow."""
-        assigned = ReviewAssigned(request=1, partner=partner, due_at=system_now() + timedelta(days=30))
-        identity = await _decide(runtime, f"case-{uuid.uuid4().hex}", assigned, Origin("riverside", f"patient-{uuid.uuid4().hex}"))
+        now = system_now()
+        # Consented, so that nothing stops the case, of which the partner would be told as well.
+        scopes = ("treatment", "disclosure_to_prescriber")
+        consented = StopNoted(kind="consent_given", at=now, noted_from="urn:kapcare:intake", consent_version="bench", scopes=scopes)
+        assigned = ReviewAssigned(request=1, partner=partner, due_at=now + timedelta(days=30))
+        origin = Origin("riverside", f"patient-{uuid.uuid4().hex}")
+        identity = await _decide(runtime, f"case-{uuid.uuid4().hex}", assigned, origin, before=(consented,))
         webhook_id = f"{identity}-main".replace(".", "-")
         self._committed[webhook_id] = time.monotonic()
         return webhook_id
@@ -229,19 +247,23 @@ class _Round:
             return await answer.json()
 
     async def _until_received(self, wanted: int, service: Child) -> None:
+        await self._until(partial(self._receiver_says, "count"), wanted, "webhooks were received", service)
+
+    async def _until(self, count: Callable[[], Awaitable[int]], wanted: int, what: str, service: Child) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS + 10 * self._seconds
-        while (received := await self._receiver_says("count")) < wanted:
+        while (found := await count()) < wanted:
             if not service.running:
                 raise await service.died()
             if time.monotonic() > deadline:
-                raise StackError(f"{received:,} webhooks were received; {wanted:,} were expected")
+                raise StackError(f"{found:,} {what}; {wanted:,} were expected")
             await asyncio.sleep(0.05)
 
 
-async def _decide(runtime: Runtime, stream: str, event: EventData, origin: Origin) -> str:
+async def _decide(runtime: Runtime, stream: str, event: EventData, origin: Origin | None = None, before: tuple[EventData, ...] = ()) -> str:
+    """Commit, and return the id of the event."""
     cause = Cause.http("bench", "bench", uuid.uuid4().hex, b"m" * 32)
-    committed = await runtime.decisions.run(stream, lambda _state, _context: [event], cause, Actor("bench"), origin=origin)
-    return committed.recorded[0].envelope.id
+    committed = await runtime.decisions.run(stream, lambda _state, _context: [*before, event], cause, Actor("bench"), origin=origin)
+    return committed.recorded[len(before)].envelope.id
 
 
 def _environment(mongo: str, bootstrap: str) -> dict[str, str]:
