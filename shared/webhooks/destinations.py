@@ -6,6 +6,7 @@ iana-ipv6-special-registry), also those said to be globally reachable, and what 
 """
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 from urllib.parse import urlsplit
@@ -54,6 +55,7 @@ def is_allowed(address: IPv4Address | IPv6Address, *, allow_loopback: bool = Fal
     return real in _GLOBAL_UNICAST and not any(real in network for network in _REFUSED_IPV6)
 
 
+@lru_cache(maxsize=1024)
 def what_is_wrong_with(url: str, *, allow_loopback: bool = False) -> str | None:
     """Return in a few words why the form of a URL is refused; None if it may be called. Says nothing about where it resolves."""
     if len(url) > URL_LIMIT:

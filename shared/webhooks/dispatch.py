@@ -40,6 +40,7 @@ class Delivery:
 class _Lane:
     waiting: list[Delivery] = field(default_factory=list)
     under_way: bool = False
+    """Whether the first one is under way, or what became of it is not durable yet."""
 
 
 @dataclass(slots=True)
@@ -117,21 +118,26 @@ class Dispatch:
         return begun
 
     def taken(self, delivery: Delivery) -> None:
-        """The endpoint took it: the next one of its lane follows."""
-        endpoint = self._ended(delivery)
-        endpoint.health.took()
-        self._forget(endpoint, delivery)
+        """The endpoint took it: another one of the endpoint may begin; the next one of its lane once this is `recorded`."""
+        self._ended(delivery).health.took()
+
+    def recorded(self, delivery: Delivery) -> None:
+        """What became of it is durable, and it is not sent again: the next one of its lane follows."""
+        self._forget(self._endpoints[delivery.endpoint], delivery)
 
     def failed(self, delivery: Delivery, outcome: int | str, retry_after: str | None, now: datetime) -> Delivery | None:
-        """The attempt failed: return the delivery as it waits for the next one; None if that was the last, and it is given up."""
+        """The attempt failed: return the delivery as it waits for the next one.
+
+        None if that was the last, and it is given up: the next one of its lane follows once this is `recorded`.
+        """
         endpoint = self._ended(delivery)
         endpoint.health.failed(outcome, retry_after, now)
         pause = pause_after(delivery.attempts + 1, retry_after, self._chance)
         if pause is None:
-            self._forget(endpoint, delivery)
             return None
         again = replace(delivery, attempts=delivery.attempts + 1, not_before=now + pause)
         lane = endpoint.lanes[delivery.lane]
+        lane.under_way = False
         lane.waiting.pop(0)
         insort(lane.waiting, again, key=_sequence)
         _line_up(endpoint, lane.waiting[0])
@@ -185,7 +191,6 @@ class Dispatch:
 
     def _ended(self, delivery: Delivery) -> _Endpoint:
         endpoint = self._endpoints[delivery.endpoint]
-        endpoint.lanes[delivery.lane].under_way = False
         endpoint.health.under_way -= 1
         self._under_way -= 1
         self._unproven -= self._counted.pop(delivery.id)
@@ -194,6 +199,7 @@ class Dispatch:
     def _forget(self, endpoint: _Endpoint, delivery: Delivery) -> None:
         self._known.discard(delivery.id)
         lane = endpoint.lanes[delivery.lane]
+        lane.under_way = False
         lane.waiting.pop(0)
         if lane.waiting:
             _line_up(endpoint, lane.waiting[0])

@@ -50,6 +50,12 @@ def test_f30_what_is_no_number_of_seconds_asks_for_nothing(given_up: str) -> Non
     assert asked_seconds(given_up) is None
 
 
+def done(dispatch: Dispatch, one: Delivery) -> None:
+    """It was taken, and that is recorded."""
+    dispatch.taken(one)
+    dispatch.recorded(one)
+
+
 @dataclass
 class World:
     """Endpoints that answer as they are told, on moved time."""
@@ -65,9 +71,10 @@ class World:
         for one in begun:
             self.attempts[one.id].append(self.now)
             if up:
-                self.dispatch.taken(one)
+                done(self.dispatch, one)
                 self.taken.append(one)
             elif self.dispatch.failed(one, 500, None, self.now) is None:
+                self.dispatch.recorded(one)
                 self.dead.append(one)
         return len(begun)
 
@@ -85,6 +92,7 @@ def test_f29_one_delivery_is_tried_at_the_scheduled_times_and_then_given_up() ->
         (begun,) = dispatch.take(now)
         again = dispatch.failed(begun, 500, None, now)
         if again is None or again.not_before is None:
+            dispatch.recorded(begun)
             break
         pauses.append((again.not_before - now).total_seconds())
         assert dispatch.take(again.not_before - timedelta(milliseconds=1)) == []
@@ -135,7 +143,7 @@ def test_other_cases_flow_while_one_waits() -> None:
     assert [one.sequence for one in begun] == [1, 3, 4]
     dispatch.failed(begun[0], 500, None, NOW)
     for one in begun[1:]:
-        dispatch.taken(one)
+        done(dispatch, one)
     dispatch.add(delivery(5, "b"))
     assert [one.sequence for one in dispatch.take(NOW)] == [5]
 
@@ -164,7 +172,7 @@ def test_an_endpoint_has_so_many_under_way_and_more_as_it_takes_what_it_is_sent(
     begun = dispatch.take(NOW)
     for _ in range(30):
         seen.append(dispatch.under_way)
-        dispatch.taken(begun.pop(0))
+        done(dispatch, begun.pop(0))
         begun += dispatch.take(NOW)
     assert seen[0] == WINDOW_AT_FIRST
     assert max(seen) == WINDOW_AT_MOST
@@ -184,7 +192,7 @@ def test_the_breaker_opens_after_failures_in_a_row_and_closes_with_the_first_tha
     (probe,) = dispatch.take(NOW + 2 * LEFT_ALONE)
     assert probe.sequence == 1
     assert dispatch.take(NOW + 2 * LEFT_ALONE) == []
-    dispatch.taken(probe)
+    done(dispatch, probe)
     assert len(dispatch.take(NOW + 2 * LEFT_ALONE)) > 1
 
 
@@ -197,6 +205,19 @@ def test_f30_who_asks_for_less_gets_less() -> None:
     assert dispatch.take(NOW + timedelta(seconds=59)) == []
     assert dispatch.take(NOW + timedelta(seconds=61)) == []  # three are under way still, and only half may be now
     assert dispatch.health("north/main").window == WINDOW_AT_FIRST // 2
+
+
+def test_the_next_of_a_case_waits_until_it_is_durable_that_the_one_before_was_taken() -> None:
+    """Or a crash between the two would send the one before again after the next."""
+    dispatch = Dispatch(Random(1))
+    for sequence, lane in enumerate(["a", "a", "b"], 1):
+        dispatch.add(delivery(sequence, lane))
+    first, _ = dispatch.take(NOW)
+    dispatch.taken(first)
+    assert dispatch.take(NOW) == []
+    assert dispatch.under_way == 1
+    dispatch.recorded(first)
+    assert [one.sequence for one in dispatch.take(NOW)] == [2]
 
 
 def test_a_held_endpoint_begins_nothing_and_loses_nothing() -> None:
@@ -214,11 +235,11 @@ def test_what_is_sent_again_comes_before_what_is_newer_and_after_what_is_under_w
     dispatch.add(delivery(6))
     (under_way,) = dispatch.take(NOW)
     dispatch.add(delivery(2))
-    dispatch.taken(under_way)
+    done(dispatch, under_way)
     order = []
     while begun := dispatch.take(NOW):
         order += [one.sequence for one in begun]
-        dispatch.taken(begun[0])
+        done(dispatch, begun[0])
     assert order == [2, 6]
 
 
@@ -241,7 +262,7 @@ def test_whatever_happens_each_is_once_under_way_in_order_and_ends_taken_or_dead
                 under_way += dispatch.take(now)
             case "answer" if under_way:
                 one = under_way.pop(data.draw(st.integers(0, len(under_way) - 1)))
-                dispatch.taken(one)
+                done(dispatch, one)
                 ended[(one.endpoint, one.lane)].append(one.sequence)
             case "fail" if under_way:
                 one = under_way.pop(data.draw(st.integers(0, len(under_way) - 1)))
@@ -249,6 +270,7 @@ def test_whatever_happens_each_is_once_under_way_in_order_and_ends_taken_or_dead
                 again = dispatch.failed(one, 503, None, now)
                 assert (again is None) == (failures[one.id] == ATTEMPTS)
                 if again is None:
+                    dispatch.recorded(one)
                     ended[(one.endpoint, one.lane)].append(one.sequence)
             case "wait":
                 now += timedelta(seconds=data.draw(st.sampled_from([1, 60, 7_200, 90_000])))
@@ -258,12 +280,12 @@ def test_whatever_happens_each_is_once_under_way_in_order_and_ends_taken_or_dead
         assert len(lanes) == len(set(lanes))
         assert dispatch.under_way == len(under_way) <= 6
     for one in under_way:
-        dispatch.taken(one)
+        done(dispatch, one)
         ended[(one.endpoint, one.lane)].append(one.sequence)
     for _ in range(500):
         now += timedelta(hours=1)
         for one in dispatch.take(now):
-            dispatch.taken(one)
+            done(dispatch, one)
             ended[(one.endpoint, one.lane)].append(one.sequence)
     assert len(dispatch) == 0
     assert all(sequences == sorted(set(sequences)) for sequences in ended.values())

@@ -180,9 +180,10 @@ class Sender:
         answer = await self._post(poster, endpoint, delivery.webhook_id, delivery.body)
         tried = Try(at, answer.outcome, answer.took_seconds)
         if answer.taken:
-            # Recorded first: what comes next in the lane must not be sent before it is certain that this one is not sent again.
-            await self._deliveries.done(delivery, tried)
             self._dispatch.taken(delivery)
+            self._deliveries.woken.set()
+            await self._deliveries.done(delivery, tried)
+            self._dispatch.recorded(delivery)
             await self._health.took(delivery.endpoint, at)
             self._runtime.metrics.delivered("taken")
         else:
@@ -195,6 +196,7 @@ class Sender:
         if again is None:
             log.error("a delivery is given up after its last attempt")
             await self._deliveries.dead(delivery, tried)
+            self._dispatch.recorded(delivery)
         else:
             log.warning("a delivery failed", attempt=again.attempts, again_at=str(again.not_before))
             await self._deliveries.failed(again, tried)
