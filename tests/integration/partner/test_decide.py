@@ -1,13 +1,15 @@
 """The whole conversation with a partner over HTTP: registered, told, asks, decides, and what it is refused."""
 
+import uuid
 from datetime import timedelta
 
 import pytest
 
 from shared.clock import system_now
+from shared.events.partner import DecisionKeyAdded
 from shared.events.prescriber import DecisionReceived, EligibilityApproved
-from shared.log.commit import Commit
-from shared.webhooks.signing import PublicKey, verify
+from shared.log.commit import Cause, Commit
+from shared.webhooks.signing import PrivateKey, PublicKey, verify
 from tests import toy
 from tests.integration.partner_clinic import Clinic, clinic_on, decision
 from tests.unit.prescriber.given import finding, plan
@@ -48,6 +50,28 @@ async def test_r14_the_record_proves_who_decided(clinic: Clinic) -> None:
     ]
     assert proof.body.encode() == sent
     assert verify(headers, proof.body.encode(), [PublicKey.parse(proof.decision_key)], system_now()).id == proof.webhook_id
+
+
+@pytest.mark.parametrize("key", ["first", "second"])
+async def test_the_record_names_the_key_of_several_that_signed(clinic: Clinic, key: str) -> None:
+    second = PrivateKey.generate()
+    case = await clinic.screened()
+    stub, _ = await clinic.told()
+    added = DecisionKeyAdded(partner=stub.slug, decision_key=str(second.public))
+    cause = Cause.http("test", "admin", uuid.uuid4().hex, b"m" * 32)
+    await clinic.prescriber.decisions.run(f"partner-{stub.slug}", lambda _state, _context: [added], cause, toy.CLINICIAN)
+
+    async def known() -> bool:
+        return (await clinic.decide(stub, decision(f"case-{uuid.uuid4().hex}"), key=second))[0] == 404
+
+    await toy.eventually(known)
+    signer = stub.private if key == "first" else second
+    assert (await clinic.decide(stub, decision(case), key=signer))[0] == 200
+    commit = await clinic.prescriber.database["commits"].find_one({"stream": case}, sort=[("version", -1)])
+    assert commit is not None
+    (proof, *_) = (one.data for one in await clinic.prescriber.open_events([Commit.from_document(commit)]))
+    assert isinstance(proof, DecisionReceived)
+    assert proof.decision_key == str(signer.public)
 
 
 async def test_a_review_taken_from_a_partner_is_told_to_the_next_and_its_late_answer_changes_nothing(clinic: Clinic) -> None:
