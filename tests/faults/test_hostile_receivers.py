@@ -147,6 +147,14 @@ async def test_b26_headers_at_the_limit_and_one_byte_beyond(more: int, outcome: 
     assert answer.outcome == outcome
 
 
+@pytest.mark.parametrize(("times", "outcome"), [(3, 200), (2_000, "answer-too-large")])
+async def test_b26_interim_answers_count_as_headers(times: int, outcome: int | str) -> None:
+    """Of 2,000 each is small, and all of them, some 50 KiB, less than an answer may have in all."""
+    interim = b"HTTP/1.1 103 Hints\r\n\r\n" * times
+    answer, _ = await post_once(saying(interim + OK + b"Content-Length: 0\r\n\r\n"))
+    assert answer.outcome == outcome
+
+
 async def test_b26_many_headers_and_a_long_one_below_the_limit() -> None:
     """As real receivers send them: a long policy, and many short lines."""
     answer, _ = await post_once(
