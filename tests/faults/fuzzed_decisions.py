@@ -241,6 +241,8 @@ def astray(draw: Draw) -> Sent:
     elsewhere: list[tuple[bytes, int]] = [
         (b"/partners/south/decisions", 401),
         (b"/partners/" + canary + b"/decisions", 401),
+        (b"/partners/" + canary + b"%2e/decisions", 401),
+        (b"/partners/X-" + canary + b"/decisions", 401),
         (b"/partners/NORTH/decisions", 401),
         (b"/partners/north%00/decisions", 401),
         (b"/partners/%ff%fe/decisions", 401),
@@ -287,10 +289,10 @@ KINDS: Final[Mapping[str, tuple[int, Callable[[Draw], Sent]]]] = {
     "altered after signing": (16, altered_after_signing),
     "altered headers": (16, altered_headers),
     "altered signature": (18, altered_signature),
-    "signed nonsense": (20, signed_nonsense),
+    "signed nonsense": (18, signed_nonsense),
     "signed wild": (8, signed_wild),
     "encoded": (3, encoded),
-    "astray": (3, astray),
+    "astray": (5, astray),
     "no HTTP": (1, no_http),
 }
 """What else than good, and how often."""

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from services.prescriber.domain.partners.message import SignedMessage, key_id
+from services.prescriber.domain.reassign import Reassign, reassigning
 from services.prescriber.domain.receive import receive
 from services.prescriber.domain.state import Case
 from shared.events.base import EventData
@@ -59,6 +60,16 @@ def test_b16_a_decision_after_a_decision_is_recorded_as_refused() -> None:
     assert isinstance(refused, DecisionRefused)
     assert refused.reason == "no-open-review"
     assert told(declined, [refused]) == declined
+
+
+def test_who_lost_the_review_and_answers_what_nobody_was_asked_is_recorded_as_refused() -> None:
+    case = in_review(who=partners)
+    loser = case.partner
+    taken = told(case, reassigning(partners)(case, Reassign(reason="too-busy"), context()))
+    assert taken.partner != loser
+    _, refused = said(taken, loser, request=taken.request + 1)
+    assert isinstance(refused, DecisionRefused)
+    assert (refused.partner, refused.reason) == (loser, "no-open-review")
 
 
 @pytest.mark.parametrize("left", [False, True])
