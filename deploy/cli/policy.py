@@ -107,7 +107,10 @@ def _notes(document: Document) -> list[str]:
     """Return what may be meant so, and may have been forgotten."""
     zoned, placed = set(document.time_zones) - {"network"}, set(document.clinic_states)
     return [
-        *(f"{clinic} has a time zone and no state: its reviews go to organisations whatever their licence" for clinic in sorted(zoned - placed)),
+        *(
+            f"{clinic} has a time zone and no state: its reviews go to organisations whatever their licence"
+            for clinic in sorted(zoned - placed)
+        ),
         *(f"{clinic} has a state and no time zone: it goes by the network's" for clinic in sorted(placed - zoned)),
     ]
 

@@ -12,6 +12,7 @@ from services.prescriber.domain.past import past_decisions
 from services.prescriber.domain.state import Case, evolve_case
 from services.prescriber.lot_holds import LotHolds
 from services.prescriber.partners.deliveries import Deliveries
+from services.prescriber.partners.departures import Departures
 from services.prescriber.partners.directory import Directory
 from services.prescriber.partners.inbound import Inbound
 from services.prescriber.partners.sending import Sender
@@ -54,6 +55,8 @@ def build(settings: Settings) -> FastAPI:
         deliveries = Deliveries(runtime.database["deliveries"])
         sender = Sender(runtime, directory, deliveries)
         lot_holds = LotHolds(runtime)
+        departures = Departures(runtime, directory)
+        runtime.decisions.watchers.append(directory.watch)
         return Extension(
             # A review must not go in-house because the partners were not read yet.
             prepare=(partial(directory.refresh, runtime), deliveries.create_indexes),
@@ -62,9 +65,10 @@ def build(settings: Settings) -> FastAPI:
                 "directory": Background(partial(directory.keep_fresh, runtime)),
                 "sender": Background(sender.run, sender.stop),
                 "lot-holds": Background(lot_holds.run),
+                "departures": Background(departures.run),
             },
-            followers=(partial(directory.follow, runtime), partial(deliveries.follow, runtime), lot_holds.follow),
-            pending={"deliveries": deliveries.pending, "lot_holds": lot_holds.pending},
+            followers=(partial(directory.follow, runtime), partial(deliveries.follow, runtime), lot_holds.follow, departures.follow),
+            pending={"deliveries": deliveries.pending, "lot_holds": lot_holds.pending, "departures": departures.pending},
         )
 
     return build_app(define(directory.partners, allow_loopback=settings.allow_loopback_webhooks), settings, extend)

@@ -35,6 +35,7 @@ CALLS = {
     "kapcare.prescriber.EligibilityRevoked.v1": "coordinator",
     "kapcare.prescriber.LateDecisionReceived.v1": "prescriber",
     "kapcare.prescriber.DiversionSuspected.v1": "medical_monitor",
+    "kapcare.prescriber.ApprovingPartnerLeft.v1": "prescriber",
     "kapcare.session.PrescriberAsked.v1": "prescriber",
     "kapcare.prescriber.DeteriorationNoted.v1": "prescriber",
     "kapcare.session.VitalOverdue.v1": "medical_monitor",

@@ -16,11 +16,11 @@ from starlette.responses import Response
 from services.prescriber.domain.decide import HEARD, Decision, decide_as_partner
 from services.prescriber.domain.state import Case
 from services.prescriber.partners.directory import Directory
+from services.prescriber.partners.late import answer_to_partner
 from shared.events.base import EventData
 from shared.events.prescriber import DecisionReceived, StepRefused
 from shared.http.body import check_json, parse, read_capped
 from shared.http.callers import NOT_FOUND
-from shared.http.commands import answer_of
 from shared.http.problems import Problem
 from shared.log.commit import Cause
 from shared.log.errors import ReceiptReused
@@ -108,7 +108,7 @@ class Inbound:
         views = await self._runtime.views.ages(decided.case, HEARD)
 
         def follow(case: Case, context: Context) -> list[EventData]:
-            events = decide_as_partner(case, decided, context, by=partner)
+            events = decide_as_partner(case, decided, context, by=partner, left=self._directory.has_left(partner))
             if any(isinstance(event, StepRefused) and event.facts.get("because") == VIEW_TOO_OLD for event in events):
                 # Nothing is recorded against a partner that cannot know it: its sender comes again, under the same webhook-id.
                 raise Problem(503, VIEW_TOO_OLD, "Not all is known here up to now; send the decision again.", headers={"Retry-After": "2"})
@@ -124,7 +124,7 @@ class Inbound:
             self._runtime.metrics.refused("webhook-id-reused")
             self._runtime.log.warning("a partner used one webhook id for two messages", partner=partner, webhook_id=proof.webhook_id)
             raise Problem(409, "webhook-id-reused", "This webhook-id came before with another body.") from None
-        return answer_of(committed, self._runtime)
+        return answer_to_partner(committed, self._runtime)
 
 
 def _as_problem(refusal: Refusal) -> Exception:
