@@ -176,7 +176,7 @@ def test_the_next_approval_by_one_that_came_back_is_looked_at_anew() -> None:
 
 @pytest.mark.parametrize("kind", ["eligible", "ineligible", "needs_clearance"])
 def test_one_that_left_decides_nothing_although_the_review_is_not_passed_on_yet(kind: Any) -> None:
-    more = {"items": ["cardiac"]} if kind == "needs_clearance" else {}
+    more: dict[str, Any] = {"items": ["cardiac"]} if kind == "needs_clearance" else {}
     for case in (with_north(), told(with_north(), [HOLD])):
         events = without_alerts(decide_as_partner(case, decision(kind, **more), context(), by="north", left=True))
         assert [type(event) for event in events] == [LateDecisionReceived]
