@@ -205,6 +205,7 @@ def show_case(case: Case) -> dict[str, Any]:
         "answers": case.answers,
         "plan": case.plan,
         "plan_request": case.plan_request,
+        "approved_by": case.approved_by,
         "supply": {"balance": show_balance(case.supply.balance), "prescriptions": _show_prescriptions(case.supply)},
         "deteriorations": case.deteriorations,
         "consented": case.stops.consented,

@@ -18,7 +18,7 @@ from services.prescriber.partners.directory import Directory
 from shared.clock import system_now
 from shared.events.base import EventData
 from shared.events.partner import PartnerLeft, PartnerRegistered, PartnerReturned
-from shared.events.prescriber import ApprovingPartnerLeft, EligibilityApproved, ReviewReassigned, StopNoted
+from shared.events.prescriber import ApprovingPartnerLeft, EligibilityApproved, ReviewAssigned, ReviewReassigned, StopNoted
 from shared.log.commit import Cause
 from shared.pathway.stop import PlaceHold
 from shared.service.definition import Origin
@@ -208,6 +208,24 @@ async def test_a_case_that_a_stop_keeps_does_not_wait_for_anything_here_until_th
     assert await network.holder(case) in {"south", "east"}
 
 
+async def test_a_case_of_which_nothing_followed_is_looked_at_again_when_another_organisation_leaves(network: Network) -> None:
+    """Approved by north and under review at south, which leaves first; a stop keeps the review."""
+    await network.register("north")
+    case = await network.approved(await network.process().heard())
+    await network.register("south")
+    again = ReviewAssigned(request=2, partner="south", due_at=system_now())
+    await network.say(case, again, StopNoted(kind="hold_placed", at=system_now(), noted_from="urn:kapcare:session", hold="hold-1"))
+    await toy.keep_cache(network.runtime, case)
+    await network.leave("south")
+    process = await network.process().heard()
+    await process.departures.place()
+    assert await process.departures.pending() == 0
+    await network.leave("north")
+    await process.heard()
+    await process.departures.place()
+    assert await network.count(case, ApprovingPartnerLeft) == 1
+
+
 async def test_one_that_came_back_keeps_what_it_has_although_this_process_did_not_hear_of_it_yet(network: Network) -> None:
     (case,) = await with_north(network, 1)
     await network.leave("north")
@@ -216,6 +234,20 @@ async def test_one_that_came_back_keeps_what_it_has_although_this_process_did_no
     assert await process.departures.pending() == 1
     await process.departures.place()
     assert (await process.departures.pending(), await network.holder(case)) == (0, "north")
+    await network.leave("north")
+    await process.heard()
+    await process.departures.place()
+    assert await network.holder(case) in {"south", "east"}
+
+
+async def test_one_that_came_back_between_the_look_and_the_decision_is_looked_for_again_when_it_leaves_again(network: Network) -> None:
+    (case,) = await with_north(network, 1)
+    await network.leave("north")
+    process = await network.process().heard()
+    (found,) = await process.departures._found()
+    await network.say("partner-north", PartnerReturned(partner="north", returned_at=system_now()))
+    await process.heard()
+    assert await process.departures._decide(found) is False
     await network.leave("north")
     await process.heard()
     await process.departures.place()

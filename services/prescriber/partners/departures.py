@@ -133,7 +133,8 @@ class Departures:
         try:
             await self._runtime.run(found.case, decide, found.cause, self._actor)
         except NothingDecided:
-            self._settled[found.case] = found.version
+            if self._look() == self._standing:  # otherwise it was decided on other grounds than it was found on
+                self._settled[found.case] = found.version
         except TooContended:
             pass  # it is still waiting, and looked at again in a moment
         except (StreamBroken, KeyMissing):

@@ -59,9 +59,9 @@ ORGANISATIONS = st.builds(
     lambda slug, **changed: replace(organisation(slug), **changed),
     st.sampled_from(["east", "north", "south", "west", "north-east"]),
     status=st.sampled_from(["active", "active", "active", "sandbox", "left"]),
-    endpoints=st.lists(ENDPOINTS, max_size=2).map(tuple),
-    licensed_states=st.sets(st.sampled_from(STATES), max_size=3).map(lambda states: tuple(sorted(states))),
-    capacity=st.sampled_from([None, 0, 1, 2, 10]),
+    endpoints=st.just(NORTH.endpoints) | st.lists(ENDPOINTS, max_size=2).map(tuple),
+    licensed_states=st.just(STATES) | st.sets(st.sampled_from(STATES), max_size=3).map(lambda states: tuple(sorted(states))),
+    capacity=st.sampled_from([None, None, 0, 2, 10]),
     open_reviews=st.sampled_from([0, 1, 2, 3]),
     answer_hours=st.sampled_from([None, 1, 24, 24, 72, 200]),
 )
