@@ -51,6 +51,8 @@ def check(file: File) -> None:
     """Say whether a document is whole, and what is wrong with it, without a stack."""
     document = _read(file)
     print(f"{document.version}: {len(document.values)} values, owned by {document.owner}")
+    for note in _notes(document):
+        print(f"note: {note}")
 
 
 @app.command()
@@ -99,6 +101,18 @@ def replay(
     # Under its own policy a decision must come out as it did; under another one, what differs is the answer to the question.
     if policy is None and any(tally["different"] for tally in tallies):
         raise typer.Exit(1)
+
+
+def _notes(document: Document) -> list[str]:
+    """Return what may be meant so, and may have been forgotten."""
+    zoned, placed = set(document.time_zones) - {"network"}, set(document.clinic_states)
+    return [
+        *(
+            f"{clinic} has a time zone and no state: its reviews go to organisations whatever their licence"
+            for clinic in sorted(zoned - placed)
+        ),
+        *(f"{clinic} has a state and no time zone: it goes by the network's" for clinic in sorted(placed - zoned)),
+    ]
 
 
 def _read(file: Path) -> Document:

@@ -4,7 +4,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from services.prescriber.domain.alerts import ALERT
-from services.prescriber.domain.ask_again import AskForReview, ask_again
+from services.prescriber.domain.ask_again import AskForReview, asking_again
 from services.prescriber.domain.clearance import AnswerClearances, answering
 from services.prescriber.domain.correct import CorrectMovement, CorrectPrescription, correct_movement, correct_prescription
 from services.prescriber.domain.decide import HEARD, Decision, decide_in_house
@@ -101,7 +101,7 @@ def commands(partners: Partners, *, allow_loopback: bool) -> tuple[Command, ...]
         Command(
             path="/cases/{case}/review",
             body=AskForReview,
-            decide=ask_again,
+            decide=asking_again(partners),
             permission=Permission.REFER,
             summary="Ask for another review of the same screening",
             waits_for_inbox=True,
@@ -226,6 +226,7 @@ def show_case(case: Case) -> dict[str, Any]:
         "answers": case.answers,
         "plan": case.plan,
         "plan_request": case.plan_request,
+        "approved_by": case.approved_by,
         "supply": {"balance": show_balance(case.supply.balance), "prescriptions": _show_prescriptions(case.supply)},
         "deteriorations": case.deteriorations,
         "consented": case.stops.consented,

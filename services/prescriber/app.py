@@ -14,6 +14,7 @@ from services.prescriber.domain.told import with_notices
 from services.prescriber.lot_holds import LotHolds
 from services.prescriber.partners.administration import Administration
 from services.prescriber.partners.deliveries import Deliveries
+from services.prescriber.partners.departures import Departures
 from services.prescriber.partners.directory import Directory
 from services.prescriber.partners.inbound import Inbound
 from services.prescriber.partners.routes import PartnerRoutes
@@ -74,6 +75,8 @@ def build(settings: Settings) -> FastAPI:
         lot_holds = LotHolds(runtime)
         tokens = PartnerTokens(runtime.tokens, settings.receipt_key.get_secret_value(), directory.partners, runtime.system_clock)
         runtime.tokens = tokens
+        departures = Departures(runtime, directory)
+        runtime.decisions.watchers.append(directory.watch)
         return Extension(
             # A review must not go in-house because the partners were not read yet.
             prepare=(partial(directory.refresh, runtime), deliveries.create_indexes),
@@ -89,9 +92,10 @@ def build(settings: Settings) -> FastAPI:
                 "directory": Background(partial(directory.keep_fresh, runtime)),
                 "sender": Background(sender.run, sender.stop),
                 "lot-holds": Background(lot_holds.run),
+                "departures": Background(departures.run),
             },
-            followers=(partial(directory.follow, runtime), partial(deliveries.follow, runtime), lot_holds.follow),
-            pending={"deliveries": deliveries.pending, "lot_holds": lot_holds.pending},
+            followers=(partial(directory.follow, runtime), partial(deliveries.follow, runtime), lot_holds.follow, departures.follow),
+            pending={"deliveries": deliveries.pending, "lot_holds": lot_holds.pending, "departures": departures.pending},
         )
 
     return build_app(define(directory.partners, allow_loopback=settings.allow_loopback_webhooks), settings, extend)

@@ -57,7 +57,7 @@ class ReviewReassigned(EventData):
     from_partner: Slug
     partner: Slug
     why: Slug
-    """`silent`, or the code that a coordinator gave."""
+    """`silent`, `left`, `licence-lost`, or the code that a coordinator gave."""
 
 
 class ReviewRecalled(EventData):
@@ -117,7 +117,7 @@ DecisionKind = Literal["eligible", "needs_clearance", "ineligible"]
 
 
 class LateDecisionReceived(EventData):
-    """An organisation that had lost the review answered after all; recorded beside the proof, and it changes nothing."""
+    """An organisation that had lost the review, or had left, answered after all; recorded beside the proof, and it changes nothing."""
 
     TYPE: ClassVar[str] = "kapcare.prescriber.LateDecisionReceived.v1"
     request: int
@@ -193,6 +193,15 @@ class EligibilityRevoked(EventData):
     note: Text | None = None
     revoked_by: str
     revoked_at: AwareDatetime
+
+
+class ApprovingPartnerLeft(EventData):
+    """The organisation whose approval of this request is in force left the network; the approval stands until a prescriber ends it."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.ApprovingPartnerLeft.v1"
+    request: int
+    partner: Slug
+    noted_at: AwareDatetime
 
 
 class ConsentWithdrawn(base.ConsentWithdrawn):
@@ -315,6 +324,7 @@ EVENTS: tuple[type[EventData], ...] = (
     EligibilityDeclined,
     EligibilityExpired,
     EligibilityRevoked,
+    ApprovingPartnerLeft,
     ConsentWithdrawn,
     SafetyHoldPlaced,
     SafetyHoldLifted,

@@ -26,6 +26,8 @@ from shared.vault.port import CaseKey, KeyMissing, Vault
 
 Policies = Callable[[], Book]
 """The policy documents adopted so far."""
+Watcher = Callable[[Loaded, Sequence[EventData]], None]
+"""Told what was decided on a stream as it stood, before it is stored: perhaps again for the same stream, and perhaps in vain."""
 TURN_SECONDS: Final = 10.0
 """How long a decision waits for others on its stream, and how long it is made again because another commit was first."""
 
@@ -60,6 +62,7 @@ class Decisions:
         self._policies = policies
         self.recalled_lots: Mapping[str, str] = {}
         """The lots whose recall is in force, each with the id of that recall; kept up by `shared.service.recalls`."""
+        self.watchers: list[Watcher] = []
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def context(
@@ -207,6 +210,8 @@ class Decisions:
             )
             sealed.append(seal(event, described, key))
             recorded.append(Recorded(described, event))
+        for watch in self.watchers:
+            watch(loaded, events)
         commit = Commit(
             id=commit_id,
             stream=loaded.stream,

@@ -50,6 +50,12 @@ CACHE_INDEXES: Final = (
         partialFilterExpression={"last.groups": {"$exists": True}},
     ),
     IndexModel([("last.lots", ASCENDING)], name="of_lot", partialFilterExpression={"last.lots": {"$exists": True}}),
+    IndexModel(
+        [("last.partner", ASCENDING), ("last.clinic", ASCENDING)],
+        name="of_partner",
+        partialFilterExpression={"last.partner": {"$exists": True}},
+    ),
+    IndexModel([("last.approver", ASCENDING)], name="of_approver", partialFilterExpression={"last.approver": {"$exists": True}}),
 )
 
 
@@ -132,9 +138,14 @@ class Streams:
         if writes:
             await self._cache.bulk_write(writes, ordered=False)
 
-    async def renew_cache(self, kind: str) -> None:
-        """Write the entries again that another release wrote: their clear fields say only what that one knew."""
-        old = {"last.kind": kind, "last.fingerprint": {"$ne": self._fingerprints[kind]}}
+    async def renew_cache(self, kind: str, status: str | None = None) -> None:
+        """Write the entries again that another release wrote: their clear fields say only what that one knew.
+
+        With `status`, of those alone that stood so then.
+        """
+        old: dict[str, Any] = {"last.kind": kind, "last.fingerprint": {"$ne": self._fingerprints[kind]}}
+        if status is not None:
+            old["last.status"] = status
         streams = [entry["_id"] async for entry in self._cache.find(old, projection=["_id"])]
         for begin in range(0, len(streams), RENEWED_AT_ONCE):
             await self.keep_cache(dict.fromkeys(streams[begin : begin + RENEWED_AT_ONCE], 1))
@@ -263,7 +274,7 @@ class Streams:
 
 def _in_the_clear(state: Any) -> tuple[tuple[str, Any], ...]:
     """Return whose alerts a case has, on whom it waits and which group sessions it is part of, so that lists find it; the lots on
-    hand, so that a recall does.
+    hand, so that a recall does; which organisation has its review, and whose approval is in force, so that its leaving does.
 
     Roles, organisations, names of groups and lot numbers; streams that are no case have none.
     """
@@ -274,6 +285,8 @@ def _in_the_clear(state: Any) -> tuple[tuple[str, Any], ...]:
         ("waits_on", None if waiting is None else waiting.on),
         ("groups", list(getattr(state, "groups", ()))),
         ("lots", list(getattr(state, "lots", ()))),
+        ("partner", getattr(state, "reviewer", None)),
+        ("approver", getattr(state, "approver", None)),
     )
 
 

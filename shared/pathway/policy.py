@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 from shared.events.base import Slug
 from shared.events.clinical import Route
 from shared.events.dosing import MedicationClass
+from shared.pathway.places import STATES
 
 SHIPPED = Path(__file__).with_name("network_default.json")
 
@@ -195,7 +196,8 @@ class Document(_Part):
     """A policy document as it was adopted, perhaps under an older release: identity, owner, validity, time zones, and the rows.
 
     `version` names it, and no other document may have the same. `time_zones` maps a clinic to its IANA zone; the entry
-    `network` is for clinics that have none. What this release needs and it lacks is taken from the shipped document; rows
+    `network` is for clinics that have none. `clinic_states` maps a clinic to the state it lies in, by postal code; of a clinic
+    that is not there the state is not known. What this release needs and it lacks is taken from the shipped document; rows
     that nothing reads any more stay, and are not read.
     """
 
@@ -204,6 +206,7 @@ class Document(_Part):
     valid_from: AwareDatetime
     valid_to: AwareDatetime | None = None
     time_zones: Mapping[str, str]
+    clinic_states: Mapping[str, str] = {}
     values: Mapping[str, Row]
 
     @field_validator("time_zones")
@@ -218,6 +221,16 @@ class Document(_Part):
                 raise ValueError(f"the time zone of {clinic} is unknown") from None
         return zones
 
+    @field_validator("clinic_states")
+    @classmethod
+    def _states_exist(cls, states: Mapping[str, str]) -> Mapping[str, str]:
+        if "network" in states:
+            raise ValueError("only a clinic lies in a state; `network` has none")
+        for clinic, state in states.items():
+            if state not in STATES:
+                raise ValueError(f"the state of {clinic} is unknown")
+        return states
+
     def resolve(self, clinic: str | None, route: Route | None, shipped: "Document | None" = None) -> PolicyValues:
         """Return the values for a clinic and route; raises pydantic.ValidationError naming the row that is missing or wrong."""
         rows = {**({} if shipped is None else shipped.values), **self.values}
@@ -229,6 +242,7 @@ class Document(_Part):
             version=self.version,
             owner=self.owner,
             time_zone=self.time_zones.get(clinic or "network", self.time_zones["network"]),
+            state=self.clinic_states.get(clinic or "network"),
             values=self.resolve(clinic, None, shipped),
             clinics=frozenset(self.time_zones) - {"network"},
             by_route={
@@ -269,6 +283,8 @@ class Policy(BaseModel):
     by_route: Mapping[Route, PolicyValues] = {}
     clinics: frozenset[str] = frozenset()
     """The clinics that the document names, by their time zones."""
+    state: str | None = None
+    """The state that the clinic lies in, by postal code; None where it is not known."""
 
     def on(self, route: Route | None) -> PolicyValues:
         """Return the values for a route."""

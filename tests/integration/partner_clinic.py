@@ -58,9 +58,9 @@ class Clinic:
         async with self.session.get(self.url + path, headers=headers) as response:
             return response.status, await response.json()
 
-    async def register(self, stub: PartnerStub) -> Answer:
+    async def register(self, stub: PartnerStub, **terms: Any) -> Answer:
         self.partners[stub.slug] = stub
-        return await self.post("/partners", self.registration(stub), "admin")
+        return await self.post("/partners", {**self.registration(stub), **terms}, "admin")
 
     def registration(self, stub: PartnerStub) -> dict[str, str]:
         return {
@@ -136,6 +136,17 @@ class Clinic:
 
     async def state(self, case: str) -> Any:
         return (await self.prescriber.load(case)).state
+
+    async def recorded(self, case: str, version: int) -> list[str]:
+        """The names of what a commit recorded."""
+        document = await self.prescriber.database["commits"].find_one({"stream": case, "version": version})
+        assert document is not None
+        return [event.type.split(".")[2] for event in Commit.from_document(document).events]
+
+    async def changes(self, slug: str, *events: EventData) -> None:
+        """What becomes of an organisation, as its stream says it."""
+        cause = Cause.http("test", "admin", uuid.uuid4().hex, b"m" * 32)
+        await self.prescriber.decisions.run(f"partner-{slug}", lambda _state, _context: events, cause, toy.CLINICIAN)
 
 
 def decision(case: str, request: int = 1, kind: str = "eligible", **changed: Any) -> bytes:

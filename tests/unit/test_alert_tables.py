@@ -38,6 +38,7 @@ CALLS = {
     "kapcare.prescriber.MessageQuarantined.v1": "admin",
     "kapcare.prescriber.DiversionSuspected.v1": "medical_monitor",
     "kapcare.prescriber.EndpointDisabled.v1": "admin",
+    "kapcare.prescriber.ApprovingPartnerLeft.v1": "prescriber",
     "kapcare.session.PrescriberAsked.v1": "prescriber",
     "kapcare.prescriber.DeteriorationNoted.v1": "prescriber",
     "kapcare.session.VitalOverdue.v1": "medical_monitor",

@@ -3,13 +3,16 @@
 import json
 from datetime import UTC, datetime
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from deploy.cli.policy import app
 from shared.events import intake, prescriber
 from shared.events.clinical import Route
 from shared.pathway.adoption import Adoptions, AdoptPolicy, adopt, evolve, noting
@@ -98,6 +101,10 @@ def test_resolving_is_a_look_up_in_order_of_particularity(
         {"valid_from": "2026-01-01T00:00:00"},
         {"time_zones": {"network": "Mars/Olympus"}},
         {"time_zones": {"riverside": "America/New_York"}},
+        {"clinic_states": {"riverside": "ZZ"}},
+        {"clinic_states": {"riverside": "or"}},
+        {"clinic_states": {"riverside": "Oregon"}},
+        {"clinic_states": {"network": "OR"}},
         {"unknown": 1},
     ],
     ids=lambda changes: next(iter(changes)),
@@ -191,6 +198,35 @@ def test_the_clinics_day_is_that_of_its_own_time_zone() -> None:
         for clinic in ("coast", "elsewhere")
     }
     assert days == {"coast": "2026-12-30", "elsewhere": "2026-12-31"}
+
+
+def test_a_clinics_state_is_what_the_document_says_and_nothing_is_assumed_of_the_others() -> None:
+    written = document(clinic_states={"riverside": "OR", "harbour": "PR"})
+    assert [written.at(clinic).state for clinic in ("riverside", "harbour", "elsewhere", None)] == ["OR", "PR", None, None]
+    with pytest.raises(ValidationError, match="the state of hillside is unknown"):
+        document(clinic_states={"hillside": "XX"})
+
+
+def test_a_document_that_says_of_no_clinic_where_it_lies_is_still_read() -> None:
+    """As every document was before clinics had a state."""
+    written = document().model_dump(mode="json")
+    del written["clinic_states"]
+    book = Book(read_document(), [Document.model_validate_json(json.dumps(written))])
+    assert book.policy(NOW, "riverside").state is None
+
+
+def test_the_check_notes_a_clinic_of_which_the_state_or_the_time_zone_may_have_been_forgotten(tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    zones = {"network": "America/New_York", "riverside": "America/Los_Angeles", "hillside": "America/New_York"}
+    file.write_text(document(time_zones=zones, clinic_states={"riverside": "OR", "harbor": "ME"}).model_dump_json())
+    done = CliRunner().invoke(app, ["check", str(file)])
+    assert done.exit_code == 0
+    notes = [line.removeprefix("note: ") for line in done.output.splitlines() if line.startswith("note: ")]
+    assert [note.partition(":")[0] for note in notes] == ["hillside has a time zone and no state", "harbor has a state and no time zone"]
+    file.write_text(document(clinic_states={}).model_dump_json().replace('"clinic_states":{}', '"clinic_states":{"riverside":"XX"}'))
+    done = CliRunner().invoke(app, ["check", str(file)])
+    assert done.exit_code != 0
+    assert "the state of riverside is unknown" in str(done.exception)
 
 
 def test_adopting_records_the_text_its_digest_and_the_directors_name() -> None:

@@ -18,6 +18,7 @@ ALERTS: Final[Alarms] = {
     prescriber.ReviewOverdue: Alarm("coordinator", "review-overdue"),
     prescriber.EligibilityRevoked: Alarm("coordinator", "approval-revoked"),
     prescriber.LateDecisionReceived: Alarm("prescriber", "late-decision"),
+    prescriber.ApprovingPartnerLeft: Alarm("prescriber", "approving-partner-left"),
     supply.DiversionSuspected: Alarm("medical_monitor", "supply-does-not-balance"),
     prescriber.DeteriorationNoted: Alarm("prescriber", "deterioration"),
     prescriber.SafetyHoldPlaced: Alarm("medical_monitor", "recalled-lot-on-hand"),

@@ -97,9 +97,13 @@ def decide_in_house(case: Case, command: Decision, context: Context) -> list[Eve
 
 
 def decide_as_partner(case: Case, command: Decision, context: Context, *, by: Slug, left: bool = False) -> list[EventData]:
-    """Decide for a partner organisation; one that lost the review, or left the network, answers late: that is recorded, and a
-    person looks at it."""
-    if by not in case.assigned or (by == case.partner and not left):
+    """Decide for a partner organisation; one that lost the review answers late, which is recorded, and a person looks at it.
+
+    So does one that left the network (`left`) and still has the review: until it goes to another one, or because a stop keeps
+    it from going anywhere.
+    """
+    has_left = left and by == case.partner and case.status == "in_review" and command.request == case.request
+    if not has_left and (by == case.partner or by not in case.assigned):
         return decide(case, command, context, by=by)
     if command.request > case.request:
         raise Refusal("no-open-review", "No review with this request number was ever open.", rule="R-30")

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 from services.prescriber.domain.alerts import with_alerts
-from services.prescriber.domain.partners.state import Organisation, Partners
-from services.prescriber.domain.review import assign, choose
+from services.prescriber.domain.partners.assign import find, require_able
+from services.prescriber.domain.partners.state import Partners
+from services.prescriber.domain.review import another, given_to
 from services.prescriber.domain.state import Case
 from shared.events.base import EventData, Slug
-from shared.events.prescriber import IN_HOUSE, ReviewOverdue, ReviewReassigned
+from shared.events.prescriber import IN_HOUSE, ReviewOverdue
 from shared.pathway.context import Context
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
@@ -34,10 +35,11 @@ def passing_on(partners: Partners) -> Callable[[Case, Context], list[EventData]]
         if case.partner is None or case.due_at is None:
             return []
         overdue = ReviewOverdue(request=case.request, partner=case.partner, due_at=case.due_at)
-        another = _another(case, partners(), context)
-        if another == case.partner or case.stops.why_stopped("disclosure_to_prescriber") is not None:
+        known = partners()
+        to = another(case, known, context)
+        if to == case.partner or case.stops.why_stopped("disclosure_to_prescriber") is not None:
             return with_alerts([overdue], context)
-        return with_alerts([overdue, *_reassigned(case, case.partner, another, SILENT, context)], context)
+        return with_alerts([overdue, *given_to(case, to, SILENT, known, context)], context)
 
     return pass_on
 
@@ -45,29 +47,23 @@ def passing_on(partners: Partners) -> Callable[[Case, Context], list[EventData]]
 def reassigning(partners: Partners) -> Decide:
     """Return the decision that gives an open review to another organisation.
 
-    Raises Refusal where no review is open, while a stop forbids disclosure, and for an organisation that is not
-    registered or has the review already.
+    Raises Refusal where no review is open, while a stop forbids disclosure, and for an organisation that is not registered,
+    has the review already, takes no reviews, is not licensed in the clinic's state or has no room.
     """
 
     def reassign(case: Case, command: Reassign, context: Context) -> list[EventData]:
         if case.status != "in_review" or case.partner is None:
             raise Refusal("no-open-review", "No review of this case is open.")
         case.stops.require_clear("disclosure_to_prescriber")
-        to = command.partner or _another(case, partners(), context)
-        if to not in {IN_HOUSE, *(partner.slug for partner in partners())}:
+        known = partners()
+        to = command.partner or another(case, known, context)
+        named = find(known, to)
+        if named is None and to != IN_HOUSE:
             raise Refusal("no-such-partner", "No organisation of this slug is registered.")
         if to == case.partner:
             raise Refusal("already-assigned", "The review is assigned there already; where no partner was named, no other one is left.")
-        return _reassigned(case, case.partner, to, command.reason, context)
+        if named is not None:
+            require_able(named, context)
+        return given_to(case, to, command.reason, known, context)
 
     return reassign
-
-
-def _another(case: Case, partners: tuple[Organisation, ...], context: Context) -> Slug:
-    """Choose among the partners that were not asked about this screening yet; in-house if there is none."""
-    return choose(tuple(partner for partner in partners if partner.slug not in {case.partner, *case.lost}), context.seed)
-
-
-def _reassigned(case: Case, loser: Slug, to: Slug, why: Slug, context: Context) -> list[EventData]:
-    assigned = assign(case, to, context)
-    return [ReviewReassigned(request=assigned.request, from_partner=loser, partner=to, why=why), assigned]

@@ -11,6 +11,7 @@ from shared.events.base import EventData, Slug
 from shared.events.clinical import ScreeningSummary, TreatmentPlan
 from shared.events.prescriber import (
     IN_HOUSE,
+    ApprovingPartnerLeft,
     Clearance,
     ClearanceAnswered,
     ClearanceRequested,
@@ -82,6 +83,8 @@ class Case:
     """Whose approval is in force."""
     approved_at: datetime | None = None
     """When the last approval was given; the first supply is smaller, and a visit follows it before the next (R-17)."""
+    approver_left: bool = False
+    """Whether a prescriber was told that it left the network since."""
     ended_at: datetime | None = None
     """When the last approval ended; None while one is in force, and before the first."""
     decided_at: datetime | None = None
@@ -116,6 +119,16 @@ class Case:
             return Waiting("renewed_screening", self.since, "therapist")
         decision = Waiting("prescriber_decision", self.since, "prescriber" if self.partner in {None, IN_HOUSE} else self.partner)
         return for_stop(self.stops, ("disclosure_to_prescriber", "treatment")) or decision
+
+    @property
+    def reviewer(self) -> Slug | None:
+        """The partner organisation that has the open review: by it the case is counted, and found when that one leaves."""
+        return self.partner if self.status == "in_review" and self.partner != IN_HOUSE else None
+
+    @property
+    def approver(self) -> Slug | None:
+        """The partner organisation whose approval is in force; None once a prescriber was told that it left."""
+        return None if self.plan is None or self.approver_left or self.approved_by == IN_HOUSE else self.approved_by
 
     @property
     def lots(self) -> tuple[Slug, ...]:
@@ -158,7 +171,7 @@ def evolve_case(case: Case, event: EventData) -> Case:
         case ClearanceAnswered():
             answers = merged(case.answers, event.answers)
             return replace(case, status="clearance_answered", to_clear=(), answers=answers, since=event.answered_at)
-        case EligibilityApproved() | EligibilityDeclined() | EligibilityExpired() | EligibilityRevoked():
+        case EligibilityApproved() | EligibilityDeclined() | EligibilityExpired() | EligibilityRevoked() | ApprovingPartnerLeft():
             return _of_approval(case, event)
         case DeteriorationNoted():
             return replace(case, deteriorations=(*case.deteriorations, event))
@@ -178,11 +191,14 @@ def _screened(case: Case, summary: ScreeningSummary) -> Case:
     return replace(fresh, summary=summary, opened_at=None, decided_at=None, since=None)
 
 
-def _of_approval(case: Case, event: EligibilityApproved | EligibilityDeclined | EligibilityExpired | EligibilityRevoked) -> Case:
+_OfApproval = EligibilityApproved | EligibilityDeclined | EligibilityExpired | EligibilityRevoked | ApprovingPartnerLeft
+
+
+def _of_approval(case: Case, event: _OfApproval) -> Case:
     match event:
         case EligibilityApproved():
             case = replace(case, plan=event.plan, plan_request=event.request, approved_at=event.decided_at, ended_at=None)
-            case = replace(case, approved_by=event.partner)
+            case = replace(case, approved_by=event.partner, approver_left=False)
             return replace(case, status="approved", answers=event.clearances, decided_at=event.decided_at)
         case EligibilityDeclined():
             ended_at = case.ended_at if case.plan is None else event.decided_at
@@ -191,6 +207,8 @@ def _of_approval(case: Case, event: EligibilityApproved | EligibilityDeclined | 
             return _ended(case, "expired", event.expires_at)
         case EligibilityRevoked():
             return _ended(case, "revoked", event.revoked_at)
+        case ApprovingPartnerLeft():
+            return replace(case, approver_left=True)
 
 
 def _ended(case: Case, how: CaseStatus, at: datetime) -> Case:

@@ -20,15 +20,15 @@ from services.prescriber.domain.partners.quarantine import quarantine
 from services.prescriber.domain.partners.state import Organisation
 from services.prescriber.domain.receive import receive
 from services.prescriber.domain.state import Case
+from services.prescriber.partners.answering import answer_to_partner
 from services.prescriber.partners.directory import Directory
 from services.prescriber.partners.messages import EXAMPLE_CASE
 from services.prescriber.partners.proving import Prover
 from services.prescriber.partners.sandbox import Sandbox
 from shared.events.base import EventData
-from shared.events.prescriber import DecisionRefused, StepRefused
+from shared.events.prescriber import StepRefused
 from shared.http.body import check_json, parse
 from shared.http.callers import NOT_FOUND
-from shared.http.commands import answer_of
 from shared.http.problems import Problem
 from shared.log.commit import Cause
 from shared.log.decisions import Committed
@@ -99,7 +99,7 @@ class Inbound:
             raise Problem(
                 409, "webhook-id-reused", "This webhook-id came before with another body; nothing follows from this one, and it is kept."
             ) from None
-        return self._answer(committed)
+        return answer_to_partner(committed, self._runtime)
 
     async def _decide(self, message: SignedMessage, decided: PartnerDecision, sender: Organisation, cause: Cause) -> Committed:
         partner = message.partner
@@ -136,13 +136,3 @@ class Inbound:
             Cause.carried("quarantine", f"{message.webhook_id}/{mac.hex()}"),
             Actor(f"partner:{partner}", frozenset({"partner"}), partner),
         )
-
-    def _answer(self, committed: Committed) -> Response:
-        """The answer that a commit stands for, however often it is asked for."""
-        for recorded in committed.recorded:
-            if isinstance(recorded.data, DecisionRefused):
-                refused, version = recorded.data, committed.version
-                self._runtime.metrics.refused(refused.reason)
-                etag = {"ETag": f'"{version}"'}
-                raise Problem(409, refused.reason, refused.detail, headers=etag, rule=refused.rule, version=version)
-        return answer_of(committed, self._runtime)

@@ -31,7 +31,7 @@ from shared.service.runtime import Runtime
 EVENTS_AT_MOST: Final = 500
 EVENTS_UNLESS_ASKED: Final = 100
 REVIEWS_AT_ONCE: Final = 100
-OPEN_WITH: Final = "last.waits_on"
+OPEN_WITH: Final = "last.partner"
 """The clear field by which the open reviews of an organisation are found; that they are open with it is told by the folded case."""
 
 _NUMBER: Final = re.compile(r"[0-9]{1,12}")

@@ -74,7 +74,7 @@ async def test_the_record_names_the_key_of_several_that_signed(clinic: Clinic, k
     assert proof.decision_key == str(signer.public)
 
 
-async def test_a_review_taken_from_a_partner_is_told_to_the_next_and_its_late_answer_changes_nothing(clinic: Clinic) -> None:
+async def test_a_review_taken_from_a_partner_is_told_to_the_next_and_its_late_answer_is_recorded_and_refused(clinic: Clinic) -> None:
     case = await clinic.screened()
     loser, notice = await clinic.told()
     status, answer = await clinic.post(f"/cases/{case}/reassignment", {"reason": "too-busy"}, "coordinator")
@@ -83,11 +83,16 @@ async def test_a_review_taken_from_a_partner_is_told_to_the_next_and_its_late_an
     assert (winner is loser, told["data"]["case"], told["data"]["request"]) == (False, case, 2)
     assert (await clinic.get(notice["data"]["review_url"], "partner", loser.slug))[0] == 404
     assert (await clinic.get(told["data"]["review_url"], "partner", winner.slug))[0] == 200
-    status, answer = await clinic.decide(loser, decision(case, kind="ineligible"))
-    assert status == 200, answer
-    assert [event["type"].split(".")[2] for event in answer["events"]] == ["DecisionReceived", "LateDecisionReceived", "AlertRaised"]
+    late = decision(case, kind="ineligible")
+    status, problem = first = await clinic.decide(loser, late, webhook_id=f"msg_{case}")
+    assert (status, problem["type"]) == (409, "urn:kapcare:problem:late-decision")
+    assert "recorded and changes nothing" in problem["detail"]
+    assert await clinic.recorded(case, problem["version"]) == ["DecisionReceived", "LateDecisionReceived", "AlertRaised"]
     assert (await clinic.state(case)).status == "in_review"
     assert (await clinic.decide(winner, decision(case, request=2)))[0] == 200
+    # Whatever has happened since: the same message is answered the same, and recorded once.
+    assert await clinic.decide(loser, late, webhook_id=f"msg_{case}") == first
+    assert (await clinic.prescriber.load(case)).version == problem["version"] + 1
 
 
 async def test_a_partner_takes_its_approval_back_and_is_asked_again(clinic: Clinic) -> None:

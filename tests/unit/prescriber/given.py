@@ -9,7 +9,7 @@ from functools import reduce
 from typing import Any
 
 from services.prescriber.domain.decide import HEARD, Decision, decide_in_house
-from services.prescriber.domain.partners.state import Endpoint, Organisation, Secret
+from services.prescriber.domain.partners.state import Endpoint, Organisation, Partners, Secret
 from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case, evolve_case
 from shared.events import intake
@@ -41,6 +41,11 @@ def nobody() -> tuple[Organisation, ...]:
     return ()
 
 
+def only(*registered: Organisation) -> Partners:
+    """These organisations, and no others."""
+    return lambda: registered
+
+
 def context(
     now: datetime = NOW, seed: str = "event:urn:kapcare:intake/e1", source: str = "urn:kapcare:intake", policy: Policy = POLICY
 ) -> Context:
@@ -58,6 +63,11 @@ def context(
     )
     views = dict.fromkeys(HEARD, timedelta())
     return Context(now=now, actor=Actor("prescriber-7"), policy=policy, seed=seed, envelope=envelope, views=views)
+
+
+def in_state(state: str | None = None, seed: str = "event:x/e1") -> Context:
+    """A decision on a case of a clinic in a state; None: the policy does not say in which."""
+    return context(seed=seed, policy=POLICY.model_copy(update={"state": state}))
 
 
 def finding(item: str, weight: Any = "needs_clearance") -> Finding:

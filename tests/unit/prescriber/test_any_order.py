@@ -14,9 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pydantic import TypeAdapter
 
 from services.prescriber.domain.alerts import ALERT
-from services.prescriber.domain.ask_again import AskForReview, ask_again
+from services.prescriber.domain.ask_again import AskForReview, asking_again
 from services.prescriber.domain.clearance import AnswerClearances, answering
 from services.prescriber.domain.decide import decide_as_partner, decide_in_house
+from services.prescriber.domain.depart import depart
+from services.prescriber.domain.partners.state import Organisation
 from services.prescriber.domain.reassign import Reassign, reassigning
 from services.prescriber.domain.revoke import Revoke, revoke
 from services.prescriber.domain.state import Case
@@ -38,10 +40,18 @@ from shared.events.prescriber import (
 from shared.pathway.context import Context
 from shared.pathway.refusal import Refusal
 from tests.unit.alerting import without_alerts
-from tests.unit.prescriber.given import CONSENT, NOW, context, decision, finding, partners, screened, told
+from tests.unit.prescriber.given import CONSENT, NORTH, NOW, SOUTH, decision, finding, in_state, screened, told
 
 STATE = TypeAdapter(Case)
-REACTIONS = table(partners)
+CHANGES: list[dict[str, Any]] = [
+    {"status": "left"},
+    {"status": "active"},
+    {"licensed_states": ("WA",)},
+    {"licensed_states": ("OR",)},
+    {"capacity": 0},
+    {"capacity": None},
+]
+"""What may become of an organisation; the clinic lies in Oregon."""
 ORGANISATIONS = ["north", "south", "in-house", "east"]
 
 
@@ -54,10 +64,15 @@ class AnyOrder(RuleBasedStateMachine):
         self.now = NOW
         self.history: list[EventData] = []
         self.causes = 0
+        self.organisations = {one.slug: replace(one, licensed_states=("OR",)) for one in (NORTH, SOUTH)}
+        self.reactions = table(self.partners)
+
+    def partners(self) -> tuple[Organisation, ...]:
+        return tuple(self.organisations.values())
 
     def context(self) -> Context:
         self.causes += 1
-        return context(now=self.now, seed=f"cause-{self.causes}")
+        return replace(in_state("OR", seed=f"cause-{self.causes}"), now=self.now)
 
     def take(self, decided: Callable[[], list[EventData]], by: str | None = None) -> list[EventData]:
         """Fold what was decided, and what organisations are told of it; `by` is the organisation that decided, if one did."""
@@ -75,12 +90,20 @@ class AnyOrder(RuleBasedStateMachine):
             if isinstance(event, ReviewAssigned):
                 assert event.request > asked_before  # R-30: a number is asked once
                 assert self.case.stops.why_stopped("disclosure_to_prescriber") is None
+                self.may_be_asked(event.partner, before.partner)
             if isinstance(event, ReviewReassigned):
                 assert event.partner != event.from_partner == before.partner
         return events
 
+    def may_be_asked(self, asked: str, before: str | None) -> None:
+        """Nobody is asked who left or is not licensed in the clinic's state, and of the full only who was asked before."""
+        if asked != "in-house":
+            organisation = self.organisations[asked]
+            assert (organisation.status, organisation.licensed_states) == ("active", ("OR",))
+            assert organisation.capacity is None or asked == before
+
     def hear(self, event: EventData) -> None:
-        self.take(lambda: REACTIONS[type(event)](self.case, event, self.context()))
+        self.take(lambda: self.reactions[type(event)](self.case, event, self.context()))
 
     @initialize(reached=st.sampled_from(["nothing", "review", "approval", "approval"]))
     def begin(self, reached: str) -> None:
@@ -149,11 +172,24 @@ class AnyOrder(RuleBasedStateMachine):
         given = [{"item": item, "cleared": True, "note": "letter"} for item in self.case.to_clear]
         if given:
             command = AnswerClearances.model_validate({"answers": tuple(given)}, strict=False)
-            self.take(lambda: answering(partners)(self.case, command, self.context()))
+            self.take(lambda: answering(self.partners)(self.case, command, self.context()))
 
     @rule(to=st.sampled_from([None, *ORGANISATIONS]))
     def reassigned(self, to: str | None) -> None:
-        self.take(lambda: reassigning(partners)(self.case, Reassign(reason="too-busy", partner=to), self.context()))
+        self.take(lambda: reassigning(self.partners)(self.case, Reassign(reason="too-busy", partner=to), self.context()))
+
+    @rule(slug=st.sampled_from(["north", "south"]), changed=st.sampled_from(CHANGES), seen=st.booleans())
+    def organisation_changed(self, slug: str, changed: dict[str, Any], seen: bool) -> None:
+        """Unless nobody saw it yet, what has to follow does."""
+        self.organisations[slug] = replace(self.organisations[slug], **changed)
+        if not seen:
+            return
+        before = self.case
+        self.take(lambda: depart(self.case, self.partners(), self.context()))
+        if self.case.status == "in_review" and self.case.stops.why_stopped("disclosure_to_prescriber") is None:
+            self.may_be_asked(str(self.case.partner), before.partner)
+        assert self.case.plan == before.plan
+        assert depart(self.case, self.partners(), self.context()) == []
 
     @rule()
     def revoked(self) -> None:
@@ -161,7 +197,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def asked_again(self) -> None:
-        self.take(lambda: ask_again(self.case, AskForReview(), self.context()))
+        self.take(lambda: asking_again(self.partners)(self.case, AskForReview(), self.context()))
 
     @rule(hours=st.sampled_from([1, 71, 72, 24 * 30]))
     def time_passed(self, hours: int) -> None:
@@ -169,7 +205,7 @@ class AnyOrder(RuleBasedStateMachine):
         due = {name: at for name, at in self.case.deadlines.items() if at <= self.now}
         for name, at in due.items():
             if self.case.deadlines.get(name) == at:
-                self.take(lambda name=name: ALERT.beside(falling_due(partners))(self.case, name, self.context()))  # type: ignore[misc]
+                self.take(lambda name=name: ALERT.beside(falling_due(self.partners))(self.case, name, self.context()))  # type: ignore[misc]
         assert all(at > self.now for at in self.case.deadlines.values())
 
     @invariant()

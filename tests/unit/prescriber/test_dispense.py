@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from services.prescriber.domain.ask_again import AskForReview, ask_again
+from services.prescriber.domain.ask_again import AskForReview, asking_again
 from services.prescriber.domain.dispense import RecordDispensing, last_day
 from services.prescriber.domain.review import opening
 from services.prescriber.domain.revoke import Revoke, revoke
@@ -140,7 +140,7 @@ def test_r15_a_fill_after_the_approval_ended_is_named(on: str, found: tuple[str,
     case = told(prescribed(), revoke(prescribed(), Revoke(reason="allergy"), context()))
     later = context(now=NOW + timedelta(days=1))
     assert deviations(case, later, dispensed_on=on) == found
-    renewed = approved(told(case, ask_again(case, AskForReview(), context())))
+    renewed = approved(told(case, asking_again(nobody)(case, AskForReview(), context())))
     assert deviations(renewed, later, dispensed_on=on) == ()
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from services.prescriber.api import show_case
-from services.prescriber.domain.ask_again import AskForReview, ask_again
+from services.prescriber.domain.ask_again import AskForReview, asking_again
 from services.prescriber.domain.decide import decide_as_partner, decide_in_house
+from services.prescriber.domain.partners.state import Partners
 from services.prescriber.domain.review import opening
 from services.prescriber.domain.revoke import Revoke, revoke
 from services.prescriber.domain.state import Case
@@ -56,13 +57,13 @@ def revoked() -> Case:
     return told(approved(), revoke(approved(), Revoke(reason="new-finding"), context()))
 
 
-def asked_again(case: Case) -> Case:
-    return told(case, ask_again(case, AskForReview(), context()))
+def asked_again(case: Case, who: Partners = nobody) -> Case:
+    return told(case, asking_again(who)(case, AskForReview(), context()))
 
 
 def refusal(case: Case) -> str:
     with pytest.raises(Refusal) as reason:
-        ask_again(case, AskForReview(), context())
+        asking_again(nobody)(case, AskForReview(), context())
     return reason.value.slug
 
 
@@ -119,7 +120,7 @@ def test_r14_a_later_decline_ends_it_and_a_later_approval_replaces_it() -> None:
 
 @pytest.mark.parametrize("case", [expired(), revoked(), approved()], ids=lambda case: case.status)
 def test_another_review_is_opened_on_the_same_screening(case: Case) -> None:
-    opened, assigned = ask_again(case, AskForReview(), context())
+    opened, assigned = asking_again(nobody)(case, AskForReview(), context())
     assert opened == ReviewOpened(request=2, summary=screened().summary, opened_at=NOW)
     assert assigned == ReviewAssigned(request=2, partner="in-house", due_at=NOW + timedelta(hours=72))
     assert isinstance(decide_in_house(asked_again(case), decision(request=2), context())[0], EligibilityApproved)
@@ -128,7 +129,7 @@ def test_another_review_is_opened_on_the_same_screening(case: Case) -> None:
 def test_the_partner_that_decided_is_asked_again() -> None:
     case = in_review(who=partners)
     case = told(case, decide_as_partner(case, decision(), context(), by=str(case.partner)))
-    assert asked_again(case).partner == case.partner
+    assert asked_again(case, partners).partner == case.partner
 
 
 def test_r06_another_review_asks_for_clearances_anew() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.prescriber.domain.ask_again import AskForReview, ask_again
+from services.prescriber.domain.ask_again import AskForReview, asking_again
 from services.prescriber.domain.decide import decide_in_house
 from services.prescriber.domain.recall import recall
 from services.prescriber.domain.state import Case
@@ -42,7 +42,7 @@ def test_an_approval_in_force_stays_and_is_not_continued() -> None:
     case = hear(approved(), OUTDATED)
     assert case.plan is not None
     with pytest.raises(Refusal) as refused:
-        ask_again(case, AskForReview(), context())
+        asking_again(nobody)(case, AskForReview(), context())
     assert (refused.value.slug, refused.value.rule) == ("screening-outdated", "R-14")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from services.prescriber.domain.ask_again import AskForReview, ask_again
+from services.prescriber.domain.ask_again import AskForReview, asking_again
 from services.prescriber.domain.decide import decide, decide_as_partner, decide_in_house
 from services.prescriber.domain.reassign import Reassign, reassigning
 from services.prescriber.domain.recall import recall
@@ -43,7 +43,7 @@ def of(request: int, partner: str | None = "in-house") -> ReviewRecalled:
 ASKED = told(in_review(), decide_in_house(in_review(), decision("needs_clearance", items=["cardiac"]), context()))
 DECLINED = told(in_review(), decide_in_house(in_review(), decision("ineligible"), context()))
 EXPIRED = told(approved(), [EligibilityExpired(request=1, expires_at=NOW)])
-REVIEWED_AGAIN = told(approved(), ask_again(approved(), AskForReview(), context()))
+REVIEWED_AGAIN = told(approved(), asking_again(nobody)(approved(), AskForReview(), context()))
 
 
 def test_a_later_screening_that_screens_the_patient_out_takes_the_approval_back() -> None:
@@ -81,7 +81,7 @@ def test_nothing_can_be_done_on_a_recalled_review(case: Case) -> None:
     after = recalled(case)
     attempts: tuple[Callable[[], object], ...] = (
         lambda: decide_in_house(after, decision(request=max(1, after.request)), context()),
-        lambda: ask_again(after, AskForReview(), context()),
+        lambda: asking_again(nobody)(after, AskForReview(), context()),
         lambda: reassigning(partners)(after, Reassign(reason="too-busy"), context()),
         lambda: revoke(after, Revoke(reason="new-finding"), context()),
     )

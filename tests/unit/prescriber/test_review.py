@@ -3,10 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from services.prescriber.domain.review import choose, opening
+from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import STOPS, lifting, noting
 from shared.events import intake, integration, session
@@ -14,7 +12,7 @@ from shared.events.base import EventData
 from shared.events.prescriber import IN_HOUSE, ReviewAssigned, ReviewOpened, ReviewWithheld, StopNoted
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
-from tests.unit.prescriber.given import CONSENT, NORTH, NOW, SOUTH, context, in_review, nobody, partners, screened, told
+from tests.unit.prescriber.given import CONSENT, NOW, context, in_review, nobody, partners, screened, told
 
 HOLD = intake.SafetyHoldPlaced(hold="hold-1", reason="suicide_risk", placed_at=NOW)
 LIFTED = intake.SafetyHoldLifted(hold="hold-1", reason="closed by Dr. A", lifted_at=NOW)
@@ -105,20 +103,3 @@ def test_withdrawal_here_stops_disclosure() -> None:
 def test_lifting_an_unknown_hold_is_refused() -> None:
     with pytest.raises(Refusal, match="No hold"):
         lifting(partners)(in_review(), LiftHold(hold="hold-9", reason="x"), context())
-
-
-@given(st.text(max_size=40))
-def test_the_choice_is_stable_whatever_the_order(key: str) -> None:
-    assert choose((NORTH, SOUTH), key) == choose((SOUTH, NORTH), key)
-
-
-@given(st.text(max_size=40))
-def test_another_partner_leaving_moves_no_case(key: str) -> None:
-    chosen = choose((NORTH, SOUTH), key)
-    staying = NORTH if chosen == "north" else SOUTH
-    assert choose((staying,), key) == chosen
-
-
-def test_reviews_are_spread_over_the_partners() -> None:
-    chosen = [choose((NORTH, SOUTH), f"event:{number}") for number in range(200)]
-    assert 60 < chosen.count("north") < 140

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.prescriber.domain.ask_again import AskForReview, ask_again
+from services.prescriber.domain.ask_again import AskForReview, asking_again
 from services.prescriber.domain.clearance import AnswerClearances, answering
 from services.prescriber.domain.decide import decide_as_partner, decide_in_house
 from services.prescriber.domain.deterioration import note_deterioration
@@ -77,7 +77,7 @@ def answered(case: Case) -> list[EventData]:
 REVIEW = in_review(who=north)
 ASKING = told(REVIEW, decided(REVIEW, "needs_clearance", items=["cardiac"]))
 APPROVED = told(REVIEW, decided(REVIEW))
-REVIEWED_AGAIN = told(APPROVED, ask_again(APPROVED, AskForReview(), context()))
+REVIEWED_AGAIN = told(APPROVED, asking_again(partners)(APPROVED, AskForReview(), context()))
 """Both: an approval of the first request in force, and the second request open."""
 PASSED_ON = told(REVIEWED_AGAIN, reassigning(south)(REVIEWED_AGAIN, Reassign(reason="too-busy"), context()))
 """The approval is of one organisation, the open review of another."""
@@ -261,7 +261,7 @@ def test_r29_a_deterioration_is_told_to_whoever_approved_and_else_to_whoever_rev
     assert worse(told(APPROVED, revoke(APPROVED, REVOKE, context()))) == []
     assert worse(in_review()) == []
     assert worse(Case()) == []
-    asked = told(IN_HOUSE_APPROVED, ask_again(IN_HOUSE_APPROVED, AskForReview(), context()))
+    asked = told(IN_HOUSE_APPROVED, asking_again(partners)(IN_HOUSE_APPROVED, AskForReview(), context()))
     elsewhere = told(asked, reassigning(south)(asked, Reassign(reason="too-busy"), context()))
     assert worse(elsewhere) == [("south", "kapcare.outcome.deteriorated", 3)], "in-house, an alert calls whoever approved"
 
@@ -270,5 +270,5 @@ def test_what_nobody_has_to_know_is_told_to_nobody() -> None:
     assert words(REVIEW, decided(REVIEW)) == []
     assert words(REVIEW, decided(REVIEW, "needs_clearance", items=["cardiac"])) == []
     assert words(ASKING, answered(ASKING)) == []
-    assert words(APPROVED, ask_again(APPROVED, AskForReview(), context())) == []
+    assert words(APPROVED, asking_again(partners)(APPROVED, AskForReview(), context())) == []
     assert words(PASSED_ON, decided(PASSED_ON, by="north")) == [], "a late answer changes nothing"
