@@ -149,10 +149,10 @@ BEHAVIOURS: Final = (
     Behaviour(
         "late",
         "keeps its decision until the review was given to another organisation",
-        "records it as late, and nothing else follows",
+        "refuses it: 409 late-decision, and records it",
         heeds=False,
         waits_until_lost=True,
-        expects=frozenset({"LateDecisionReceived"}),
+        expects=frozenset({"late-decision"}),
     ),
 )
 

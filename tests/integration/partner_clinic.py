@@ -143,11 +143,6 @@ class Clinic:
         assert document is not None
         return [event.type.split(".")[2] for event in Commit.from_document(document).events]
 
-    async def changes(self, slug: str, *events: EventData) -> None:
-        """What becomes of an organisation, as its stream says it."""
-        cause = Cause.http("test", "admin", uuid.uuid4().hex, b"m" * 32)
-        await self.prescriber.decisions.run(f"partner-{slug}", lambda _state, _context: events, cause, toy.CLINICIAN)
-
 
 def decision(case: str, request: int = 1, kind: str = "eligible", **changed: Any) -> bytes:
     """A partner's message."""

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from shared.clock import system_now
-from shared.events.partner import PartnerLeft, PartnerTermsChanged
 from shared.pathway.policy import SHIPPED
 from tests import toy
 from tests.integration.partner_clinic import Clinic, clinic_on, decision
@@ -48,14 +46,16 @@ async def told_of(stub: PartnerStub, case: str, request: int) -> None:
     """Wait until the organisation was told of this request."""
 
     async def told() -> bool:
-        notices = [json.loads(taken.body)["data"] for taken in stub.taken]
-        return any((data["case"], data.get("request")) == (case, request) for data in notices)
+        notices = [json.loads(taken.body) for taken in stub.taken]
+        asked = [notice["data"] for notice in notices if notice["type"] == "kapcare.review.assigned"]
+        return (case, request) in [(data["case"], data["request"]) for data in asked]
 
     await toy.eventually(told)
 
 
-def left(slug: str) -> PartnerLeft:
-    return PartnerLeft(partner=slug, reason="Contract ended.", left_at=system_now())
+async def leaves(clinic: Clinic, slug: str) -> None:
+    status, answer = await clinic.post(f"/partners/{slug}/departure", {"reason": "Contract ended."}, "admin")
+    assert status == 200, answer
 
 
 async def test_the_reviews_of_one_that_leaves_go_to_the_other_and_its_late_decision_is_recorded_and_refused(alone: Clinic) -> None:
@@ -68,7 +68,7 @@ async def test_the_reviews_of_one_that_leaves_go_to_the_other_and_its_late_decis
         assert (await alone.decide(north, decision(approved)))[0] == 200
         assert (await alone.post(f"/cases/{held}/holds", {"reason": "adverse_event", "note": "rash"}, "therapist"))[0] == 200
         await registered(alone, south)
-        await alone.changes("north", left("north"))
+        await leaves(alone, "north")
         for case in passed_on:
             await is_with(alone, case, "south")
             await told_of(south, case, 2)
@@ -129,7 +129,8 @@ async def test_a_licence_counts_as_soon_as_the_policy_says_where_the_clinic_lies
         body = {"reason": "too-busy", "partner": "north"}
         status, problem = await alone.post(f"/cases/{second}/reassignment", body, "coordinator")
         assert (status, problem["type"]) == (409, "urn:kapcare:problem:not-licensed")
-        await alone.changes("south", PartnerTermsChanged(partner="south", licensed_states=("WA",)))
+        status, answer = await alone.post("/partners/south/terms", {"licensed_states": ["WA"]}, "admin")
+        assert status == 200, answer
         for case in (first, second):
             await is_with(alone, case, "in-house")
 
