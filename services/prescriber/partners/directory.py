@@ -8,7 +8,7 @@ Between processes it can, by what the others assigned within the last second, an
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -61,15 +61,15 @@ class Directory:
             {"$match": {"stream": {"$gte": "partner-", "$lt": "partner."}}},
             {"$group": {"_id": "$stream", "version": {"$max": "$version"}}},
         ]
-        async for row in await runtime.database["commits"].aggregate(heads):
-            if self._versions.get(row["_id"]) == row["version"]:
-                continue
-            loaded = await runtime.load(row["_id"])
-            entry: Organisation | None = loaded.state.entry
-            if entry is not None:
-                known = self._entries.get(entry.slug)
-                self._entries[entry.slug] = replace(entry, open_reviews=0 if known is None else known.open_reviews)
-            self._versions[row["_id"]] = loaded.version
+        rows = await (await runtime.database["commits"].aggregate(heads)).to_list()
+        moved = [row["_id"] for row in rows if self._versions.get(row["_id"], 0) < row["version"]]
+        found: Mapping[str, Loaded | Exception] = await runtime.streams.load_many(moved)
+        for stream, loaded in found.items():
+            if isinstance(loaded, Exception):
+                runtime.log.error("a partner cannot be read and stays as it was known", stream=stream, because=type(loaded).__name__)
+            elif loaded.version > self._versions.get(stream, 0):  # otherwise a refresh that began later was faster
+                self._versions[stream] = loaded.version
+                self._learn(loaded.state.entry)
         await self._count(runtime)
 
     def watch(self, loaded: Loaded, events: Sequence[EventData]) -> None:
@@ -124,6 +124,11 @@ class Directory:
                 del self._ahead[stream]
         counted.update(one.partner for one in self._ahead.values())
         self._entries = {slug: replace(entry, open_reviews=counted[slug]) for slug, entry in self._entries.items()}
+
+    def _learn(self, entry: Organisation | None) -> None:
+        if entry is not None:
+            known = self._entries.get(entry.slug)
+            self._entries[entry.slug] = replace(entry, open_reviews=0 if known is None else known.open_reviews)
 
     def _add(self, slug: str, more: int) -> None:
         entry = self._entries.get(slug)
