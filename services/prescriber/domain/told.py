@@ -8,6 +8,16 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Final
 
+from services.prescriber.domain.partners.names import (
+    DETERIORATED,
+    EXPIRED,
+    OUTDATED,
+    REASSIGNED,
+    RECALLED,
+    RESUMED,
+    REVOKED,
+    STOPPED,
+)
 from services.prescriber.domain.state import Case, evolve_case
 from shared.events import base
 from shared.events.base import EventData, Slug
@@ -30,15 +40,6 @@ from shared.pathway import stop
 from shared.pathway.context import Context
 from shared.pathway.folding import speaking_of
 from shared.pathway.stop import Stops
-
-REASSIGNED: Final = "kapcare.review.reassigned"
-RECALLED: Final = "kapcare.review.recalled"
-OUTDATED: Final = "kapcare.review.outdated"
-STOPPED: Final = "kapcare.review.stopped"
-RESUMED: Final = "kapcare.review.resumed"
-REVOKED: Final = "kapcare.approval.revoked"
-EXPIRED: Final = "kapcare.approval.expired"
-DETERIORATED: Final = "kapcare.outcome.deteriorated"
 
 _Word = tuple[Slug | None, str, int]
 """Who is told, what, and of which request."""

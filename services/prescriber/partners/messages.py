@@ -7,12 +7,12 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
+from services.prescriber.domain.partners.names import ASSIGNED, ENDPOINT_DISABLED, HEARTBEAT, TEST
 from shared.events.base import EventData, Slug
 from shared.events.codec import Recorded, time_text
 from shared.events.partner import EndpointDisabled, PartnerTold, TestEventAsked
 from shared.events.prescriber import IN_HOUSE, ReviewAssigned
 
-HEARTBEAT: Final = "kapcare.heartbeat"
 EXAMPLE_CASE: Final = f"case-{'0' * 32}"
 """The case of example reviews; no patient's case ever has this id."""
 
@@ -39,17 +39,17 @@ def message_of(recorded: Recorded) -> Message | None:
     match recorded.data:
         case ReviewAssigned(partner=partner) as assigned if partner != IN_HOUSE:
             data = {"case": case, "request": assigned.request, "due_at": time_text(assigned.due_at), **_review(case)}
-            return Message(partner, "kapcare.review.assigned", data)
+            return Message(partner, ASSIGNED, data)
         case PartnerTold(partner=partner) as told:
             return Message(partner, told.told, {"case": case, "request": told.request, **_review(case)})
         case TestEventAsked(partner=partner, example=True) as asked:
             data = {"case": EXAMPLE_CASE, "request": 1, **_review(EXAMPLE_CASE), "test": True}
-            return Message(partner, "kapcare.review.assigned", data, only=asked.endpoint)
+            return Message(partner, ASSIGNED, data, only=asked.endpoint)
         case TestEventAsked(partner=partner) as asked:
-            return Message(partner, "kapcare.test", {"endpoint": asked.endpoint}, only=asked.endpoint)
+            return Message(partner, TEST, {"endpoint": asked.endpoint}, only=asked.endpoint)
         case EndpointDisabled(partner=partner) as disabled:
             data = {"endpoint": disabled.endpoint, "why": disabled.why}
-            return Message(partner, "kapcare.endpoint.disabled", data, never=disabled.endpoint)
+            return Message(partner, ENDPOINT_DISABLED, data, never=disabled.endpoint)
         case _:
             return None
 

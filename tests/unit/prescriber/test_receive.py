@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.prescriber.domain.partners.message import SignedMessage, key_id
+from services.prescriber.domain.partners.message import SignedMessage
+from services.prescriber.domain.partners.used import key_id
 from services.prescriber.domain.reassign import Reassign, reassigning
 from services.prescriber.domain.receive import receive
 from services.prescriber.domain.state import Case

@@ -4,14 +4,13 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Final
 
+from services.prescriber.domain.partners.names import ASSIGNED
 from services.prescriber.domain.partners.state import Organisation
 from shared.events.base import Slug
 from shared.events.prescriber import IN_HOUSE
 from shared.pathway.context import Context
 from shared.pathway.refusal import Refusal
 
-ASSIGNED: Final = "kapcare.review.assigned"
-"""What an organisation is told of a review with."""
 LEFT: Final[Slug] = "left"
 LICENCE_LOST: Final[Slug] = "licence-lost"
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from services.prescriber.domain.partners import used
 from services.prescriber.domain.partners.alerts import settled, with_alerts
 from services.prescriber.domain.partners.keys import Fresh, Signing, WebhookSecret, WebhookUrl, require_secret_unused, secret_of
+from services.prescriber.domain.partners.names import NAMES
 from services.prescriber.domain.partners.register import require_destination
 from services.prescriber.domain.partners.state import Partner, Partners
 from shared.events.base import EventData, Slug
@@ -25,22 +26,6 @@ from shared.pathway.stop import Request
 from shared.service.definition import Decide
 
 MOST_ENDPOINTS: Final = 10
-NAMES: Final = frozenset(
-    {
-        "kapcare.review.assigned",
-        "kapcare.review.reassigned",
-        "kapcare.review.recalled",
-        "kapcare.review.stopped",
-        "kapcare.review.resumed",
-        "kapcare.review.outdated",
-        "kapcare.approval.revoked",
-        "kapcare.approval.expired",
-        "kapcare.outcome.deteriorated",
-        "kapcare.endpoint.disabled",
-        "kapcare.test",
-    }
-)
-"""What an endpoint can be told; the heartbeat comes to each."""
 
 
 def _known(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """A message as a partner sent it, proven to come from the holder of one of its keys."""
 
-import hashlib
 from dataclasses import dataclass
 
+from services.prescriber.domain.partners.used import key_id
 from shared.events.base import Slug
 from shared.events.prescriber import DecisionReceived
 
@@ -36,8 +36,3 @@ class SignedMessage:
             decision_key=self.decision_key,
             body=self.body.decode(),
         )
-
-
-def key_id(key: str) -> str:
-    """Return the first 16 hexadecimal digits of the SHA-256 of a key's text."""
-    return hashlib.sha256(key.encode()).hexdigest()[:16]

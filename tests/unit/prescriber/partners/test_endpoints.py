@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from services.prescriber.app import define
 from services.prescriber.domain.partners.endpoints import (
     MOST_ENDPOINTS,
-    NAMES,
     AddEndpoint,
     ChangeEndpoint,
     NameEndpoint,
@@ -21,6 +20,7 @@ from services.prescriber.domain.partners.endpoints import (
     remove,
     resume,
 )
+from services.prescriber.domain.partners.names import NAMES
 from services.prescriber.domain.partners.standing import PartnerLeaves, leave
 from shared.events.base import AlertAcknowledged, AlertRaised
 from shared.events.partner import EndpointAdded, EndpointChanged, EndpointDisabled, EndpointRemoved, EndpointResumed
