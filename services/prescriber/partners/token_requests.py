@@ -10,7 +10,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, unquote
 
@@ -70,7 +70,7 @@ class _Presented:
     """What a client says of itself; empty where it says nothing, or what no client id can be."""
 
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)
 
 
 class TokenRequests:
