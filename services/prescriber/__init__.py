@@ -20,10 +20,7 @@ reactions.py     which event and which passed deadline lead to which reaction
 api.py           which route leads to which command or view
 fhir_export.py   the referral and the approved plan in FHIR R4
 fhir_supply.py   prescriptions and fills in FHIR R4
-directory.py     the registered partners, as every instance knows them
-deliveries.py    the webhooks that are due to partners
-sending.py       how they are sent, and sent again
-inbound.py       the signed decisions that partners send
+partners/        the organisations: the directory of them, webhooks due and sent, decisions taken, tokens, what each may read
 lot_holds.py     from the recall of a lot to a hold on every case that has it on hand
 patient_supply.py  the medication of a patient across cases and clinics
 app.py           how the parts make a process
