@@ -149,6 +149,16 @@ class Dispatch:
 
     def forget_endpoint(self, name: str) -> None:
         """Drop what waits for an endpoint and what is remembered of it; what is under way ends by itself."""
+        self.forget_waiting(name)
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            return
+        endpoint.health = Health(under_way=endpoint.health.under_way)
+        if not endpoint.lanes:
+            del self._endpoints[name]
+
+    def forget_waiting(self, name: str) -> None:
+        """Drop what waits for an endpoint, to be added as it is stored now; what is under way ends by itself."""
         endpoint = self._endpoints.get(name)
         if endpoint is None:
             return
@@ -158,7 +168,6 @@ class Dispatch:
             lane.waiting = stays
         endpoint.lanes = {name: lane for name, lane in endpoint.lanes.items() if lane.under_way}
         endpoint.ready, endpoint.later = [], []
-        endpoint.health = Health(under_way=endpoint.health.under_way)
 
     def _endpoint(self, name: str) -> _Endpoint:
         endpoint = self._endpoints.get(name)

@@ -94,17 +94,17 @@ class Deliveries:
         if not followed:
             return
         told: dict[str, list[Told]] = {}
-        replays: list[tuple[str, DeliveriesReplayed]] = []
+        replays: list[tuple[int, DeliveriesReplayed]] = []
         for recorded in await _open(runtime, followed):
             if isinstance(recorded.data, DeliveriesReplayed):
-                replays.append((recorded.envelope.id, recorded.data))
+                replays.append((recorded.envelope.sequence, recorded.data))
             message = message_of(recorded)
             if message is not None:
                 for endpoint in self._endpoints_of(message):
                     told.setdefault(key_of(message.partner, endpoint.slug), []).append(Told(recorded, message))
         await asyncio.gather(*[self._add_in_order(endpoint, due) for endpoint, due in told.items()])
-        for identity, replay in replays:
-            await self._replay(identity, replay)
+        for place, replay in replays:
+            await self._replay(place, replay)
         self.woken.set()
 
     def _endpoints_of(self, message: Message) -> list[Endpoint]:
@@ -152,6 +152,10 @@ class Deliveries:
         change: dict[str, Any] = {"state": state, "attempts": delivery.attempts + 1, "settled_at": system_now()}
         await self._updates.submit((delivery.id, {"$set": change, **_noted(tried)}))
 
+    async def due_to(self) -> list[str]:
+        """Return the endpoints to which something is due."""
+        return list(await self.rows.distinct("endpoint", {"state": "due"}))
+
     async def hurry(self, endpoint: str) -> None:
         """What waits for its next attempt need not wait any more: a person had the endpoint go on."""
         await self.rows.update_many({"endpoint": endpoint, "state": "due"}, {"$set": {"next_at": None}})
@@ -164,13 +168,13 @@ class Deliveries:
         await self.rows.bulk_write([UpdateOne({"_id": identity, "state": "due"}, change) for identity, change in updates], ordered=False)
         return [None] * len(updates)
 
-    async def _replay(self, identity: str, replay: DeliveriesReplayed) -> None:
-        """Make a range due again, once for each time it is asked for."""
+    async def _replay(self, place: int, replay: DeliveriesReplayed) -> None:
+        """Make a range due again, once for each time it is asked for: not for what a later place in the partner's stream asked for."""
         endpoint = key_of(replay.partner, replay.endpoint)
-        wanted = {"endpoint": endpoint, "sequence": {"$gte": replay.first, "$lte": replay.last}, "replayed_by": {"$ne": identity}}
-        fresh = {"state": "due", "attempts": 0, "next_at": None, "settled_at": None, "replayed_by": identity}
+        wanted = {"endpoint": endpoint, "sequence": {"$gte": replay.first, "$lte": replay.last}, "replay": {"$not": {"$gte": place}}}
+        fresh = {"state": "due", "attempts": 0, "next_at": None, "settled_at": None, "replay": place}
         await self.rows.update_many(wanted, {"$set": fresh})
-        await self.health.update_one({"_id": endpoint}, {"$set": {"replayed_by": identity}}, upsert=True)
+        await self.health.update_one({"_id": endpoint}, {"$max": {"replay": place}}, upsert=True)
 
     async def _add_in_order(self, endpoint: str, told: Sequence[Told]) -> None:
         while not await self._add(endpoint, told):

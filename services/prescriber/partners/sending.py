@@ -5,6 +5,7 @@ One instance sends, by a lease of its own, so that a silent broker keeps no part
 
 import asyncio
 import random
+import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -17,22 +18,26 @@ from services.prescriber.domain.partners.state import Endpoint, Partner
 from services.prescriber.partners.deliveries import LOADED, Deliveries, Try, key_of
 from services.prescriber.partners.directory import Directory
 from services.prescriber.partners.endpoint_health import EndpointHealth
-from services.prescriber.partners.messages import HEARTBEAT, heartbeat_of
+from services.prescriber.partners.messages import heartbeat_of
 from shared.clock import system_now
 from shared.events.base import EventData
-from shared.events.codec import time_text
+from shared.events.codec import Unreadable, time_text
 from shared.log.commit import Cause
 from shared.log.decisions import NothingDecided
-from shared.log.errors import StoreUnavailable, TooContended
+from shared.log.errors import StoreUnavailable, StreamBroken, TooContended
 from shared.log.store import is_transient
 from shared.pathway.context import Actor, Context
 from shared.service.runtime import Runtime
+from shared.transport.ending import asked_to_end
 from shared.transport.lease import Lease, LeaseLost
+from shared.vault.port import KeyMissing
 from shared.webhooks.dispatch import AT_ONCE, Delivery, Dispatch
 from shared.webhooks.posting import Answer, Poster
 
 LOOK_EVERY_SECONDS: Final = 0.25
 """How often it is looked for whose time has come, what another instance wrote, and what became of the endpoints."""
+SWEEP_EVERY: Final = timedelta(minutes=1)
+"""How often it is looked for what is due to endpoints that are no more; of one that is removed while this instance sends it knows."""
 GONE: Final = 410
 
 
@@ -100,7 +105,11 @@ class Sender:
                 other.cancel()
 
     async def _look_again_and_again(self, poster: Poster, group: asyncio.TaskGroup) -> None:
-        while True:
+        swept_at: datetime | None = None
+        while not asked_to_end():
+            if swept_at is None or self._now() - swept_at >= SWEEP_EVERY:
+                swept_at = self._now()
+                await self._give_up_what_nobody_takes()
             await self._look(poster, group)
             self._deliveries.woken.set()
             await asyncio.sleep(LOOK_EVERY_SECONDS)
@@ -111,31 +120,43 @@ class Sender:
         for name in [name for name in self._read_up_to if name not in endpoints]:
             self._dispatch.forget_endpoint(name)
             del self._read_up_to[name]
+            self._partly_read.discard(name)
+            self._sent_at.pop(name, None)
             await self._deliveries.drop(name)
-        held = {name for name, (_, endpoint) in endpoints.items() if endpoint.status != "active"}
-        for name in (self._held - held) & endpoints.keys():
+        again = await self._health.refresh() & endpoints.keys()
+        self._held = {name for name, endpoint in endpoints.items() if endpoint.status != "active"}
+        self._dispatch.hold(self._held)
+        await self._health.hold(self._held)
+        for name in (self._health.held - self._held) & endpoints.keys():
             await self._resume(name)
-        self._dispatch.hold(held)
-        self._held = held
-        changed = await self._health.refresh()
-        again = {name for name, kept in changed.items() if kept.replayed_by is not None}
+        for name in again:
+            self._dispatch.forget_waiting(name)
         new = [name for name in endpoints if name not in self._read_up_to]
         grown = await self._deliveries.grown({name: last for name, last in self._read_up_to.items() if name not in self._partly_read})
         lower = [name for name in self._partly_read if self._dispatch.waiting(name) < LOADED // 2]
-        for name in {*new, *grown, *lower, *(again & endpoints.keys())}:
+        for name in {*new, *grown, *lower, *again}:
             await self._read(name, anew=name in again)
         now = self._now()
-        for name, (_, endpoint) in endpoints.items():
-            if endpoint.status == "active" and self._is_idle(name, endpoint, now):
+        for name, endpoint in endpoints.items():
+            if endpoint.status == "active" and self._is_idle(name, now):
                 self._sent_at[name] = now
                 group.create_task(self._heartbeat(poster, name, endpoint))
         for name in self._health.failing_longer_than(timedelta(hours=self._runtime.settings.webhook_disable_after_hours), now):
-            if name in endpoints:
+            if name in endpoints and name not in self._held:  # what is not tried does not fail
                 await self._disable(name, "failing")
 
-    def _endpoints(self) -> dict[str, tuple[str, Endpoint]]:
+    async def _give_up_what_nobody_takes(self) -> None:
+        """What is due to an endpoint that was removed, or whose organisation left, while nobody sent or as the row was written."""
+        due = await self._deliveries.due_to()
+        # Only now: whoever wrote a row for an endpoint knew of it, so what is not there after this is there no more.
+        await self._directory.refresh(self._runtime)
+        for name in set(due) - self._endpoints().keys():
+            if self._directory.find(name.partition("/")[0]) is not None:
+                await self._deliveries.drop(name)
+
+    def _endpoints(self) -> dict[str, Endpoint]:
         return {
-            key_of(partner.slug, endpoint.slug): (partner.slug, endpoint)
+            key_of(partner.slug, endpoint.slug): endpoint
             for partner in self._directory.partners()
             if partner.status != "left"
             for endpoint in partner.endpoints
@@ -164,10 +185,10 @@ class Sender:
 
     async def _resume(self, name: str) -> None:
         """Try at once what waits, with nothing held against the endpoint."""
-        await self._health.begin_anew(name)
         await self._deliveries.hurry(name)
         self._dispatch.forget_endpoint(name)
         self._read_up_to.pop(name, None)
+        await self._health.resumed(name)
 
     async def _attempt(self, poster: Poster, delivery: Delivery) -> None:
         partner, _, slug = delivery.endpoint.partition("/")
@@ -210,17 +231,16 @@ class Sender:
         now = system_now()
         return await poster.post(endpoint.url, [signing_key(secret) for secret in endpoint.secrets_at(now)], webhook_id, now, body)
 
-    def _is_idle(self, name: str, endpoint: Endpoint, now: datetime) -> bool:
+    def _is_idle(self, name: str, now: datetime) -> bool:
         sent_at = self._sent_at.setdefault(name, now)
         idle = now - sent_at >= timedelta(seconds=self._runtime.settings.webhook_heartbeat_seconds)
-        return idle and endpoint.takes(HEARTBEAT) and self._dispatch.health(name).room(now) > 0
+        return idle and self._dispatch.health(name).room(now) > 0
 
     async def _heartbeat(self, poster: Poster, name: str, endpoint: Endpoint) -> None:
         """Tell that all is well. Not every receiver knows what a heartbeat is: only one that cannot be reached does not do well."""
         now = self._now()
         body = heartbeat_of(endpoint.slug, await self._deliveries.last_sequence(name), time_text(now))
-        identity = f"heartbeat-{name}-{int(now.timestamp())}".replace(".", "-").replace("/", "-")
-        answer = await self._post(poster, endpoint, identity, body)
+        answer = await self._post(poster, endpoint, f"heartbeat-{uuid.uuid4().hex}", body)
         self._runtime.metrics.delivered("heartbeat")
         if answer.taken:
             self._dispatch.health(name).took()
@@ -246,6 +266,8 @@ class Sender:
             await self._runtime.run(f"partner-{partner}", disable, cause, actor)
         except (NothingDecided, TooContended):
             pass  # it is disabled already, or seen to again
+        except (StreamBroken, KeyMissing, Unreadable):
+            self._runtime.log.exception("an endpoint cannot be disabled", endpoint=name)
         else:
-            await self._health.begin_anew(name)
+            await self._health.disabled(name)
         await self._directory.refresh(self._runtime)
