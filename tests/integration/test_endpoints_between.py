@@ -1,14 +1,11 @@
-"""Endpoints that change while nobody sends, as something else is read, or as it is followed again; and what one of them may not do to all."""
+"""Endpoints that change while nobody sends, or whose past is followed again; and what one partner may not do to all."""
 
 import asyncio
-import base64
 import json
-import uuid
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from services.prescriber.partners.sending import Sender
 from shared.clock import system_now
@@ -20,11 +17,10 @@ from shared.events.partner import (
     EndpointResumed,
     PartnerTermsChanged,
 )
-from shared.log.commit import Commit
 from tests import toy
-from tests.integration.partner_stub import PartnerStub, partner
+from tests.integration.partner_stub import partner
 from tests.integration.test_endpoints import HEARTBEAT, moved, say, screens, secret_of, sequences
-from tests.integration.test_partner_deliveries import Prescriber, prescriber_on, sending_by
+from tests.integration.test_partner_deliveries import prescriber_on, sending_by
 
 
 async def test_an_endpoint_with_the_longest_name_that_takes_one_event_gets_heartbeats_too(mongo_url: str) -> None:
@@ -116,14 +112,16 @@ async def test_replays_that_overlap_are_each_done_once_however_often_they_are_fo
 
 async def test_a_sender_ends_also_if_the_driver_swallows_its_cancellation(mongo_url: str) -> None:
     async with prescriber_on(mongo_url) as service:
-        looking = asyncio.Event()
+        looking, swallowed = asyncio.Event(), asyncio.Event()
 
         async def look(*_: Any) -> None:
             looking.set()
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:
-                return
+                if swallowed.is_set():
+                    raise
+                swallowed.set()
 
         service.sender._look = look  # type: ignore[method-assign]
         task = asyncio.create_task(service.sender.run())
