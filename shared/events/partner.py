@@ -92,6 +92,8 @@ class EndpointAdded(_WithSecret):
     """What is sent here; empty: everything."""
     webhook_secret: SecretStr
     """`whsec_` (signs `v1`) or `whsk_` (signs `v1a`) and base64."""
+    added_at: AwareDatetime | None = None
+    """What happened before is not sent here; None: not known."""
 
 
 class EndpointChanged(EventData):
@@ -102,6 +104,8 @@ class EndpointChanged(EventData):
     endpoint: Slug
     webhook_url: str
     events: tuple[EventName, ...] = ()
+    changed_at: AwareDatetime | None = None
+    """What happened before is not sent here if it is of a type that was not taken then; None: not known."""
 
 
 class EndpointPaused(EventData):

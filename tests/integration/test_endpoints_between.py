@@ -110,7 +110,19 @@ async def test_replays_that_overlap_are_each_done_once_however_often_they_are_fo
             assert await service.states() == ["done", "done"]
 
 
-async def test_a_sender_ends_also_if_the_driver_swallows_its_cancellation(mongo_url: str) -> None:
+async def test_a_new_endpoint_is_not_told_of_the_past_when_all_commits_are_followed_again(mongo_url: str) -> None:
+    async with partner("north") as north, prescriber_on(mongo_url) as service:
+        await service.register(north)
+        _, before = await service.screen()
+        await service.follow(*before)
+        later = system_now() + timedelta(minutes=5)
+        added = EndpointAdded(partner="north", endpoint="new", webhook_url=north.url, webhook_secret=secret_of(north), added_at=later)
+        await say(service, "north", added)
+        await service.follow(*before)  # as the relay does for a broker that forgot
+        assert [row["endpoint"] for row in await service.rows()] == ["north/main"]
+
+
+async def test_a_sender_ends_also_if_the_driver_swallows_its_cancellation(mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with prescriber_on(mongo_url) as service:
         looking, swallowed = asyncio.Event(), asyncio.Event()
 
@@ -123,7 +135,7 @@ async def test_a_sender_ends_also_if_the_driver_swallows_its_cancellation(mongo_
                     raise
                 swallowed.set()
 
-        service.sender._look = look  # type: ignore[method-assign]
+        monkeypatch.setattr(service.sender, "_look", look)
         task = asyncio.create_task(service.sender.run())
         await asyncio.wait_for(looking.wait(), 10)
         await service.sender.stop()

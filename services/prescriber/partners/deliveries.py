@@ -100,21 +100,22 @@ class Deliveries:
                 replays.append((recorded.envelope.sequence, recorded.data))
             message = message_of(recorded)
             if message is not None:
-                for endpoint in self._endpoints_of(message):
+                for endpoint in self._endpoints_of(message, recorded.envelope.time):
                     told.setdefault(key_of(message.partner, endpoint.slug), []).append(Told(recorded, message))
         await asyncio.gather(*[self._add_in_order(endpoint, due) for endpoint, due in told.items()])
         for place, replay in replays:
             await self._replay(place, replay)
         self.woken.set()
 
-    def _endpoints_of(self, message: Message) -> list[Endpoint]:
+    def _endpoints_of(self, message: Message, at: datetime) -> list[Endpoint]:
         partner = self._directory.find(message.partner)
         if partner is None or partner.status == "left":
             return []
         return [
             endpoint
             for endpoint in partner.endpoints
-            if endpoint.slug == message.only or (message.only is None and endpoint.slug != message.never and endpoint.takes(message.type))
+            if endpoint.slug == message.only
+            or (message.only is None and endpoint.slug != message.never and endpoint.took(message.type, at))
         ]
 
     async def due(self, endpoint: str, after: int = 0) -> AsyncIterator[Delivery]:

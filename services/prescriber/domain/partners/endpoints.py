@@ -74,7 +74,7 @@ class NameEndpoint(Request):
 def adding(partners: Partners, *, allow_loopback: bool) -> Decide:
     """Return the decision that adds an endpoint under a name and with a secret that were not used before."""
 
-    def add(partner: Partner, fresh: Fresh[AddEndpoint], _context: Context) -> list[EventData]:
+    def add(partner: Partner, fresh: Fresh[AddEndpoint], context: Context) -> list[EventData]:
         entry, asked = partner.require_entry(), fresh.asked
         if used.endpoint_name(asked.endpoint) in entry.used:
             raise Refusal("name-used", "An endpoint of this name is or was there; each has a name of its own, and none comes back.")
@@ -90,6 +90,7 @@ def adding(partners: Partners, *, allow_loopback: bool) -> Decide:
                 webhook_url=asked.webhook_url,
                 events=asked.events,
                 webhook_secret=SecretStr(secret.get_secret_value()),
+                added_at=context.now,
             )
         ]
 
@@ -99,7 +100,7 @@ def adding(partners: Partners, *, allow_loopback: bool) -> Decide:
 def changing(*, allow_loopback: bool) -> Decide:
     """Return the decision that changes an endpoint; one that changes nothing leads to no event."""
 
-    def change(partner: Partner, command: ChangeEndpoint, _context: Context) -> list[EventData]:
+    def change(partner: Partner, command: ChangeEndpoint, context: Context) -> list[EventData]:
         entry = partner.require_entry()
         endpoint = entry.require_endpoint(command.endpoint)
         url = endpoint.url if command.webhook_url is None else command.webhook_url
@@ -107,7 +108,7 @@ def changing(*, allow_loopback: bool) -> Decide:
         if (url, events) == (endpoint.url, endpoint.events):
             return []
         require_destination(url, allow_loopback=allow_loopback)
-        return [EndpointChanged(partner=entry.slug, endpoint=endpoint.slug, webhook_url=url, events=events)]
+        return [EndpointChanged(partner=entry.slug, endpoint=endpoint.slug, webhook_url=url, events=events, changed_at=context.now)]
 
     return change
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
 
+from services.prescriber.domain.partners.names import NAMES
 from services.prescriber.domain.partners.used import digest_of, used_by
 from shared.events.base import EventData, Slug
 from shared.events.partner import (
@@ -42,6 +43,10 @@ PartnerStatus = Literal["sandbox", "active", "left"]
 EndpointStatus = Literal["active", "paused", "disabled"]
 
 
+CLOCKS_APART: Final = timedelta(minutes=1)
+"""By so much the clocks of two instances may differ."""
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """A secret that signs what is sent to an endpoint."""
@@ -64,10 +69,19 @@ class Endpoint:
     """The newest first."""
     status: EndpointStatus = "active"
     why: WhyDisabled | None = None
+    since: tuple[tuple[str, datetime], ...] = ()
+    """Since when, by care time, messages of a type are sent here; of a type that is not named, since ever."""
 
     def takes(self, name: str) -> bool:
         """Return whether a message of this type is sent here."""
         return not self.events or name in self.events
+
+    def took(self, name: str, at: datetime) -> bool:
+        """Return whether what happened at a moment of care time is sent here: it takes that, and did so then.
+
+        Commits may be followed again long after, and nobody is to be told then of what is past.
+        """
+        return self.takes(name) and at + CLOCKS_APART >= dict(self.since).get(name, at)
 
     def secrets_at(self, now: datetime) -> tuple[str, ...]:
         """Return the secrets that sign at a moment of system time: the newest, and those before it that have not ended."""
@@ -185,7 +199,8 @@ def _evolve_organisation(entry: Organisation, event: EventData) -> Organisation:
         case PartnerActivated():
             return replace(entry, status="active", activated=True)
         case PartnerReturned():
-            return replace(entry, status="active" if entry.activated else "sandbox")
+            endpoints = tuple(replace(one, since=_since(one.events, event.returned_at)) for one in entry.endpoints)
+            return replace(entry, status="active" if entry.activated else "sandbox", endpoints=endpoints)
         case PartnerLeft():
             return replace(entry, status="left")
         case DecisionKeyAdded():
@@ -205,10 +220,12 @@ def _evolve_endpoints(entry: Organisation, event: EventData) -> Organisation:
     match event:
         case EndpointAdded():
             secret = Secret(event.webhook_secret.get_secret_value())
-            added = Endpoint(event.endpoint, event.webhook_url, event.events, (secret,))
+            added = Endpoint(event.endpoint, event.webhook_url, event.events, (secret,), since=_since(event.events, event.added_at))
             return replace(entry, endpoints=(*entry.endpoints, added))
         case EndpointChanged():
-            return _changed(entry, event.endpoint, url=event.webhook_url, events=event.events)
+            known = entry.endpoint(event.endpoint)
+            since = () if known is None else _widened(known, event)
+            return _changed(entry, event.endpoint, url=event.webhook_url, events=event.events, since=since)
         case EndpointPaused():
             return _changed(entry, event.endpoint, status="paused", why=None)
         case EndpointDisabled():
@@ -234,6 +251,18 @@ def _rotated(entry: Organisation, event: EndpointSecretRotated) -> Organisation:
     until = event.earlier_until
     earlier = tuple(replace(secret, until=until if secret.until is None else min(secret.until, until)) for secret in known.secrets)
     return _changed(entry, event.endpoint, secrets=(Secret(event.webhook_secret.get_secret_value()), *earlier))
+
+
+def _since(names: tuple[str, ...], at: datetime | None) -> tuple[tuple[str, datetime], ...]:
+    return () if at is None else tuple((name, at) for name in sorted(names or NAMES))
+
+
+def _widened(known: Endpoint, event: EndpointChanged) -> tuple[tuple[str, datetime], ...]:
+    """What it took before it takes since when it did."""
+    return (
+        *((name, at) for name, at in known.since if not event.events or name in event.events),
+        *((name, at) for name, at in _since(event.events, event.changed_at) if not known.takes(name)),
+    )
 
 
 def _changed(entry: Organisation, slug: Slug, **changes: Any) -> Organisation:

@@ -2,10 +2,11 @@
 
 import base64
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from services.prescriber.app import define
 from services.prescriber.domain.partners.endpoints import (
@@ -22,8 +23,9 @@ from services.prescriber.domain.partners.endpoints import (
 )
 from services.prescriber.domain.partners.names import NAMES
 from services.prescriber.domain.partners.standing import PartnerLeaves, leave
+from services.prescriber.domain.partners.state import evolve_partner
 from shared.events.base import AlertAcknowledged, AlertRaised
-from shared.events.partner import EndpointAdded, EndpointChanged, EndpointDisabled, EndpointRemoved, EndpointResumed
+from shared.events.partner import EndpointAdded, EndpointChanged, EndpointDisabled, EndpointRemoved, EndpointResumed, PartnerReturned
 from shared.pathway.refusal import Refusal
 from shared.webhooks.signing import PrivateKey, SharedSecret
 from tests.unit.prescriber.given import NOW, nobody
@@ -261,3 +263,27 @@ def test_an_alert_that_nobody_takes_on_rings_the_admin_again_until_the_last_leve
         seen.append(office.partner.alerts.unacknowledged[0].role)
         assert len(seen) < 10
     assert seen == ["admin", "admin"]  # nobody else may look at it
+
+
+def test_an_endpoint_is_told_what_happened_since_it_took_it() -> None:
+    """Asked for each message and moment; a minute is what two clocks may differ by."""
+    assigned, test, hour = "kapcare.review.assigned", "kapcare.test", timedelta(hours=1)
+    added = EndpointAdded(
+        partner="north", endpoint="new", webhook_url=URL, webhook_secret=SecretStr(SECRET), events=(assigned,), added_at=NOW
+    )
+    widened = EndpointChanged(partner="north", endpoint="new", webhook_url=URL, events=(), changed_at=NOW + 2 * hour)
+    back = PartnerReturned(partner="north", returned_at=NOW + 4 * hour)
+    moments = [NOW + hours * hour for hours in (-1, 0, 1, 2, 3, 4)]
+    seen = []
+    partner = registered().partner
+    for event in (added, widened, back):
+        partner = evolve_partner(partner, event)
+        endpoint = partner.require_entry().require_endpoint("new")
+        seen.append([[endpoint.took(name, at) for at in moments] for name in (assigned, test)])
+    assert seen == [
+        [[False, True, True, True, True, True], [False] * 6],
+        [[False, True, True, True, True, True], [False, False, False, True, True, True]],
+        [[False, False, False, False, False, True], [False, False, False, False, False, True]],
+    ]
+    main = partner.require_entry().require_endpoint("main")
+    assert main.took(assigned, NOW + 4 * hour - timedelta(seconds=30))
