@@ -290,3 +290,36 @@ def test_whatever_happens_each_is_once_under_way_in_order_and_ends_taken_or_dead
     assert len(dispatch) == 0
     assert all(sequences == sorted(set(sequences)) for sequences in ended.values())
     assert sum(map(len, ended.values())) == sum(next_sequence.values()) - 2
+
+
+def test_what_waits_can_be_dropped_and_added_anew_while_the_first_is_under_way() -> None:
+    dispatch = Dispatch(Random(0))
+    for sequence in (1, 2, 3):
+        dispatch.add(delivery(sequence))
+    dispatch.add(delivery(4, "case-2"))
+    begun = dispatch.take(NOW)
+    dispatch.taken(begun[-1])
+    dispatch.recorded(begun[-1])
+    dispatch.forget_waiting("north/main")
+    assert [(one.lane, one.sequence) for one in begun] == [("case-1", 1), ("case-2", 4)]
+    assert dispatch.waiting("north/main") == 1
+    assert dispatch.health("north/main").proven
+    for sequence in (1, 2, 3):
+        dispatch.add(delivery(sequence))
+    assert dispatch.waiting("north/main") == 3
+    assert dispatch.take(NOW) == []
+    done(dispatch, begun[0])
+    assert [one.sequence for one in dispatch.take(NOW)] == [2]
+
+
+def test_an_endpoint_that_is_forgotten_leaves_nothing_and_what_is_under_way_ends_by_itself() -> None:
+    dispatch = Dispatch(Random(0))
+    dispatch.add(delivery(1))
+    dispatch.add(delivery(2))
+    (first,) = dispatch.take(NOW)
+    dispatch.forget_endpoint("north/main")
+    assert (len(dispatch), dispatch.under_way) == (1, 1)
+    done(dispatch, first)
+    assert (len(dispatch), dispatch.under_way) == (0, 0)
+    dispatch.forget_endpoint("north/main")
+    assert "north/main" not in dispatch._endpoints
