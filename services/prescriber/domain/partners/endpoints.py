@@ -37,10 +37,14 @@ def _known(names: tuple[str, ...]) -> tuple[str, ...]:
 Events = Annotated[tuple[EventName, ...], Field(max_length=50), AfterValidator(_known)]
 
 
+NewName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+"""A slug without a dot: it is part of each webhook id, where none may be, and two names must not become one there."""
+
+
 class AddEndpoint(Request):
     """Tell the organisation here as well; its secret is made here unless it is given."""
 
-    endpoint: Slug
+    endpoint: NewName
     webhook_url: WebhookUrl
     """https, on a public host; in a local stack also http on loopback."""
     events: Events = ()

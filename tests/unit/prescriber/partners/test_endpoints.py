@@ -287,3 +287,10 @@ def test_an_endpoint_is_told_what_happened_since_it_took_it() -> None:
     ]
     main = partner.require_entry().require_endpoint("main")
     assert main.took(assigned, NOW + 4 * hour - timedelta(seconds=30))
+
+
+def test_no_two_endpoints_have_the_same_webhook_ids() -> None:
+    """A webhook id has no dot (Standard Webhooks 1.0.0), so `a.b` would read as `a-b` there."""
+    registered().add("a-b")
+    with pytest.raises(ValidationError):
+        registered().add("a.b")
