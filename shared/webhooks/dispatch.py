@@ -97,6 +97,22 @@ class Dispatch:
         if not lane.under_way and lane.waiting[0] is delivery:
             _line_up(endpoint, delivery)
 
+    def add_again(self, delivery: Delivery) -> None:
+        """Take on a delivery that a person asked for: if it waits for its next attempt, it waits no more. An attempt under way goes on.
+
+        To an endpoint that is left alone, one attempt may be made at once.
+        """
+        endpoint = self._endpoint(delivery.endpoint)
+        endpoint.health.resumes_at = None
+        lane = endpoint.lanes.get(delivery.lane)
+        waiting = [] if lane is None else lane.waiting[1 if lane.under_way else 0 :]
+        if lane is not None and any(one.id == delivery.id for one in waiting):
+            lane.waiting = [delivery if one.id == delivery.id else one for one in lane.waiting]
+            if lane.waiting[0] is delivery:
+                _line_up(endpoint, delivery)
+        else:
+            self.add(delivery)
+
     def hold(self, held: Collection[str]) -> None:
         """Let nothing begin at these endpoints, and at any other go on."""
         self._held = frozenset(held)

@@ -290,3 +290,56 @@ def test_whatever_happens_each_is_once_under_way_in_order_and_ends_taken_or_dead
     assert len(dispatch) == 0
     assert all(sequences == sorted(set(sequences)) for sequences in ended.values())
     assert sum(map(len, ended.values())) == sum(next_sequence.values()) - 2
+
+
+def test_what_a_person_asks_for_again_waits_no_longer_and_has_its_ten_attempts_anew() -> None:
+    dispatch = Dispatch(Random(1))
+    for sequence in (1, 2):
+        dispatch.add(delivery(sequence))
+    now = NOW
+    for _ in range(3):
+        (begun,) = dispatch.take(now)
+        again = dispatch.failed(begun, 500, None, now)
+        assert again is not None
+        assert again.not_before is not None
+        now = again.not_before
+    just_after = now - timedelta(minutes=20)  # the fourth attempt is due after about 30 minutes
+    assert dispatch.take(just_after) == []
+    dispatch.add_again(delivery(1))
+    (begun,) = dispatch.take(just_after)
+    assert (begun.sequence, begun.attempts) == (1, 0)
+    assert dispatch.take(just_after) == []  # it is under way, and the next of its case waits
+    again = dispatch.failed(begun, 500, None, just_after)
+    assert again is not None
+    assert again.attempts == 1
+    (begun,) = dispatch.take(again.not_before or NOW)
+    done(dispatch, begun)
+    assert [one.sequence for one in dispatch.take(now)] == [2]
+    assert dispatch.take(now + timedelta(days=1)) == []
+
+
+def test_what_a_person_asks_for_while_it_is_under_way_is_not_sent_beside_itself() -> None:
+    dispatch = Dispatch(Random(1))
+    dispatch.add(delivery(1))
+    (begun,) = dispatch.take(NOW)
+    dispatch.add_again(delivery(1))
+    assert dispatch.take(NOW) == []
+    done(dispatch, begun)
+    assert len(dispatch) == 0
+    dispatch.add_again(delivery(1))
+    assert dispatch.take(NOW) == [delivery(1)]
+
+
+def test_an_endpoint_that_is_left_alone_gets_one_attempt_when_a_person_asks() -> None:
+    dispatch = Dispatch(Random(1))
+    for sequence in range(1, 40):
+        dispatch.add(delivery(sequence, f"case-{sequence}"))
+    failures = 0
+    while failures < OPENS_AFTER:
+        for one in dispatch.take(NOW):
+            dispatch.failed(one, "timeout", None, NOW)
+            failures += 1
+    assert dispatch.take(NOW) == []
+    for sequence in (1, 2, 3):
+        dispatch.add_again(delivery(sequence, f"case-{sequence}"))
+    assert [one.sequence for one in dispatch.take(NOW)] == [1]

@@ -150,11 +150,12 @@ class Sender:
                 self._dispatch.add(delivery)
 
     async def _read(self, name: str, *, anew: bool) -> None:
-        """Read what is due to an endpoint beyond what was read, or all of it anew."""
+        """Read what is due to an endpoint beyond what was read, or all of it anew: what a person asked for again is tried at once."""
         last = await self._deliveries.last_sequence(name)
         found = [delivery async for delivery in self._deliveries.due(name, 0 if anew else self._read_up_to.get(name, 0))]
         for delivery in found:
-            self._dispatch.add(delivery)
+            asked = anew and delivery.attempts == 0 and delivery.not_before is None
+            self._dispatch.add_again(delivery) if asked else self._dispatch.add(delivery)
         if len(found) == LOADED:
             self._partly_read.add(name)
             self._read_up_to[name] = found[-1].sequence
