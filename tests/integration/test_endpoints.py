@@ -259,7 +259,7 @@ async def test_what_waits_for_its_next_attempt_is_sent_at_once_when_it_is_asked_
 
             async def failed_twice() -> bool:
                 clock.now += timedelta(seconds=1)
-                return (await service.rows())[0]["attempts"] == 2
+                return bool((await service.rows())[0]["attempts"] == 2)
 
             await toy.eventually(failed_twice)
             await say(service, "north", DeliveriesReplayed(partner="north", endpoint="main", first=1, last=1))
