@@ -12,6 +12,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from deploy.demo.calls import Caller
+from deploy.demo.partner import PLAN_DAYS
 from deploy.demo.simulator import Person
 from deploy.partner_kit.judgement import decide
 
@@ -178,7 +179,7 @@ def clearing_clinic(situation: Situation) -> Next:
             ]
             return situation.step("medical_monitor", "prescriber", "clearances", {"answers": answers}, f"clear {view['request']}")
         case "in_review" if view["partner"] == IN_HOUSE:
-            decision = decide({**view, "request": view["request"]}, situation.clock())
+            decision = decide({**view, "request": view["request"]}, situation.clock(), PLAN_DAYS)
             return situation.step("prescriber", "prescriber", "decision", decision, f"decide {view['request']}")
         case "declined":
             return Ended("declined")

@@ -27,11 +27,13 @@ SLUG: Final = "north-ketamine-medical"
 NAME: Final = "North Ketamine Medical Group"
 PRESCRIBER: Final = "np-11"
 MISLAID_ONE_IN: Final = 16
+PLAN_DAYS: Final = 120
+"""So that a patient who comes back late is still within the plan: this network adopts a policy that lets an approval hold longer."""
 
 
 def judge(review: Mapping[str, Any], asked_at: str) -> dict[str, Any] | None:
     """Decide, but leave a mislaid review lying."""
-    return None if is_mislaid(review) else decide(review, asked_at)
+    return None if is_mislaid(review) else decide(review, asked_at, PLAN_DAYS)
 
 
 def is_mislaid(review: Mapping[str, Any]) -> bool:

@@ -65,7 +65,7 @@ def known_types(compose: Composer) -> Sequence[Outgoing]:
     about = {"case": case, "request": 1, "review_url": f"/partner/reviews/{case}"}
     drafts = {kind: compose.draft(kind, about) for kind in ABOUT_A_REVIEW}
     drafts[ENDPOINT_DISABLED] = compose.draft(ENDPOINT_DISABLED, {"endpoint": "another", "why": "failing"})
-    example = {"case": EXAMPLE_CASE, "request": 1, "review_url": f"/partner/reviews/{EXAMPLE_CASE}", "test": True}
+    example = {**compose.assignment(EXAMPLE_CASE), "test": True}
     drafts["an example review"] = compose.draft(ASSIGNED, example)
     return [compose.good(draft, kind) for kind, draft in drafts.items()]
 

@@ -5,14 +5,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-PLAN_DAYS: Final = 120
+PLAN_DAYS: Final = 90
+"""What the network's default policy lets an approval hold at most (R-15)."""
 TOO_MANY_CLEARANCES: Final = 4
 SYMPTOMATIC: Final = {"phq-9": 10, "gad-7": 10, "pcl-5": 33}
 LIMITS: Final = {"hold_above": {"systolic": 140, "diastolic": 90}, "second_pressure_after_minutes": 40, "minimum_stay_minutes": 120}
 
 
-def decide(review: Mapping[str, Any], asked_at: str) -> dict[str, Any]:
-    """Decide a review as it was disclosed: not eligible, clearance first, or eligible under a plan."""
+def decide(review: Mapping[str, Any], asked_at: str, plan_days: int = PLAN_DAYS) -> dict[str, Any]:
+    """Decide a review as it was disclosed: not eligible, clearance first, or eligible under a plan for so many days from `asked_at` on."""
     summary = review["summary"]
     decision: dict[str, Any] = {"request": review["request"]}
     answers = {answer["item"]: answer["cleared"] for answer in review["answers"]}
@@ -22,7 +23,7 @@ def decide(review: Mapping[str, Any], asked_at: str) -> dict[str, Any]:
     open_items = [item for item in review["clearances"] if item not in answers]
     if open_items:
         return {**decision, "decision": "needs_clearance", "reasons": ["clearance-before-decision"], "items": open_items}
-    return {**decision, "decision": "eligible", **_approval(summary, asked_at)}
+    return {**decision, "decision": "eligible", **_approval(summary, asked_at, plan_days)}
 
 
 def _reasons_against(summary: Mapping[str, Any], answers: Mapping[str, bool]) -> list[str]:
@@ -42,15 +43,15 @@ def _reasons_against(summary: Mapping[str, Any], answers: Mapping[str, bool]) ->
     return reasons
 
 
-def _approval(summary: Mapping[str, Any], asked_at: str) -> dict[str, Any]:
-    return {"reasons": _reasons_for(summary), "plan": _plan(summary, asked_at), "evaluation": {"mode": "in_person"}}
+def _approval(summary: Mapping[str, Any], asked_at: str, plan_days: int) -> dict[str, Any]:
+    return {"reasons": _reasons_for(summary), "plan": _plan(summary, asked_at, plan_days), "evaluation": {"mode": "in_person"}}
 
 
 def _reasons_for(summary: Mapping[str, Any]) -> list[str]:
     return [f"indication-{summary['indication']}"]
 
 
-def _plan(summary: Mapping[str, Any], asked_at: str) -> dict[str, Any]:
+def _plan(summary: Mapping[str, Any], asked_at: str, plan_days: int) -> dict[str, Any]:
     """About 2 to 4 mg/kg under the tongue, in steps of 50 mg; two doses first, then another look."""
     weight = Decimal(str(summary["weight_kg"] or 70))
     inward = summary["indication"] != "anxiety" and summary["age"] < 60
@@ -64,5 +65,5 @@ def _plan(summary: Mapping[str, Any], asked_at: str) -> dict[str, Any]:
         "mg_per_kg_high": "5",
         "doses": 2,
         "limits": LIMITS,
-        "expires_at": (datetime.fromisoformat(asked_at) + timedelta(days=PLAN_DAYS)).isoformat(),
+        "expires_at": (datetime.fromisoformat(asked_at) + timedelta(days=plan_days)).isoformat(),
     }

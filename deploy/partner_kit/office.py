@@ -239,7 +239,8 @@ class Office:
 
 
 def _words(reply: Reply) -> str:
-    return f"{reply.status} {reply.problem or ', '.join(reply.recorded)}".rstrip()
+    by_rule = f" ({reply.content['rule']})" if reply.problem == "refused-by-rule" and "rule" in reply.content else ""
+    return f"{reply.status} {reply.problem or ', '.join(reply.recorded)}{by_rule}".rstrip()
 
 
 def _name(message: Mapping[str, Any]) -> str:

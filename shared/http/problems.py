@@ -24,9 +24,9 @@ TITLES: Final[Mapping[int, str]] = {
     405: "This cannot be done here",
     408: "The request came too slowly",
     409: "This cannot be done now",
-    412: "The case has moved on",
+    412: "What this is about has moved on",
     413: "The request is too large",
-    415: "The request must be JSON",
+    415: "The request is not in a form that is taken",
     422: "The request does not hold",
     428: "A condition is missing",
     429: "Too many requests",
@@ -87,7 +87,7 @@ def _what(item: ErrorDetails) -> str:
         return "a field that is not known"
     if item["type"].startswith("union_tag"):
         return "not one of the kinds that are known"
-    return re.sub(r"\s+", " ", item["msg"])
+    return re.sub(r"\s+", " ", item["msg"].removeprefix("Value error, "))
 
 
 def _field_names(schema: Any) -> frozenset[str]:

@@ -226,7 +226,7 @@ def _add_problems(app: FastAPI, runtime: Runtime) -> None:
         Problem: lambda error: error.to_response(),
         Refusal: refused,
         StaleVersion: lambda error: problem(
-            412, "stale-version", "The case has moved on since the version you named.", headers={"ETag": f'"{error.current}"'}
+            412, "stale-version", "It has moved on since the version you named; read it again.", headers={"ETag": f'"{error.current}"'}
         ),
         ReceiptReused: lambda _: problem(422, "key-reused", "This Idempotency-Key was used before for another request."),
         StoreUnavailable: lambda _: problem(503, "store-unavailable", "Not known to be stored; retry with the same key.", headers=again),

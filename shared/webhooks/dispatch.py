@@ -97,6 +97,10 @@ class Dispatch:
         if not lane.under_way and lane.waiting[0] is delivery:
             _line_up(endpoint, delivery)
 
+    def hurry(self, name: str) -> None:
+        """Let one attempt be made at once to an endpoint that is left alone: a person asked for it."""
+        self._endpoint(name).health.resumes_at = None
+
     def hold(self, held: Collection[str]) -> None:
         """Let nothing begin at these endpoints, and at any other go on."""
         self._held = frozenset(held)

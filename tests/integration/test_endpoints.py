@@ -247,6 +247,26 @@ async def test_a_replayed_range_is_sent_again_with_the_same_ids_and_bodies(mongo
         assert after == {sequence: before[sequence] for sequence in (2, 3)}
 
 
+async def test_what_waits_for_its_next_attempt_is_sent_at_once_when_it_is_asked_for_again(mongo_url: str) -> None:
+    """By the schedule of Standard Webhooks 1.0.0 the third attempt would come five minutes after the second, beyond this test."""
+    async with partner("north") as north, prescriber_on(mongo_url) as service:
+        await service.register(north)
+        north.statuses = [500, 500]
+        (case,) = await screens(service, 1)
+        again = await service.decide(case, service.opening())
+        await service.follow(again)
+        async with moved(service) as clock:
+
+            async def failed_twice() -> bool:
+                clock.now += timedelta(seconds=1)
+                return bool((await service.rows())[0]["attempts"] == 2)
+
+            await toy.eventually(failed_twice)
+            await say(service, "north", DeliveriesReplayed(partner="north", endpoint="main", first=1, last=1))
+            await service.settled("done", "done")
+        assert sequences(north) == [1, 1, 1, 2]
+
+
 async def test_a_replay_that_is_followed_twice_is_done_once(mongo_url: str) -> None:
     async with partner("north") as north, prescriber_on(mongo_url) as service:
         await service.register(north)

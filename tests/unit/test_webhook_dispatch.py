@@ -323,3 +323,20 @@ def test_an_endpoint_that_is_forgotten_leaves_nothing_and_what_is_under_way_ends
     assert (len(dispatch), dispatch.under_way) == (0, 0)
     dispatch.forget_endpoint("north/main")
     assert "north/main" not in dispatch._endpoints
+
+
+def test_an_endpoint_that_is_left_alone_gets_one_attempt_when_a_person_asks() -> None:
+    dispatch = Dispatch(Random(1))
+    for sequence in range(1, 40):
+        dispatch.add(delivery(sequence, f"case-{sequence}"))
+    failures = 0
+    while failures < OPENS_AFTER:
+        for one in dispatch.take(NOW):
+            dispatch.failed(one, "timeout", None, NOW)
+            failures += 1
+    assert dispatch.take(NOW) == []
+    dispatch.forget_waiting("north/main")
+    dispatch.hurry("north/main")
+    for sequence in (1, 2, 3):
+        dispatch.add(delivery(sequence, f"case-{sequence}"))
+    assert [one.sequence for one in dispatch.take(NOW)] == [1]

@@ -5,6 +5,7 @@ Values are fetched over the API, under the consent in force at the fetch; so not
 
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from services.prescriber.domain.partners.names import ASSIGNED, ENDPOINT_DISABLED, HEARTBEAT, TEST
@@ -15,6 +16,8 @@ from shared.events.prescriber import IN_HOUSE, ReviewAssigned
 
 EXAMPLE_CASE: Final = f"case-{'0' * 32}"
 """The case of example reviews; no patient's case ever has this id."""
+EXAMPLE_DUE: Final = timedelta(hours=72)
+"""How long after it is asked for an example says that it is due: as much as the default policy gives (partner_answer_hours)."""
 
 TELLING: Final[tuple[type[EventData], ...]] = (ReviewAssigned, PartnerTold, TestEventAsked, EndpointDisabled)
 """What partners are told of."""
@@ -43,7 +46,8 @@ def message_of(recorded: Recorded) -> Message | None:
         case PartnerTold(partner=partner) as told:
             return Message(partner, told.told, {"case": case, "request": told.request, **_review(case)})
         case TestEventAsked(partner=partner, example=True) as asked:
-            data = {"case": EXAMPLE_CASE, "request": 1, **_review(EXAMPLE_CASE), "test": True}
+            due_at = time_text(recorded.envelope.time + EXAMPLE_DUE)
+            data = {"case": EXAMPLE_CASE, "request": 1, "due_at": due_at, **_review(EXAMPLE_CASE), "test": True}
             return Message(partner, ASSIGNED, data, only=asked.endpoint)
         case TestEventAsked(partner=partner) as asked:
             return Message(partner, TEST, {"endpoint": asked.endpoint}, only=asked.endpoint)

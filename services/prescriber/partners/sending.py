@@ -131,6 +131,7 @@ class Sender:
             await self._resume(name)
         for name in again:
             self._dispatch.forget_waiting(name)
+            self._dispatch.hurry(name)
         new = [name for name in endpoints if name not in self._read_up_to]
         grown = await self._deliveries.grown({name: last for name, last in self._read_up_to.items() if name not in self._partly_read})
         lower = [name for name in self._partly_read if self._dispatch.waiting(name) < LOADED // 2]

@@ -1,7 +1,7 @@
 """The kit's own partner: what it takes for proven, what it keeps, and what it decides on the example."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from deploy.partner_kit.network import Reply
 from deploy.partner_kit.receiving import NotProven, verified
 from services.prescriber.partners.inbound import ReviewDecided
 from shared.events.clinical import ScreeningSummary
+from shared.pathway.policy import read_document
 from shared.webhooks.signing import PublicKey, verify
 from tests.unit.partner_kit.made import NOW, SECRET
 
@@ -107,6 +108,13 @@ def test_the_example_has_the_form_in_which_reviews_are_disclosed_and_can_be_deci
     decision = {"case": f"case-{'0' * 32}", "prescriber": "dr-1", **decide(review, "2026-03-02T09:00:00.000Z")}
     message = {"type": "review.decided", "timestamp": "2026-03-02T09:00:00.000Z", "data": decision}
     assert ReviewDecided.model_validate_json(json.dumps(message)).data.decision == "eligible"
+
+
+def test_r15_an_approval_of_the_kit_is_no_longer_than_a_network_lets_it_be_that_adopted_no_policy_of_its_own() -> None:
+    asked_at = "2026-03-02T09:00:00.000Z"
+    decided = decide(json.loads(json.dumps(example_review(1, NOW))), asked_at)
+    lasts = datetime.fromisoformat(decided["plan"]["expires_at"]) - datetime.fromisoformat(asked_at)
+    assert lasts <= timedelta(days=read_document().at("riverside").values.approval_valid_days)
 
 
 def test_a_stale_partner_answers_one_before() -> None:
