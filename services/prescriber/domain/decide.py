@@ -1,7 +1,9 @@
 """A prescriber decides: eligible under a plan, not eligible, or first wants items cleared (R-14)."""
 
+import re
 from datetime import date
-from typing import Annotated, Final, Self
+from decimal import Decimal
+from typing import Annotated, Any, Final, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -31,6 +33,7 @@ from shared.pathway.view import VIEW_TOO_OLD, too_old
 HEARD: Final = ("intake",)
 """The service that owns consent and screening: an approval rests on its word. Before a dose the gate asks after all of them."""
 _EXACT = ConfigDict(strict=True, extra="forbid")
+_DECIMAL: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 
 class StatedPressure(BloodPressure):
@@ -47,10 +50,19 @@ class StatedLimits(MonitoringLimits):
 
 
 class StatedPlan(TreatmentPlan):
-    """A plan as stated in a request."""
+    """A plan as stated in a request; doses are decimal strings, so that no reader between here and there rounds them."""
 
     model_config = _EXACT
     limits: StatedLimits
+
+    @field_validator("dose_mg_low", "dose_mg_high", "mg_per_kg_high", mode="before")
+    @classmethod
+    def _is_a_plain_decimal(cls, dose: Any) -> Any:
+        if isinstance(dose, Decimal):
+            return dose
+        if not isinstance(dose, str) or _DECIMAL.fullmatch(dose) is None:
+            raise ValueError('a dose is a decimal string such as "100" or "0.5"')
+        return Decimal(dose)
 
     def to_event(self) -> TreatmentPlan:
         """Return the value that events carry."""

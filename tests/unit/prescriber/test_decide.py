@@ -329,6 +329,16 @@ def test_b12_b15_a_malformed_decision_never_reaches_a_rule(body: dict[str, Any])
         read(body)
 
 
+@pytest.mark.parametrize("number", ["100", "100.5", "1e2", '"1e2"', '" 100"', '"+100"', '"1_0"', '"٣"', '"100 mg"', '""', "null", "true"])
+def test_b12_a_dose_is_a_plain_decimal_string(number: str) -> None:
+    """A number would pass through readers that round it, and an exponent hides a slip of the pen."""
+    assert read(json.loads(json.dumps(BODY).replace('"200"', '"100.50"'))).plan is not None
+    text = json.dumps(BODY).replace('"200"', number)
+    assert number in text
+    with pytest.raises(ValidationError):
+        Decision.model_validate_json(text)
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400", "5e-324", "-0", "12345678901234567890123"])
 def test_b12_numbers_that_are_no_doses(number: str) -> None:
     text = json.dumps(BODY).replace('"200"', number)
