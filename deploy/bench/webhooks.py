@@ -2,7 +2,7 @@
 
 In each round: the bare loop of the same HTTP client; then what is due to paused endpoints when they are resumed, as when partners come back
 after an outage (signed, posted, each result durable before the next of its case); then single commits at Poisson times, with every
-endpoint healthy, and with as many more that take the request and never answer.
+endpoint healthy, and with half of them taking the request and never answering.
 """
 
 import asyncio
@@ -51,10 +51,10 @@ from shared.telemetry.logs import configure_logs
 from shared.webhooks.signing import PrivateKey
 
 ENDPOINTS: Final = 10
-"""Healthy ones; as many again take the request and never answer."""
+"""Of each of three kinds: those that are measured, others that are healthy too, and those that take the request and never answer."""
 AT_ONCE: Final = 64
 RATE: Final = 100.0
-"""Commits per second for the healthy endpoints while latency is measured; as many again for the others."""
+"""Commits per second for the measured endpoints while latency is measured, and as many again for the others or those that hang."""
 BODY_BYTES: Final = 300
 PATIENCE_SECONDS: Final = 120.0
 
@@ -145,17 +145,17 @@ class _Round:
                 await self._resume(runtime)
                 await self._until_received(before + many, service)
                 self._say("single deliveries, every endpoint healthy")
-                alone = await self._at_poisson_times(runtime, ("healthy",))
+                alone, others = await self._at_poisson_times(runtime, ("healthy", "other"))
                 self._say("single deliveries, half of the endpoints never answer")
-                beside = await self._at_poisson_times(runtime, ("healthy", "hole"))
-                await self._until_received(before + many + len(alone) + len(beside), service)
-            return self._compare(raw, drained, alone, beside, await self._receiver_says("arrived"))
+                beside, _ = await self._at_poisson_times(runtime, ("healthy", "hole"))
+                await self._until_received(before + many + len(alone) + len(others) + len(beside), service)
+            return self._compare(raw, [*drained, *others], drained, alone, beside, await self._receiver_says("arrived"))
 
     def _compare(
-        self, raw: float, drained: Sequence[str], alone: Sequence[str], beside: Sequence[str], seen: Mapping[str, Any]
+        self, raw: float, due: Sequence[str], drained: Sequence[str], alone: Sequence[str], beside: Sequence[str], seen: Mapping[str, Any]
     ) -> Measured:
         arrived: Mapping[str, float] = seen["arrived"]
-        lost = [one for one in (*drained, *alone, *beside) if one not in arrived]
+        lost = [one for one in (*due, *alone, *beside) if one not in arrived]
         again = [one for one in seen["again"] if not one.startswith(("heartbeat-", "raw-"))]
         if lost or again:
             raise StackError(f"{len(lost)} webhooks are lost, {len(again)} came again though nothing failed")
@@ -177,7 +177,7 @@ class _Round:
         return rate
 
     async def _register(self, runtime: Runtime) -> None:
-        for kind in ("healthy", "hole"):
+        for kind in ("healthy", "other", "hole"):
             for number in range(ENDPOINTS):
                 event = PartnerRegistered(
                     partner=f"{kind}-{number}",
@@ -207,8 +207,8 @@ class _Round:
 
         return [one for some in await asyncio.gather(*(keep_committing() for _ in range(AT_ONCE))) for one in some]
 
-    async def _at_poisson_times(self, runtime: Runtime, kinds: Sequence[str]) -> list[str]:
-        """Commit for the healthy endpoints, and for each further kind as often; returns what the healthy ones are to receive."""
+    async def _at_poisson_times(self, runtime: Runtime, kinds: tuple[str, str]) -> tuple[list[str], list[str]]:
+        """Commit as often for endpoints of one kind as of the other; returns what each is to receive."""
         chance = random.Random(self._number)
         due = time.monotonic()
         commits: list[asyncio.Task[str]] = []
@@ -219,7 +219,7 @@ class _Round:
                 commit = asyncio.create_task(self._assign(runtime, f"{kind}-{number % ENDPOINTS}"))
                 commits.append(commit)
         told = await asyncio.gather(*commits)
-        return told[:: len(kinds)]
+        return told[::2], told[1::2]
 
     async def _assign(self, runtime: Runtime, partner: str) -> str:
         """Commit one assignment; returns the id of the webhook that must follow."""
