@@ -40,7 +40,7 @@ class LedgerRoutes:
         return router
 
     async def export(self, request: Request) -> Response:
-        """Stream matching entries: in CSV, as AuditEvents, or as NDJSON to verify with: index, clear headers, sealed data in base64, leaf hash in hex."""
+        """Stream matching entries in CSV, as AuditEvents, or as NDJSON: index, clear headers, sealed data in base64, leaf hash in hex."""
         await self._admit(request)
         query, form = asked(request, read_export)
         if form != "ndjson":

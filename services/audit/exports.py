@@ -29,7 +29,7 @@ MEDIA_TYPES: Final[Mapping[Format, str]] = {
     "fhir": "application/fhir+ndjson",
 }
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes spreadsheets compute a cell instead of showing it."""
 
 Action = Literal["C", "R", "U", "E"]

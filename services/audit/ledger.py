@@ -70,7 +70,7 @@ class Ledger:
         pending = list(arrivals)
         while pending:
             leaves = [leaf_hash(arrival.sealed.to_bytes()) for arrival in pending]
-            documents = []
+            documents: list[dict[str, Any]] = []
             newest = self._newest
             for arrival, leaf in zip(pending, leaves, strict=True):
                 newest = arrival.envelope.time if newest is None else max(newest, arrival.envelope.time)

@@ -19,7 +19,7 @@ MOST_COUNTS: Final = 1000
 MOST_OF_A_STREAM: Final = 50_000
 """Entries of one stream that `known` reads."""
 COUNTING_SECONDS: Final = 30
-SHOWN: Final = {name: 1 for name in (*CLEAR_FIELDS, "leaf")}
+SHOWN: Final = dict.fromkeys((*CLEAR_FIELDS, "leaf"), 1)
 
 Entry = Mapping[str, Any]
 """The clear fields of an entry, with `_id`, its index, and `leaf`."""

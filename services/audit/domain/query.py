@@ -23,6 +23,8 @@ Name = TypeVar("Name", bound=str)
 Order = Literal["oldest", "newest"]
 Format = Literal["ndjson", "csv", "fhir"]
 By = Literal["type", "clinic", "actor", "role", "day", "source", "policy", "partner", "outcome", "case", "patient"]
+ORDERS: Final[tuple[Order, ...]] = ("oldest", "newest")
+FORMATS: Final[tuple[Format, ...]] = ("ndjson", "csv", "fhir")
 Parameters = Iterable[tuple[str, str]]
 """Query parameters as they came: name and value, repeated ones too."""
 
@@ -132,7 +134,7 @@ FIELDS: Final = frozenset({*(field for field, _, _ in _FILTERS.values()), "type"
 def read_page(asked: Parameters) -> tuple[Query, Page]:
     """Read what is asked of /ledger/events; raises QueryRefused."""
     given = _once(asked, {"cursor", "limit", "order"})
-    order = _choice(given, "order", ("oldest", "newest"), "oldest")
+    order = _choice(given, "order", ORDERS, "oldest")
     cursor = _whole(given, "cursor", 0, 10**12 - 1)
     limit = _whole(given, "limit", 1, PAGE_LIMIT)
     return _query(given), Page(cursor, PAGE_DEFAULT if limit is None else limit, order)
@@ -141,7 +143,7 @@ def read_page(asked: Parameters) -> tuple[Query, Page]:
 def read_export(asked: Parameters) -> tuple[Query, Format]:
     """Read what is asked of /ledger/export; raises QueryRefused."""
     given = _once(asked, {"format"})
-    return _query(given), _choice(given, "format", ("ndjson", "csv", "fhir"), "ndjson")
+    return _query(given), _choice(given, "format", FORMATS, "ndjson")
 
 
 def read_counts(asked: Parameters) -> tuple[Query, By]:
@@ -190,7 +192,7 @@ def _types(value: str | None) -> tuple[str, ...]:
     found = [{name for name in BY_TYPE if _is_of(name, each)} for each in wanted if len(each) <= 128] if len(wanted) <= 32 else []
     if len(found) != len(wanted) or not all(found):
         raise QueryRefused(
-            "parameter", "`type` must be event types that exist, with commas between; kapcare.session.* is all of a service."
+            "parameter", "`type` must be event types that exist, with commas between; kapcare.session.* is all of one service."
         )
     return tuple(sorted(set().union(*found)))
 
