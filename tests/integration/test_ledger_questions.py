@@ -141,7 +141,7 @@ def stages(plan: Any) -> set[str]:
         ("type", lambda e: [e.type]),
         ("clinic", lambda e: [e.clinic]),
         ("actor", lambda e: [e.actor]),
-        ("role", lambda e: sorted(e.roles) or [None]),
+        ("role", lambda e: [*sorted(e.roles)] or [None]),
         ("day", lambda e: [e.time.astimezone(UTC).date().isoformat()]),
         ("policy", lambda e: [e.policy_version]),
         ("source", lambda e: [e.source]),
