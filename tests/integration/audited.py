@@ -51,7 +51,7 @@ def arrival(envelope: Envelope) -> Arrival:
 
 
 def small_network(count: int) -> list[Envelope]:
-    """Events of six cases and one organisation's stream: every 7 minutes one, every 50th of them three days late."""
+    """Events of six cases and one organisation's stream: every 7 minutes one, every 50th of them three days late; some are reactions."""
     sequences: dict[tuple[str, str], int] = {}
     made: list[Envelope] = []
     for number in range(count):
@@ -73,12 +73,18 @@ def small_network(count: int) -> list[Envelope]:
                 patient=f"patient-{number % 6}",
                 actor=actor,
                 correlation="c",
-                causation=f"{number - 1:032x}.0" if number % 3 == 1 else None,
+                causation=_latest_elsewhere(made, stream, service) if number // 6 % 3 == 1 else None,
                 roles=roles,
                 policy_version=None if number < 20 else f"network-{number // 200}",
             )
         )
     return made
+
+
+def _latest_elsewhere(made: list[Envelope], stream: str, service: str) -> str | None:
+    """The last event but one of the stream that another service recorded: its lane went on since."""
+    others = [envelope.id for envelope in made if envelope.subject == stream and not envelope.source.endswith(service)]
+    return others[-2] if len(others) > 1 else None
 
 
 @dataclass

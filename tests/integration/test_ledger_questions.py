@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +32,11 @@ def of(slug: str) -> Holds:
 def between(first: str, last: str) -> Holds:
     begin, end = datetime.fromisoformat(first), datetime.fromisoformat(last)
     return lambda e: begin <= e.time < end
+
+
+def or_none(values: Iterable[str]) -> list[str | None]:
+    """Where an entry has no such value, it is counted under none."""
+    return [*values] or [None]
 
 
 def both(*all_of: Holds) -> Holds:
@@ -141,12 +146,12 @@ def stages(plan: Any) -> set[str]:
         ("type", lambda e: [e.type]),
         ("clinic", lambda e: [e.clinic]),
         ("actor", lambda e: [e.actor]),
-        ("role", lambda e: [*sorted(e.roles)] or [None]),
+        ("role", lambda e: or_none(e.roles)),
         ("day", lambda e: [e.time.astimezone(UTC).date().isoformat()]),
         ("policy", lambda e: [e.policy_version]),
         ("source", lambda e: [e.source]),
         ("outcome", lambda e: ["refused" if e.type.split(".")[2] in REFUSED else "done"]),
-        ("partner", lambda e: [slug for slug in ("oak", "oak.west") if of(slug)(e)] or [None]),
+        ("partner", lambda e: or_none(slug for slug in ("oak", "oak.west") if of(slug)(e))),
         ("case", lambda e: [e.subject]),
         ("patient", lambda e: [e.patient]),
     ],
@@ -253,6 +258,7 @@ async def test_what_was_known(auditor: Audited) -> None:
         if e.source != decision.source and e.id in causes:
             reached[e.source] = max(reached[e.source], e.sequence)
     answer = await auditor.get(f"/ledger/known?decision={decision.id}")
+    assert {e["basis"] for e in answer["known"]} == {"own", "reacted", "delivered"}
     assert {e["id"] for e in answer["known"] if e["basis"] == "own"} == {e.id for e in own if e.sequence < decision.sequence}
     assert {e["id"] for e in answer["known"] if e["basis"] != "own"} == {
         e.id for e in case if e.source != decision.source and e.sequence <= reached[e.source]
