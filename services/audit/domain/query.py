@@ -63,6 +63,13 @@ class Query:
     types: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
+    said: tuple[tuple[str, str], ...] = ()
+    """The filters as they were given: name and value."""
+
+    @property
+    def whole_case(self) -> str | None:
+        """The stream of which this asks for every entry, and for nothing else."""
+        return self.said[0][1] if [name for name, _ in self.said] == ["case"] else None
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -181,7 +188,8 @@ def _query(given: Mapping[str, str]) -> Query:
     since, until = _moment(given, "from"), _moment(given, "to")
     if since is not None and until is not None and since > until:
         raise QueryRefused("parameter", "`from` lies after `to`.")
-    return Query(tuple(equal), _types(given.get("type")), since, until)
+    said = tuple((name, value) for name, value in given.items() if name in FILTERS)
+    return Query(tuple(equal), _types(given.get("type")), since, until, said)
 
 
 def _types(value: str | None) -> tuple[str, ...]:

@@ -147,6 +147,13 @@ def test_everything_at_once() -> None:
     assert page == Page(17, PAGE_LIMIT, "newest")
 
 
+def test_an_export_of_one_whole_case_says_so() -> None:
+    query, form = read_export([("case", "case-1"), ("format", "csv")])
+    assert (query.whole_case, query.said, form) == ("case-1", (("case", "case-1"),), "csv")
+    assert read_export([("case", "case-1"), ("outcome", "done")])[0].whole_case is None
+    assert read_export([])[0].whole_case is None
+
+
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
