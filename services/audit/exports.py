@@ -8,6 +8,7 @@ reads and writes: here it is the events of a record that are told.
 import csv
 import io
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import NAMESPACE_URL, uuid5
 
@@ -52,24 +53,28 @@ DISCLOSURES: Final = frozenset({"PartnerTold", "ReviewAssigned"})
 
 
 def row_of(entry: Entry) -> dict[str, Any]:
-    """Return an entry as auditors see it: the clear envelope under the names of the query, its index and its leaf in hex."""
+    """Return an entry as auditors see it: the clear envelope under the names of the query, its index and its leaf in hex.
+
+    One that was altered by hand is shown as it is, and None for what it lacks; verification names it.
+    """
+    moment, leaf = entry.get("time"), entry.get("leaf")
     return {
         "index": entry["_id"],
-        "id": entry["event"],
-        "source": entry["source"],
-        "type": entry["type"],
-        "case": entry["stream"],
-        "sequence": entry["sequence"],
-        "time": time_text(entry["time"]),
-        "clinic": entry["clinic"],
-        "patient": entry["patient"],
-        "actor": entry["actor"],
+        "id": entry.get("event"),
+        "source": entry.get("source"),
+        "type": entry.get("type"),
+        "case": entry.get("stream"),
+        "sequence": entry.get("sequence"),
+        "time": time_text(moment) if isinstance(moment, datetime) else None,
+        "clinic": entry.get("clinic"),
+        "patient": entry.get("patient"),
+        "actor": entry.get("actor"),
         "roles": entry.get("roles", []),
         "policy": entry.get("policy"),
-        "outcome": entry["outcome"],
-        "correlation": entry["correlation"],
+        "outcome": entry.get("outcome"),
+        "correlation": entry.get("correlation"),
         "causation": entry.get("causation"),
-        "leaf": bytes(entry["leaf"]).hex(),
+        "leaf": leaf.hex() if isinstance(leaf, bytes) else None,
     }
 
 
