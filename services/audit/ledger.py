@@ -35,7 +35,11 @@ INDEXES: Final = (
     IndexModel([("policy", ASCENDING), ("_id", ASCENDING)], name="by_policy"),
     IndexModel([("roles", ASCENDING), ("_id", ASCENDING)], name="by_role", partialFilterExpression={"roles": {"$exists": True}}),
     IndexModel([("partners", ASCENDING), ("_id", ASCENDING)], name="by_partner", partialFilterExpression={"partners": {"$exists": True}}),
-    IndexModel([("outcome", ASCENDING), ("_id", ASCENDING)], name="refused", partialFilterExpression={"outcome": "refused"}),
+    IndexModel(
+        [(name, ASCENDING) for name in ("outcome", "_id", "clinic", "type", "policy")],
+        name="refused",
+        partialFilterExpression={"outcome": "refused"},
+    ),
     IndexModel([("event", ASCENDING)], name="by_event"),
 )
 

@@ -95,9 +95,15 @@ class Reader:
     async def _spans(self, query: Query, edge: Mapping[str, int], *, newest: bool = False) -> list[dict[str, Any]]:
         """Return filters whose results, one after the other, are in ledger order, or in the reverse of it.
 
-        Before the first entry at which `newest` reached `since`, every time is earlier. After the first at which it went past `until`
-        by LATE_AFTER, whatever is of an earlier time is marked as late.
+        Where several things must hold together, only that part of the ledger is read in which each value occurs at all: the entries
+        under one policy, for example, lie together. Before the first entry at which `newest` reached `since`, every time is earlier.
+        After the first at which it went past `until` by LATE_AFTER, whatever is of an earlier time is marked as late.
         """
+        if len(query.fields) + bool(query.times) > 1:
+            within = await self._within(query, edge)
+            if within is None:
+                return []
+            edge = within
         if not query.times:
             return [{**query.fields, **({"_id": dict(edge)} if edge else {})}]
         begin = 0 if query.since is None else await self._reached(query.since)
@@ -108,6 +114,23 @@ class Reader:
         if end is not None:
             spans.append({**query.filter, "late": True, "_id": _between(edge, max(begin, end), None)})
         return spans[::-1] if newest else spans
+
+    async def _within(self, query: Query, edge: Mapping[str, int]) -> Mapping[str, int] | None:
+        """Return the indexes between which each value that is asked for occurs, at most `edge`; None if one occurs nowhere."""
+        first, last = edge.get("$gt", -1) + 1, edge.get("$lt")
+        for field, value in query.equal:
+            if field == "outcome":
+                continue  # both occur everywhere
+            index = [(field, ASCENDING), ("_id", ASCENDING)]
+            ends = [
+                await self._entries.find_one({field: value}, projection=["_id"], sort=[("_id", order)], hint=index)
+                for order in (ASCENDING, DESCENDING)
+            ]
+            if ends[0] is None or ends[1] is None:
+                return None
+            first = max(first, ends[0]["_id"])
+            last = min(ends[1]["_id"] + 1, ends[1]["_id"] + 1 if last is None else last)
+        return {"$gt": first - 1} if last is None else {"$gt": first - 1, "$lt": last}
 
     async def _reached(self, moment: datetime) -> int | None:
         """Return the index of the first entry at which some entry's time was not before this moment."""
