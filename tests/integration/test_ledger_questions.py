@@ -73,6 +73,8 @@ QUESTIONS: dict[str, Holds] = {
         lambda e: e.subject == CASE, between("2026-03-02T00:00:00Z", "2026-03-03T00:00:00Z")
     ),
     "outcome=refused&policy=network-3": lambda e: e.type.split(".")[2] in REFUSED and e.policy_version == "network-3",
+    "outcome=refused&type=kapcare.session.*": lambda e: e.type == "kapcare.session.StepRefused.v1",
+    "outcome=done&type=kapcare.session.StepRefused.v1": lambda e: False,
     "partner=oak&outcome=refused": both(of("oak"), lambda e: e.type.split(".")[2] in REFUSED),
     "clinic=harbor&role=therapist&type=kapcare.session.*&source=session": lambda e: (
         e.clinic == "harbor" and "therapist" in e.roles and e.source == "urn:kapcare:session"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeVar
 
+from services.audit.domain.clear import outcome_of
 from shared.access.decide import ROLES
 from shared.events.registry import BY_TYPE
 from shared.events.topics import PUBLISHERS, source_of
@@ -57,10 +58,10 @@ class QueryRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which entries: each of `equal` (field and value), one of `types` unless there are none, recorded from `since` to before `until`."""
+    """Which entries: each of `equal` (field and value), one of `types` (None: any), recorded from `since` to before `until`."""
 
     equal: tuple[tuple[str, str], ...] = ()
-    types: tuple[str, ...] = ()
+    types: tuple[str, ...] | None = None
     since: datetime | None = None
     until: datetime | None = None
     said: tuple[tuple[str, str], ...] = ()
@@ -74,12 +75,9 @@ class Query:
     @property
     def fields(self) -> dict[str, Any]:
         """The filter but for the time."""
-        types: dict[str, Any] = {}
-        if len(self.types) == 1:
-            types["type"] = self.types[0]
-        elif self.types:
-            types["type"] = {"$in": list(self.types)}
-        return {**dict(self.equal), **types}
+        if self.types is None:
+            return dict(self.equal)
+        return {**dict(self.equal), "type": self.types[0] if len(self.types) == 1 else {"$in": list(self.types)}}
 
     @property
     def times(self) -> dict[str, datetime]:
@@ -188,14 +186,19 @@ def _query(given: Mapping[str, str]) -> Query:
     since, until = _moment(given, "from"), _moment(given, "to")
     if since is not None and until is not None and since > until:
         raise QueryRefused("parameter", "`from` lies after `to`.")
+    types, outcome = _types(given.get("type")), given.get("outcome")
+    if types is not None and outcome is not None:
+        # The type alone says what came of it: fewer types are found faster than two conditions.
+        types = tuple(name for name in types if outcome_of(name) == outcome)
+        equal = [(field, value) for field, value in equal if field != "outcome"]
     said = tuple((name, value) for name, value in given.items() if name in FILTERS)
-    return Query(tuple(equal), _types(given.get("type")), since, until, said)
+    return Query(tuple(equal), types, since, until, said)
 
 
-def _types(value: str | None) -> tuple[str, ...]:
+def _types(value: str | None) -> tuple[str, ...] | None:
     """Return the types of a list such as `kapcare.session.*,kapcare.intake.StepRefused.v1`; `*` is any part, or all that follow."""
     if value is None:
-        return ()
+        return None
     wanted = value.split(",")
     found = [{name for name in BY_TYPE if _is_of(name, each)} for each in wanted if len(each) <= 128] if len(wanted) <= 32 else []
     if len(found) != len(wanted) or not all(found):

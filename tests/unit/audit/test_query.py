@@ -140,7 +140,6 @@ def test_everything_at_once() -> None:
         "roles": "partner",
         "policy": "network-2026.1",
         "source": "urn:kapcare:prescriber",
-        "outcome": "refused",
         "type": "kapcare.prescriber.DecisionRefused.v1",
         "time": {"$gte": datetime.fromisoformat("2026-03-01T00:00:00Z"), "$lt": datetime.fromisoformat("2026-04-01T00:00:00Z")},
     }
@@ -169,7 +168,19 @@ def test_an_export_of_one_whole_case_says_so() -> None:
 )
 def test_types_are_a_list_of_names_and_families(asked: str, expected: set[str]) -> None:
     query, _ = read_page([("type", asked)])
+    assert query.types is not None
     assert set(query.types) == expected
+
+
+def test_types_and_an_outcome_are_the_types_of_that_outcome() -> None:
+    def types(outcome: str, asked: str) -> Any:
+        return read_page([("outcome", outcome), ("type", asked)])[0].filter
+
+    assert types("refused", "kapcare.session.*") == {
+        "type": {"$in": ["kapcare.session.CourseWithheld.v1", "kapcare.session.StepRefused.v1"]}
+    }
+    assert types("refused", "kapcare.intake.*") == {"type": "kapcare.intake.StepRefused.v1"}
+    assert types("done", "kapcare.intake.StepRefused.v1") == {"type": {"$in": []}}
 
 
 def test_counts_must_say_by_what() -> None:
