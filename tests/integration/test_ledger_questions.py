@@ -1,18 +1,26 @@
 """What auditors ask, over HTTP, of a real service on a real mongod. The expected answers are picked from the recorded envelopes by hand."""
 
+import asyncio
 import csv
 import io
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from fhir.resources.R4B.auditevent import AuditEvent
+from typer.testing import CliRunner
 
+from deploy.cli import audit_questions
+from deploy.cli.__main__ import app
+from deploy.cli.service_calls import ServiceCalls
 from services.audit.domain.query import read_page
 from services.audit.reading import Reader
 from shared.events.base import Envelope
@@ -267,6 +275,53 @@ async def test_what_was_known(auditor: Audited) -> None:
     }
     assert [e["id"] for e in answer["commit"]] == [decision.id]
     assert answer["decision"]["index"] == number
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def kap(auditor: Audited, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[str]]:
+    """`kap audit` against this service; returns what it prints."""
+
+    class Stack:
+        def url(self, _service: str) -> str:
+            return auditor.url
+
+    @asynccontextmanager
+    async def calls_as(role: str, _data: Path) -> AsyncIterator[ServiceCalls]:
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {auditor.issuer.mint('a', [role])}"}) as session:
+            yield ServiceCalls(Stack(), session)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(audit_questions, "calls_as", calls_as)
+
+    async def run(*words: str) -> str:
+        result = await asyncio.to_thread(CliRunner().invoke, app, ["audit", *words])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return run
+
+
+async def test_the_command_lists_counts_and_shows_what_was_known(auditor: Audited, kap: Callable[..., Awaitable[str]]) -> None:
+    listed = await kap("events", "--partner", "oak", "--outcome", "refused", "--order", "newest", "--limit", "2")
+    wanted = expected(auditor, QUESTIONS["partner=oak&outcome=refused"])
+    assert [line.split()[0] for line in listed.splitlines()[1:3]] == [str(index) for index in wanted[:-3:-1]]
+    assert listed.splitlines()[-1] == f"more: --cursor {wanted[-2]}"
+    counted = await kap("count", "--by", "clinic", "--role", "coordinator")
+    clinics = Counter(e.clinic for e in auditor.recorded if "coordinator" in e.roles)
+    assert [line.split() for line in counted.splitlines()[1:]] == [
+        [clinic, str(count)] for clinic, count in sorted(clinics.items(), key=lambda row: (-row[1], row[0]))
+    ]
+    shown = await kap("known", auditor.recorded[1400].id)
+    assert auditor.recorded[1400].type in shown.splitlines()[0]
+    assert " own" in shown
+
+
+@pytest.mark.parametrize("form", ["csv", "fhir", "ndjson"])
+async def test_the_command_exports(auditor: Audited, kap: Callable[..., Awaitable[str]], tmp_path: Path, form: str) -> None:
+    target = tmp_path / "export"
+    assert await kap("export", "--format", form, "--case", CASE, "--to-file", str(target)) == ""
+    _, _, body = await auditor.raw(f"/ledger/export?format={form}&case={CASE}")
+    assert target.read_bytes() == body
+    assert len(body.splitlines()) >= len(expected(auditor, QUESTIONS[f"case={CASE}"]))
 
 
 async def test_an_event_that_is_not_there(auditor: Audited) -> None:
