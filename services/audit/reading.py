@@ -99,6 +99,8 @@ class Reader:
         under one policy, for example, lie together. Before the first entry at which `newest` reached `since`, every time is earlier.
         After the first at which it went past `until` by LATE_AFTER, whatever is of an earlier time is marked as late.
         """
+        if query.types == ():
+            return []
         if len(query.fields) + bool(query.times) > 1:
             within = await self._within(query, edge)
             if within is None:
