@@ -2,21 +2,17 @@
 
 import asyncio
 import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from deploy.cli import audit_questions
 from deploy.cli.options import AsJson, Data
 from deploy.cli.service_calls import calls_as
 from deploy.local.data import DEFAULT_DATA
 
 app = typer.Typer(help="Ask the tamper-evident ledger.", no_args_is_help=True)
-
-COLUMNS = ("index", "time", "type", "case", "patient", "clinic", "actor")
 
 
 @app.command()
@@ -48,67 +44,15 @@ def gaps(as_json: AsJson = False, data: Data = DEFAULT_DATA) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
-def events(
-    case: Annotated[str | None, typer.Option(help="Only this case.")] = None,
-    patient: Annotated[str | None, typer.Option(help="Only this patient (pseudonym).")] = None,
-    clinic: Annotated[str | None, typer.Option(help="Only this clinic.")] = None,
-    actor: Annotated[str | None, typer.Option(help="Only what this actor did.")] = None,
-    kind: Annotated[str | None, typer.Option("--type", help="Only this type of event.")] = None,
-    since: Annotated[str | None, typer.Option("--from", help="Not before this time (ISO 8601).")] = None,
-    until: Annotated[str | None, typer.Option("--to", help="Before this time (ISO 8601).")] = None,
-    cursor: Annotated[str | None, typer.Option(help="Go on where an earlier answer ended.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=1000)] = 100,
-    as_json: AsJson = False,
-    data: Data = DEFAULT_DATA,
-) -> None:
-    """List events of the ledger."""
-    asked: dict[str, str | None] = {"case": case, "patient": patient, "clinic": clinic, "actor": actor, "type": kind}
-    asked |= {"from": since, "to": until, "cursor": cursor, "limit": str(limit)}
-    answer = asyncio.run(_events({name: value for name, value in asked.items() if value is not None}, data))
-    if as_json:
-        print(json.dumps(answer, indent=2))
-        return
-    rows = answer["events"]
-    columns = [column for column in COLUMNS if any(column in row for row in rows)]
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(str(row.get(column) or "") for column in columns))
-    Console(soft_wrap=True).print(table)
-    following = answer.get("next")
-    if following is not None:
-        print(f"more: --cursor {following}")
-
-
-@app.command()
-def export(
-    file: Annotated[Path | None, typer.Option("--to-file", help="Write there instead of to standard output.")] = None,
-    data: Data = DEFAULT_DATA,
-) -> None:
-    """Write the whole ledger as one JSON object a line, for verification with other software."""
-    asyncio.run(_export(file, data))
+app.command()(audit_questions.events)
+app.command()(audit_questions.count)
+app.command()(audit_questions.known)
+app.command()(audit_questions.export)
 
 
 async def _verification(data: Path) -> dict[str, Any]:
     async with calls_as("auditor", data) as calls:
         return await calls.get("audit", "/ledger/verification")
-
-
-async def _events(query: dict[str, str], data: Path) -> dict[str, Any]:
-    async with calls_as("auditor", data) as calls:
-        return await calls.get("audit", "/ledger/events", query)
-
-
-async def _export(file: Path | None, data: Path) -> None:
-    target = file.open("wb") if file else sys.stdout.buffer
-    try:
-        async with calls_as("auditor", data) as calls, calls.response("GET", "audit", "/ledger/export") as answer:
-            async for chunk in answer.content.iter_chunked(65_536):
-                target.write(chunk)
-    finally:
-        target.flush()
-        if file:
-            target.close()
 
 
 def _print_gaps(answer: dict[str, Any]) -> None:

@@ -3,13 +3,15 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bson import Binary
-from pymongo import ASCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
+from services.audit.domain.clear import clear_fields
 from services.audit.domain.tree import Tree, leaf_hash
 from shared.log.errors import StoreUnavailable
 from shared.log.store import DUPLICATE_KEY
@@ -17,14 +19,28 @@ from shared.transport.arrival import Arrival
 
 SAVE_TREE_EVERY_SECONDS: Final = 1.0
 READ_AT_ONCE: Final = 5000
+LATE_AFTER: Final = timedelta(hours=1)
+"""An entry whose time lies so far before one already in the ledger is marked, so that a range of time is found without a full scan."""
 
 INDEXES: Final = (
     IndexModel([("stream", ASCENDING), ("source", ASCENDING), ("sequence", ASCENDING)], unique=True, name="one_entry_per_event"),
+    IndexModel([("stream", ASCENDING), ("_id", ASCENDING)], name="by_stream"),
     IndexModel([("patient", ASCENDING), ("_id", ASCENDING)], name="by_patient"),
     IndexModel([("clinic", ASCENDING), ("_id", ASCENDING)], name="by_clinic"),
     IndexModel([("actor", ASCENDING), ("_id", ASCENDING)], name="by_actor"),
     IndexModel([("type", ASCENDING), ("_id", ASCENDING)], name="by_type"),
-    IndexModel([("time", ASCENDING)], name="by_time"),
+    IndexModel([("newest", ASCENDING), ("_id", ASCENDING)], name="by_newest"),
+    IndexModel([("late", ASCENDING), ("_id", ASCENDING)], name="by_late", partialFilterExpression={"late": True}),
+    IndexModel([("source", ASCENDING), ("_id", ASCENDING)], name="by_source"),
+    IndexModel([("policy", ASCENDING), ("_id", ASCENDING)], name="by_policy"),
+    IndexModel([("roles", ASCENDING), ("_id", ASCENDING)], name="by_role", partialFilterExpression={"roles": {"$exists": True}}),
+    IndexModel([("partners", ASCENDING), ("_id", ASCENDING)], name="by_partner", partialFilterExpression={"partners": {"$exists": True}}),
+    IndexModel(
+        [(name, ASCENDING) for name in ("outcome", "_id", "clinic", "type", "policy")],
+        name="refused",
+        partialFilterExpression={"outcome": "refused"},
+    ),
+    IndexModel([("event", ASCENDING)], name="by_event"),
 )
 
 
@@ -35,6 +51,7 @@ class Ledger:
         self.entries = entries
         self._trees = trees
         self.tree = Tree()
+        self._newest: datetime | None = None
         self._saved_size = -1
         self._prepared = False
 
@@ -46,6 +63,8 @@ class Ledger:
         saved = await self._trees.find_one({"_id": "tree"})
         if saved is not None:
             self.tree = Tree(saved["size"], tuple(bytes(node) for node in saved["frontier"]))
+        last = await self.entries.find_one(sort=[("_id", DESCENDING)], projection=["newest"])
+        self._newest = None if last is None else last["newest"]
         await self._catch_up()
         self._prepared = True
 
@@ -55,9 +74,11 @@ class Ledger:
         pending = list(arrivals)
         while pending:
             leaves = [leaf_hash(arrival.sealed.to_bytes()) for arrival in pending]
-            documents = [
-                _entry(self.tree.size + index, arrival, leaf) for index, (arrival, leaf) in enumerate(zip(pending, leaves, strict=True))
-            ]
+            documents: list[dict[str, Any]] = []
+            newest = self._newest
+            for arrival, leaf in zip(pending, leaves, strict=True):
+                newest = arrival.envelope.time if newest is None else max(newest, arrival.envelope.time)
+                documents.append(_entry(self.tree.size + len(documents), arrival, leaf, newest))
             try:
                 await self.entries.insert_many(documents, ordered=True)
             except BulkWriteError as error:
@@ -70,6 +91,7 @@ class Ledger:
                 pending = await self._not_yet_entries(pending)
             else:
                 self.tree = self.tree.extend(leaves)
+                self._newest = newest
                 pending = []
 
     async def keep_tree(self) -> None:
@@ -98,8 +120,9 @@ class Ledger:
     async def _catch_up(self) -> None:
         leaves: list[bytes] = []
         began = time.monotonic()
-        found = self.entries.find({"_id": {"$gte": self.tree.size}}, projection=["leaf"]).sort([("_id", ASCENDING)])
+        found = self.entries.find({"_id": {"$gte": self.tree.size}}, projection=["leaf", "newest"]).sort([("_id", ASCENDING)])
         async for entry in found:
+            self._newest = entry["newest"]
             leaves.append(bytes(entry["leaf"]))
             if len(leaves) >= READ_AT_ONCE or time.monotonic() - began > 1.0:
                 self.tree = self.tree.extend(leaves)
@@ -116,19 +139,15 @@ class Ledger:
         return [arrival for arrival in arrivals if (*arrival.lane, arrival.envelope.sequence) not in kept]
 
 
-def _entry(index: int, arrival: Arrival, leaf: bytes) -> dict[str, Any]:
-    envelope = arrival.envelope
-    return {
+def _entry(index: int, arrival: Arrival, leaf: bytes, newest: datetime) -> dict[str, Any]:
+    document = {
         "_id": index,
-        "source": envelope.source,
-        "stream": envelope.subject,
-        "sequence": envelope.sequence,
-        "type": envelope.type,
-        "time": envelope.time,
-        "clinic": envelope.clinic,
-        "patient": envelope.patient,
-        "actor": envelope.actor,
+        **clear_fields(arrival.envelope),
+        "newest": newest,
         "headers": dict(arrival.sealed.headers),
         "data": Binary(arrival.sealed.data),
         "leaf": Binary(leaf),
     }
+    if newest - arrival.envelope.time > LATE_AFTER:
+        document["late"] = True
+    return document

@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 
+from services.audit.domain.clear import CLEAR_FIELDS, clear_fields
 from services.audit.domain.gaps import Gap, SequenceCheck
 from services.audit.domain.tree import Tree, leaf_hash
 from services.audit.ledger import READ_AT_ONCE, Ledger
@@ -78,17 +79,8 @@ def _shown_as_kept(entry: Mapping[str, Any]) -> bool:
         envelope = read_envelope(entry["headers"])
     except Unreadable:
         return False
-    kept = {
-        "source": envelope.source,
-        "stream": envelope.subject,
-        "sequence": envelope.sequence,
-        "type": envelope.type,
-        "time": envelope.time,
-        "clinic": envelope.clinic,
-        "patient": envelope.patient,
-        "actor": envelope.actor,
-    }
-    return all(entry[field] == value for field, value in kept.items())
+    kept = clear_fields(envelope)
+    return {field: entry[field] for field in CLEAR_FIELDS if field in entry} == kept
 
 
 async def _compare_heads(check: SequenceCheck, services: Mapping[str, str | None], authorization: str) -> tuple[list[Gap], tuple[str, ...]]:

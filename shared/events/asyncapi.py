@@ -21,9 +21,11 @@ ATTRIBUTES = {
     "ce_correlationid": "Shared by a whole chain of events.",
     "ce_causationid": "The id of the event reacted to.",
     "ce_traceparent": "W3C trace context of the decision.",
+    "ce_roles": "The roles of the actor's access token, sorted, with commas between; absent for services and ticks.",
+    "ce_policyversion": "The version of the policy that the decision was made under.",
     "content-type": CONTENT_TYPE,
 }
-OPTIONAL = frozenset({"ce_causationid", "ce_traceparent"})
+OPTIONAL = frozenset({"ce_causationid", "ce_traceparent", "ce_roles", "ce_policyversion"})
 
 
 def asyncapi_document(readers: dict[str, tuple[type[EventData], ...]]) -> dict[str, Any]:

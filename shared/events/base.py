@@ -23,7 +23,9 @@ class Envelope:
     """The clear attributes of an event (CloudEvents 1.0); carries no clinical value.
 
     `sequence` is contiguous from 1 for each (source, subject); `patient` is the network's pseudonym;
-    `causation` is the id of the event reacted to, `correlation` the id that a whole chain of events shares.
+    `causation` is the id of the event reacted to, `correlation` the id that a whole chain of events shares. `roles` are those of
+    the access token that the actor had, none for services and ticks; `policy_version` names the policy that the decision was made
+    under. Events of earlier releases have neither.
     """
 
     id: str
@@ -38,6 +40,8 @@ class Envelope:
     correlation: str
     causation: str | None = None
     traceparent: str | None = None
+    roles: frozenset[str] = frozenset()
+    policy_version: str | None = None
 
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]

@@ -130,6 +130,8 @@ def read_envelope(headers: Mapping[str, str]) -> Envelope:
         correlation=headers.get("ce_correlationid", headers["ce_id"]),
         causation=headers.get("ce_causationid"),
         traceparent=headers.get("ce_traceparent"),
+        roles=frozenset(filter(None, headers.get("ce_roles", "").split(","))),
+        policy_version=headers.get("ce_policyversion"),
     )
 
 
@@ -157,6 +159,10 @@ def _headers(envelope: Envelope) -> dict[str, str]:
         headers["ce_causationid"] = envelope.causation
     if envelope.traceparent is not None:
         headers["ce_traceparent"] = envelope.traceparent
+    if envelope.roles:
+        headers["ce_roles"] = ",".join(sorted(envelope.roles))
+    if envelope.policy_version is not None:
+        headers["ce_policyversion"] = envelope.policy_version
     return headers
 
 

@@ -207,6 +207,8 @@ class Decisions:
                 correlation=envelope.correlation if envelope else commit_id,
                 causation=envelope.id if envelope else None,
                 traceparent=trace,
+                roles=actor.roles,
+                policy_version=context.policy.version,
             )
             sealed.append(seal(event, described, key))
             recorded.append(Recorded(described, event))

@@ -29,6 +29,8 @@ ENVELOPE = Envelope(
     correlation="commit",
     causation="other.3",
     traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    roles=frozenset({"therapist", "coordinator"}),
+    policy_version="network-2026.1",
 )
 SEALED = seal(EVENT, ENVELOPE, KEY)
 

@@ -10,7 +10,7 @@ import pytest
 from shared.events.base import EventData
 from shared.log.decisions import NothingDecided
 from shared.log.errors import ReceiptReused, StaleVersion
-from shared.pathway.context import Context
+from shared.pathway.context import Actor, Context
 from shared.pathway.refusal import Refusal
 from shared.service.definition import Origin
 from shared.service.runtime import Runtime
@@ -182,3 +182,20 @@ async def test_an_old_memory_never_refuses_what_is_right_by_now(runtime: Runtime
 
     committed = await runtime.decisions.run(case, only_after_one, http(), toy.CLINICIAN, if_match=2)
     assert committed.version == 3
+
+
+async def test_the_clear_envelope_says_in_which_roles_and_under_which_policy_it_was_decided(runtime: Runtime) -> None:
+    case = await toy.begin_case(runtime)
+    person = Actor("doctor", frozenset({"therapist", "prescriber"}))
+    in_force: list[str] = []
+
+    def decide(state: toy.ToyCase, context: Context) -> list[EventData]:
+        in_force.append(context.policy.version)
+        return list(states(f"by-{context.actor.id}")(state, context))
+
+    await runtime.decisions.run(case, decide, http(), person)
+    await runtime.decisions.run(case, decide, http(), Actor("service:intake"))
+    (by_person,), (by_service,) = (commit.events for commit in await commits_of(runtime, case) if commit.version > 1)
+    assert by_person.headers["ce_roles"] == "prescriber,therapist"
+    assert "ce_roles" not in by_service.headers
+    assert [by_person.headers["ce_policyversion"], by_service.headers["ce_policyversion"]] == in_force

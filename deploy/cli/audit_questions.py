@@ -1,0 +1,224 @@
+"""`kap audit`, the questions: which events, how many, what was known, and exports in auditors' formats."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from deploy.cli.options import AsJson, Data
+from deploy.cli.service_calls import calls_as
+from deploy.local.data import DEFAULT_DATA
+
+COLUMNS = ("index", "time", "type", "case", "patient", "clinic", "actor", "roles", "policy")
+KNOWN_COLUMNS = ("index", "time", "type", "source", "sequence", "basis")
+CHUNK_BYTES = 65_536
+
+
+class Format(StrEnum):
+    """What an export is written as."""
+
+    NDJSON = "ndjson"
+    CSV = "csv"
+    FHIR = "fhir"
+
+
+class Order(StrEnum):
+    """Which events come first."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
+
+
+class By(StrEnum):
+    """What events are counted by."""
+
+    TYPE = "type"
+    CLINIC = "clinic"
+    ACTOR = "actor"
+    ROLE = "role"
+    DAY = "day"
+    SOURCE = "source"
+    POLICY = "policy"
+    PARTNER = "partner"
+    OUTCOME = "outcome"
+    CASE = "case"
+    PATIENT = "patient"
+
+
+Case = Annotated[str | None, typer.Option("--case", help="Only this case, or other stream such as partner-oak.")]
+Patient = Annotated[str | None, typer.Option("--patient", help="Only this patient (pseudonym).")]
+Clinic = Annotated[str | None, typer.Option("--clinic", help="Only this clinic.")]
+ActorId = Annotated[str | None, typer.Option("--actor", help="Only what this actor did.")]
+Partner = Annotated[str | None, typer.Option("--partner", help="Only what this organisation did, and what was done about it (slug).")]
+Role = Annotated[str | None, typer.Option("--role", help="Only what was done in this role.")]
+Types = Annotated[str | None, typer.Option("--type", help="Only these types, with commas between; kapcare.session.* is all of a service.")]
+Source = Annotated[str | None, typer.Option("--source", help="Only what this service recorded.")]
+PolicyVersion = Annotated[str | None, typer.Option("--policy", help="Only what was decided under this version of the policy.")]
+Outcome = Annotated[str | None, typer.Option("--outcome", help="refused or done.")]
+Since = Annotated[str | None, typer.Option("--from", help="Not before this time (ISO 8601).")]
+Until = Annotated[str | None, typer.Option("--to", help="Before this time (ISO 8601).")]
+
+
+def events(
+    case: Case = None,
+    patient: Patient = None,
+    clinic: Clinic = None,
+    actor: ActorId = None,
+    partner: Partner = None,
+    role: Role = None,
+    kind: Types = None,
+    source: Source = None,
+    policy: PolicyVersion = None,
+    outcome: Outcome = None,
+    since: Since = None,
+    until: Until = None,
+    order: Annotated[Order, typer.Option(help="Which come first.")] = Order.OLDEST,
+    cursor: Annotated[str | None, typer.Option(help="Go on where an earlier answer ended.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=500)] = 100,
+    as_json: AsJson = False,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """List events of the ledger."""
+    asked = _asked(case, patient, clinic, actor, partner, role, kind, source, policy, outcome, since, until)
+    answer = asyncio.run(_get("/ledger/events", {**asked, **_given(cursor=cursor), "order": order.value, "limit": str(limit)}, data))
+    if as_json:
+        print(json.dumps(answer, indent=2))
+        return
+    _print_rows(answer["events"], COLUMNS)
+    if answer["next"] is not None:
+        print(f"more: --cursor {answer['next']}")
+
+
+def count(
+    by: Annotated[By, typer.Option(help="What to count by.")],
+    case: Case = None,
+    patient: Patient = None,
+    clinic: Clinic = None,
+    actor: ActorId = None,
+    partner: Partner = None,
+    role: Role = None,
+    kind: Types = None,
+    source: Source = None,
+    policy: PolicyVersion = None,
+    outcome: Outcome = None,
+    since: Since = None,
+    until: Until = None,
+    as_json: AsJson = False,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Count events of the ledger, by a value of theirs."""
+    asked = _asked(case, patient, clinic, actor, partner, role, kind, source, policy, outcome, since, until)
+    answer = asyncio.run(_get("/ledger/counts", {**asked, "by": by.value}, data))
+    if as_json:
+        print(json.dumps(answer, indent=2))
+        return
+    _print_rows([{by.value: row["value"] or "(none)", "count": row["count"]} for row in answer["counts"]], (by.value, "count"))
+    if answer["more"]:
+        print("more: the rarest are left out; ask for less")
+
+
+def known(
+    decision: Annotated[str, typer.Argument(help="The id of an event, as `events --json` shows it.")],
+    as_json: AsJson = False,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Show what a service can have known of a case when it recorded this event."""
+    answer = asyncio.run(_get("/ledger/known", {"decision": decision}, data))
+    if as_json:
+        print(json.dumps(answer, indent=2))
+        return
+    decided = answer["decision"]
+    print(f"{decided['type']} at {decided['time']} in {decided['case']}, by {decided['actor']}. Known then:")
+    _print_rows(answer["known"], KNOWN_COLUMNS)
+    if answer["unshown"]:
+        print("recorded elsewhere by then, and nothing shows that it was known:")
+        _print_rows(answer["unshown"], KNOWN_COLUMNS)
+
+
+def export(
+    case: Case = None,
+    patient: Patient = None,
+    clinic: Clinic = None,
+    actor: ActorId = None,
+    partner: Partner = None,
+    role: Role = None,
+    kind: Types = None,
+    source: Source = None,
+    policy: PolicyVersion = None,
+    outcome: Outcome = None,
+    since: Since = None,
+    until: Until = None,
+    form: Annotated[Format, typer.Option("--format", help="NDJSON to verify with, CSV, or FHIR AuditEvents.")] = Format.NDJSON,
+    file: Annotated[Path | None, typer.Option("--to-file", help="Write there instead of to standard output.")] = None,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Write the ledger, or what matches, in a format that other software reads; progress goes to standard error."""
+    asked = _asked(case, patient, clinic, actor, partner, role, kind, source, policy, outcome, since, until)
+    with _target(file) as target, _progress() as progress:
+        asyncio.run(_export({**asked, "format": form.value}, target, progress, data))
+
+
+def _asked(*values: str | None) -> dict[str, str]:
+    names = ("case", "patient", "clinic", "actor", "partner", "role", "type", "source", "policy", "outcome", "from", "to")
+    return _given(**dict(zip(names, values, strict=True)))
+
+
+def _given(**values: str | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+async def _get(path: str, query: Mapping[str, str], data: Path) -> dict[str, Any]:
+    async with calls_as("auditor", data) as calls:
+        return await calls.get("audit", path, query)
+
+
+async def _export(query: Mapping[str, str], target: IO[bytes], progress: Progress, data: Path) -> None:
+    task = progress.add_task("export", total=None)
+    async with calls_as("auditor", data) as calls, calls.response("GET", "audit", "/ledger/export", query=query) as answer:
+        lines = size = 0
+        async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
+            target.write(chunk)
+            lines, size = lines + chunk.count(b"\n"), size + len(chunk)
+            progress.update(task, description=f"{lines:,} lines, {size / 1_000_000:,.1f} MB")
+
+
+@contextmanager
+def _target(file: Path | None) -> Iterator[IO[bytes]]:
+    if file is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    else:
+        with file.open("wb") as target:
+            yield target
+
+
+def _progress() -> Progress:
+    """Return a progress display on standard error; it shows nothing where that is no terminal."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    shown = [column for column in columns if any(row.get(column) for row in rows) or column in ("index", "count")]
+    table = Table(*shown, box=None, pad_edge=False)
+    for row in rows:
+        # As text: what the ledger says is no markup.
+        table.add_row(*(Text(_cell(row.get(column))) for column in shown))
+    Console(soft_wrap=True).print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)

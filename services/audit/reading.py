@@ -1,0 +1,159 @@
+"""Entries found by what an auditor asks: pages, streams, counts, and what was known; only clear fields are read."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from pymongo import ASCENDING, DESCENDING
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import ExecutionTimeout
+
+from services.audit.domain.clear import CLEAR_FIELDS
+from services.audit.domain.known import Clear, Knowledge, known_to
+from services.audit.domain.query import COUNTED, LISTS, By, Page, Query
+from services.audit.ledger import LATE_AFTER
+
+ROWS_AT_ONCE: Final = 1000
+MOST_COUNTS: Final = 1000
+"""Values that a count names; the rarest are left out."""
+MOST_OF_A_STREAM: Final = 50_000
+"""Entries of one stream that `known` reads."""
+COUNTING_SECONDS: Final = 30
+SHOWN: Final = dict.fromkeys((*CLEAR_FIELDS, "leaf"), 1)
+
+Entry = Mapping[str, Any]
+"""The clear fields of an entry, with `_id`, its index, and `leaf`."""
+
+
+class TakesTooLong(Exception):
+    """The count would read more than it may."""
+
+
+class TooMany(Exception):
+    """A stream of more than MOST_OF_A_STREAM entries."""
+
+
+class Reader:
+    """Reads entries; `entries` is the ledger's collection."""
+
+    def __init__(self, entries: AsyncCollection[dict[str, Any]]) -> None:
+        self._entries = entries
+
+    async def page(self, query: Query, page: Page) -> list[Entry]:
+        """Return the entries of a page, in its order."""
+        found: list[Entry] = []
+        newest = page.order == "newest"
+        edge = {} if page.cursor is None else {"$lt" if newest else "$gt": page.cursor}
+        for spans in await self._spans(query, edge, newest=newest):
+            cursor = self._entries.find(spans, SHOWN).sort([("_id", DESCENDING if newest else ASCENDING)]).limit(page.limit - len(found))
+            found.extend(await cursor.to_list())
+            if len(found) >= page.limit:
+                break
+        return found
+
+    async def stream(self, query: Query, size: int) -> AsyncIterator[Entry]:
+        """Yield matching entries below an index, oldest first; as many at once as ROWS_AT_ONCE are in memory."""
+        for span in await self._spans(query, {"$lt": size}):
+            async for entry in self._entries.find(span, SHOWN, batch_size=ROWS_AT_ONCE).sort([("_id", ASCENDING)]):
+                yield entry
+
+    async def counts(self, query: Query, by: By) -> tuple[list[tuple[str | None, int]], bool]:
+        """Count matching entries by a value of theirs: the most frequent first, days in their order; and whether some are left out.
+
+        None stands for entries that have no such value; one with several roles counts for each. Raises TakesTooLong.
+        """
+        spans = await self._spans(query, {})
+        if not spans:
+            return [], False
+        field = COUNTED[by]
+        value: Any = {"$dateToString": {"format": "%Y-%m-%d", "date": "$time"}} if by == "day" else f"${field}"
+        pipeline: list[dict[str, Any]] = [{"$match": {"$or": spans} if len(spans) > 1 else spans[0]}, {"$project": {"_id": 0, field: 1}}]
+        if by in LISTS:
+            pipeline.append({"$unwind": {"path": f"${field}", "preserveNullAndEmptyArrays": True}})
+        pipeline += [
+            {"$group": {"_id": value, "count": {"$sum": 1}}},
+            {"$sort": {"_id": 1} if by == "day" else {"count": -1, "_id": 1}},
+            {"$limit": MOST_COUNTS + 1},
+        ]
+        try:
+            rows = await (await self._entries.aggregate(pipeline, maxTimeMS=COUNTING_SECONDS * 1000)).to_list()
+        except ExecutionTimeout:
+            raise TakesTooLong from None
+        return [(row["_id"], row["count"]) for row in rows[:MOST_COUNTS]], len(rows) > MOST_COUNTS
+
+    async def known(self, event: str) -> tuple[Entry, Knowledge] | None:
+        """Return the entry of an event and what was known when it was decided; None if the ledger has no such event. Raises TooMany."""
+        decision = await self._entries.find_one({"event": event}, SHOWN, sort=[("_id", ASCENDING)])
+        if decision is None:
+            return None
+        found = self._entries.find({"stream": decision["stream"]}, SHOWN).sort([("_id", ASCENDING)]).limit(MOST_OF_A_STREAM + 1)
+        case = await found.to_list()
+        if len(case) > MOST_OF_A_STREAM:
+            raise TooMany
+        return decision, known_to(_clear(decision), map(_clear, case))
+
+    async def _spans(self, query: Query, edge: Mapping[str, int], *, newest: bool = False) -> list[dict[str, Any]]:
+        """Return filters whose results, one after the other, are in ledger order, or in the reverse of it.
+
+        Where several things must hold together, only that part of the ledger is read in which each value occurs at all: the entries
+        under one policy, for example, lie together. Before the first entry at which `newest` reached `since`, every time is earlier.
+        After the first at which it went past `until` by LATE_AFTER, whatever is of an earlier time is marked as late.
+        """
+        if query.types == ():
+            return []
+        if len(query.fields) + bool(query.times) > 1:
+            within = await self._within(query, edge)
+            if within is None:
+                return []
+            edge = within
+        if not query.times:
+            return [{**query.fields, **({"_id": dict(edge)} if edge else {})}]
+        begin = 0 if query.since is None else await self._reached(query.since)
+        end = None if query.until is None else await self._reached(query.until + LATE_AFTER)
+        if begin is None:
+            return []
+        spans = [{**query.filter, "_id": _between(edge, begin, end)}]
+        if end is not None:
+            spans.append({**query.filter, "late": True, "_id": _between(edge, max(begin, end), None)})
+        return spans[::-1] if newest else spans
+
+    async def _within(self, query: Query, edge: Mapping[str, int]) -> Mapping[str, int] | None:
+        """Return the indexes between which each value that is asked for occurs, at most `edge`; None if one occurs nowhere."""
+        first, last = edge.get("$gt", -1) + 1, edge.get("$lt")
+        for field, value in query.equal:
+            if field == "outcome":
+                continue  # both occur everywhere
+            index = [(field, ASCENDING), ("_id", ASCENDING)]
+            ends = [
+                await self._entries.find_one({field: value}, projection=["_id"], sort=[("_id", order)], hint=index)
+                for order in (ASCENDING, DESCENDING)
+            ]
+            if ends[0] is None or ends[1] is None:
+                return None
+            first = max(first, ends[0]["_id"])
+            last = min(ends[1]["_id"] + 1, ends[1]["_id"] + 1 if last is None else last)
+        return {"$gt": first - 1} if last is None else {"$gt": first - 1, "$lt": last}
+
+    async def _reached(self, moment: datetime) -> int | None:
+        """Return the index of the first entry at which some entry's time was not before this moment."""
+        order = [("newest", ASCENDING), ("_id", ASCENDING)]
+        found = await self._entries.find_one({"newest": {"$gte": moment}}, projection=["_id"], sort=order)
+        return None if found is None else int(found["_id"])
+
+
+def _between(edge: Mapping[str, int], begin: int, end: int | None) -> dict[str, int]:
+    lowest = max(begin, edge["$gt"] + 1) if "$gt" in edge else begin
+    ends = [each for each in (end, edge.get("$lt")) if each is not None]
+    return {"$gte": lowest, **({"$lt": min(ends)} if ends else {})}
+
+
+def _clear(entry: Entry) -> Clear:
+    return Clear(
+        index=entry["_id"],
+        event=entry["event"],
+        source=entry["source"],
+        sequence=entry["sequence"],
+        type=entry["type"],
+        time=entry["time"],
+        causation=entry.get("causation"),
+    )

@@ -1,0 +1,150 @@
+"""CSV by Python's own reader, AuditEvents by `fhir.resources` and by R4's value sets as written in the specification."""
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import pytest
+from fhir.resources.R4B.auditevent import AuditEvent
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from services.audit.domain.clear import clear_fields
+from services.audit.exports import (
+    CHUNK_BYTES,
+    CSV_COLUMNS,
+    DISCLOSURES,
+    UPDATES,
+    action_of,
+    audit_event,
+    csv_line,
+    csv_row,
+    rendered,
+    row_of,
+)
+from shared.events.base import Envelope
+from shared.events.registry import BY_TYPE
+
+NOW = datetime(2026, 3, 2, 10, 30, tzinfo=UTC)
+
+
+def entry(name: str = "kapcare.session.SessionDosed.v1", **changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {"source": f"urn:kapcare:{name.split('.')[1]}", "type": name, "subject": "case-" + "a" * 32, "time": NOW}
+    values |= {"id": "c.0", "sequence": 7, "clinic": "riverside", "patient": "patient-1", "actor": "nurse-1", "correlation": "c"}
+    values |= {"roles": frozenset({"therapist"}), "policy_version": "network-2026.1"}
+    return {"_id": 41, **clear_fields(Envelope(**(values | changes))), "leaf": b"\x01" * 32}
+
+
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=6))
+def test_a_line_reads_back_and_no_cell_is_a_formula(cells: list[str]) -> None:
+    """RFC 4180 as Python's own reader has it; OWASP's list of what begins a formula: = + - @, tab, carriage return."""
+    line = csv_line(cells)
+    assert line.endswith("\r\n")
+    (read,) = csv.reader(io.StringIO(line, newline=""))
+    assert [cell.removeprefix("'") if cell[1:2] in tuple("=+-@\t\r") else cell for cell in read] == [
+        cell.removeprefix("'") if cell[1:2] in tuple("=+-@\t\r") else cell for cell in cells
+    ]
+    assert not [cell for cell in read if cell[:1] in tuple("=+-@\t\r") and cell]
+
+
+def test_a_formula_is_shown_and_not_computed() -> None:
+    assert csv_line(["=1+1", "@SUM(A1)", "a=b", None, 7]) == "'=1+1,'@SUM(A1),a=b,,7\r\n"
+    assert csv_row(entry(actor='=HYPERLINK("http://x")')).split(",")[6].startswith("\"'=HYPERLINK")
+
+
+def test_a_row_has_the_clear_envelope() -> None:
+    (row,) = csv.DictReader(io.StringIO(csv_line(CSV_COLUMNS) + csv_row(entry(roles=frozenset({"therapist", "coordinator"})))))
+    assert row == {
+        "index": "41",
+        "time": "2026-03-02T10:30:00.000Z",
+        "type": "kapcare.session.SessionDosed.v1",
+        "case": "case-" + "a" * 32,
+        "patient": "patient-1",
+        "clinic": "riverside",
+        "actor": "nurse-1",
+        "roles": "coordinator,therapist",
+        "policy": "network-2026.1",
+        "outcome": "done",
+        "source": "urn:kapcare:session",
+        "sequence": "7",
+        "id": "c.0",
+        "correlation": "c",
+        "causation": "",
+        "leaf": "01" * 32,
+    }
+
+
+def test_an_altered_entry_is_shown_all_the_same() -> None:
+    shown = row_of({"_id": 41, "time": "yesterday", "leaf": 7, "actor": "nurse-1"})
+    assert {name: value for name, value in shown.items() if value not in (None, [])} == {"index": 41, "actor": "nurse-1"}
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "a person": {},
+    "a service": {"actor": "service:session", "roles": frozenset()},
+    "a partner": {"actor": "partner:oak/dr-7", "roles": frozenset({"partner"})},
+    "a stream that is no case": {"subject": "partner-oak"},
+    "an event of an earlier release": {"roles": frozenset(), "policy_version": None},
+}
+
+
+@pytest.mark.parametrize("name", BY_TYPE)
+def test_every_type_is_a_sound_audit_event(name: str) -> None:
+    for changes in VARIANTS.values():
+        AuditEvent.model_validate_json(json.dumps(audit_event(entry(name, **changes))))
+
+
+@pytest.mark.parametrize("missing", ["type", "recorded", "agent", "source"])
+def test_the_validator_looks(missing: str) -> None:
+    """R4 makes these 1..1 or 1..*."""
+    event = audit_event(entry())
+    del event[missing]
+    with pytest.raises(ValidationError):
+        AuditEvent.model_validate_json(json.dumps(event))
+
+
+def test_an_audit_event_says_who_in_which_role_did_what_on_whose_case() -> None:
+    event = audit_event(entry())
+    assert (event["action"], event["outcome"], event["recorded"]) == ("C", "0", "2026-03-02T10:30:00.000Z")
+    user, recorder = event["agent"]
+    assert user["who"]["identifier"] == {"system": "urn:kapcare:person", "value": "nurse-1"}
+    assert [role["text"] for role in user["role"]] == ["therapist"]
+    assert user["policy"] == ["urn:kapcare:policy:network-2026.1"]
+    assert (user["requestor"], recorder["requestor"]) == (True, False)
+    assert event["source"]["observer"]["identifier"]["value"] == "session"
+    patient, case, recorded = event["entity"]
+    assert (patient["what"]["identifier"]["value"], patient["type"]["code"], patient["role"]["code"]) == ("patient-1", "1", "1")
+    assert (case["what"]["identifier"]["value"], case["type"]["code"]) == ("case-" + "a" * 32, "2")
+    assert {detail["type"]: detail["valueString"] for detail in recorded["detail"]}["ledger-index"] == "41"
+
+
+def test_a_refusal_is_an_attempt_that_failed() -> None:
+    event = audit_event(entry("kapcare.session.StepRefused.v1"))
+    assert (event["action"], event["outcome"]) == ("E", "4")
+
+
+def test_kinds_of_act_name_events_that_exist() -> None:
+    names = {name.split(".")[2] for name in BY_TYPE}
+    assert names >= UPDATES
+    assert names >= DISCLOSURES
+    assert action_of(entry("kapcare.prescriber.PartnerTold.v1")) == "R"
+    assert action_of(entry("kapcare.session.EntryCorrected.v1")) == "U"
+
+
+def test_the_same_event_has_the_same_id_in_every_export() -> None:
+    assert audit_event(entry())["id"] == audit_event(entry())["id"] != audit_event(entry(id="c.1"))["id"]
+
+
+@pytest.mark.parametrize("form", ["csv", "fhir"])
+async def test_an_export_comes_in_chunks_that_do_not_grow_with_it(form: Literal["csv", "fhir"]) -> None:
+    async def many() -> AsyncIterator[dict[str, Any]]:
+        for _ in range(1000):
+            yield entry()
+
+    chunks = [chunk async for chunk in rendered(many(), form)]
+    assert max(map(len, chunks)) < CHUNK_BYTES + 5000
+    assert b"".join(chunks).count(b"\n") == 1000 + (form == "csv")
