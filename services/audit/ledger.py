@@ -106,13 +106,14 @@ class Ledger:
         until: datetime | None = None,
     ) -> AsyncIterator[dict[str, Any]]:
         """Yield entries in ledger order that match: between two indexes, and of times from `since` to before `until`."""
-        left = limit
+        found = 0
         for query in await self._queries(wanted, after + 1, before, since, until):
-            async for entry in self.entries.find(query, batch_size=READ_AT_ONCE).sort([("_id", ASCENDING)]).limit(left):
-                yield entry
-                left -= 1
-            if limit and left <= 0:
+            if limit and found == limit:
                 return
+            left = limit - found if limit else 0
+            async for entry in self.entries.find(query, batch_size=READ_AT_ONCE).sort([("_id", ASCENDING)]).limit(left):
+                found += 1
+                yield entry
 
     async def _queries(
         self, wanted: dict[str, Any], first: int, before: int | None, since: datetime | None, until: datetime | None
