@@ -1,0 +1,210 @@
+"""Two verifiers that share no code, over the same logs: what holds passes, and every mutation of it is found and named.
+
+KAPCARE_LEDGER_MUTATIONS says how many (300 unless set), KAPCARE_LEDGER_FIRST the number of the first (0 unless set); the number is
+the seed, so any of them can be seen again.
+"""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import pytest
+
+from services.audit import kap_verify
+from tests.contract.ledger_export_mutations import EXPORT_KINDS, ExportBench, export_mutation
+from tests.contract.ledger_log import VKEY, Log, write
+from tests.contract.ledger_mutations import KINDS, Bench, Files, Found, found, mutation
+
+MUTATIONS = int(os.environ.get("KAPCARE_LEDGER_MUTATIONS", "300"))
+FIRST = int(os.environ.get("KAPCARE_LEDGER_FIRST", "0"))
+SIZES = (5, 256, 700, 2900)
+"""Within a tile, exactly one, a few, and more; two levels of tiles from 256 on."""
+AT_ONCE = 100
+GO_SOURCE = Path(__file__).resolve().parents[1] / "verifiers" / "go"
+VERIFIER = Path(kap_verify.__file__)
+
+pytestmark = pytest.mark.timeout(120 + MUTATIONS // 4)
+
+
+class Said(NamedTuple):
+    """What a verifier said of a directory."""
+
+    verdict: str
+    reason: str | None
+    at: int | None
+
+
+class Case(NamedTuple):
+    """A directory, the file of a checkpoint that is held, and what must be said."""
+
+    name: str
+    directory: Path
+    held: Path
+    expected: Found
+
+
+@pytest.fixture(scope="module")
+def logs() -> list[Log]:
+    return [Log.made_up(seed, size) for seed, size in enumerate(SIZES)]
+
+
+@pytest.fixture(scope="module")
+def benches(logs: list[Log]) -> list[Bench]:
+    return [Bench(log) for log in logs]
+
+
+@pytest.fixture(scope="module")
+def go_verifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The second verifier, built; skipped where there is no Go, or its module cannot be had."""
+    if shutil.which("go") is None:
+        pytest.skip("there is no Go toolchain")
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -buildvcs=false"}
+    fetched = subprocess.run(["go", "mod", "download"], cwd=GO_SOURCE, env=environment, capture_output=True, text=True, check=False)
+    if fetched.returncode != 0:
+        pytest.skip("golang.org/x/mod cannot be had: no module proxy answers, or the Go toolchain is too old")
+    built = tmp_path_factory.mktemp("go") / "ledger-verifier"
+    for arguments in (["vet", "./..."], ["build", "-o", str(built), "."]):
+        subprocess.run(["go", *arguments], cwd=GO_SOURCE, env=environment, check=True)
+    return built
+
+
+def python_says(*arguments: str | Path) -> Said:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        code = kap_verify.main([*map(str, arguments), "--key", VKEY, "--json"])
+    told = json.loads(output.getvalue())
+    assert code == {"holds": 0, "does not hold": 1, "cannot be read": 2}[told["verdict"]]
+    return Said(told["verdict"], told["reason"], told["index"])
+
+
+def go_says(verifier: Path, cases: list[Case], root: Path) -> list[tuple[Case, Said]]:
+    tasks = [{"directory": str(case.directory), "key": VKEY, "since": str(case.held)} for case in cases]
+    (root / "list").write_text("".join(json.dumps(task) + "\n" for task in tasks))
+    run = subprocess.run([verifier, "-list", root / "list"], capture_output=True, text=True, check=False)
+    told = [json.loads(line) for line in run.stdout.splitlines()]
+    assert run.returncode == (0 if all(one["verdict"] == "holds" for one in told) else 1), run.stderr
+    said = [Said(one["verdict"], one.get("reason"), None if one["index"] < 0 else one["index"]) for one in told]
+    return list(zip(cases, said, strict=True))
+
+
+def lay_out(base: dict[str, bytes], kept: Path, changed: Files, directory: Path) -> None:
+    """Lay out the files of a log with some changed; those that are not are links to the ones in `kept`."""
+    for path in base.keys() - changed.keys():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).hardlink_to(kept / path)
+    write({path: content for path, content in changed.items() if content is not None}, directory)
+
+
+def mutated(benches: list[Bench], root: Path) -> Iterator[list[Case]]:
+    """Yield mutations laid out as directories, some at once."""
+    for bench in benches:
+        write(bench.files, root / f"log-{bench.size}")
+    numbers = range(FIRST, FIRST + MUTATIONS)
+    for begin in range(0, MUTATIONS, AT_ONCE):
+        batch = []
+        for number in numbers[begin : begin + AT_ONCE]:
+            bench = benches[number // len(KINDS) % len(benches)]
+            one = mutation(bench, Random(number), number)
+            case = Case(f"{number} {one.kind} of {bench.size}", root / f"mutation-{number}", root / f"held-{number}", one.expected)
+            lay_out(bench.files, root / f"log-{bench.size}", one.files, case.directory)
+            case.held.write_bytes(bench.log.checkpoint(one.held))
+            batch.append(case)
+        yield batch
+        for case in batch:
+            shutil.rmtree(case.directory)
+            case.held.unlink()
+
+
+def missed(told: Iterable[tuple[str, Said, Found]]) -> list[str]:
+    """Return what was not found, or was named otherwise than it had to be."""
+    return [
+        f"{name}: {said} instead of {sorted(expected.reasons)} at {expected.index}"
+        for name, said, expected in told
+        if said.verdict == "holds" or not expected.covers(said.reason, said.at)
+    ]
+
+
+def intact(benches: list[Bench], root: Path) -> Iterator[Case]:
+    """Yield unchanged logs with checkpoints of several sizes that are held."""
+    for bench in benches:
+        write(bench.files, root / f"{bench.size}")
+        for held in sorted({1, 2, bench.size // 2, bench.size - 1, bench.size}):
+            case = Case(f"{bench.size} since {held}", root / f"{bench.size}", root / f"{bench.size}-{held}", found())
+            case.held.write_bytes(bench.log.checkpoint(held))
+            yield case
+
+
+def test_what_holds_holds(benches: list[Bench], tmp_path: Path) -> None:
+    for case in intact(benches, tmp_path):
+        assert python_says("tiles", case.directory, "--since", case.held) == Said("holds", None, None), case.name
+        newer = case.directory / "checkpoint"
+        assert python_says("checkpoint", newer, "--since", case.held, "--tiles", case.directory).verdict == "holds", case.name
+
+
+def test_what_holds_holds_in_go(benches: list[Bench], tmp_path: Path, go_verifier: Path) -> None:
+    assert {said for _, said in go_says(go_verifier, list(intact(benches, tmp_path)), tmp_path)} == {Said("holds", None, None)}
+
+
+def test_every_mutation_is_found_and_named(benches: list[Bench], tmp_path: Path) -> None:
+    wrong, kinds = [], set()
+    for batch in mutated(benches, tmp_path):
+        wrong += missed((case.name, python_says("tiles", case.directory, "--since", case.held), case.expected) for case in batch)
+        kinds |= {case.name.split(" ")[1] for case in batch}
+    assert wrong == []
+    assert kinds == {kind.__name__ for kind in KINDS}
+
+
+def test_every_mutation_is_found_and_named_in_go(benches: list[Bench], tmp_path: Path, go_verifier: Path) -> None:
+    wrong = []
+    for batch in mutated(benches, tmp_path):
+        wrong += missed((case.name, said, case.expected) for case, said in go_says(go_verifier, batch, tmp_path))
+    assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def export_benches(logs: list[Log]) -> list[ExportBench]:
+    return [ExportBench(log) for log in logs[1:]]
+
+
+def test_exports_hold_and_every_mutation_of_them_is_found(export_benches: list[ExportBench], tmp_path: Path) -> None:
+    """The auditor holds the ledger's checkpoint of the same size, and has its tiles."""
+    export, wrong = tmp_path / "export.ndjson", []
+    for bench in export_benches:
+        write(bench.log.files(bench.size), tmp_path / f"{bench.size}")
+        for query in bench.queries[:3] + bench.queries[-3:]:
+            export.write_bytes(bench.log.export(query, bench.size))
+            assert python_says("export", export).verdict == "holds"
+            assert python_says("export", export, "--tiles", tmp_path / f"{bench.size}").verdict == "holds"
+    for number in range(FIRST, FIRST + MUTATIONS // 3):
+        bench = export_benches[number // len(EXPORT_KINDS) % len(export_benches)]
+        one = export_mutation(bench, Random(number), number)
+        export.write_bytes(one.export)
+        tiles = tmp_path / f"{bench.size}"
+        said = python_says("export", export, "--tiles", tiles, "--checkpoint", tiles / "checkpoint")
+        wrong += missed([(f"{number} {one.kind} of {bench.size}", said, one.expected)])
+    assert wrong == []
+
+
+def test_the_file_runs_alone(benches: list[Bench], tmp_path: Path) -> None:
+    """With no path to the project, no site packages and another working directory, as an auditor has it."""
+    alone = tmp_path / "kap_verify.py"
+    shutil.copy(VERIFIER, alone)
+    write(benches[1].files, tmp_path / "log")
+    command = [sys.executable, "-I", "-S", str(alone), "tiles", str(tmp_path / "log"), "--key", VKEY]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout.splitlines()[0], run.stderr) == (0, "HOLDS", "")
+    (tmp_path / "log" / "tile" / "entries" / "000").write_bytes(b"")
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (1, "")
+    assert run.stdout == "DOES NOT HOLD: Entries are missing from index 0: their bundle ends there.\n"
+    assert not {line.split()[1].split(".")[0] for line in alone.read_text().splitlines() if line.startswith(("import ", "from "))} - {
+        *sys.stdlib_module_names
+    }
