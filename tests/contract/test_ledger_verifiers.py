@@ -11,17 +11,21 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.audit import kap_verify
+from services.audit.domain.entry import read_entry
+from tests.contract.ledger_bad_files import SIZE, bad_files, odd_entries, signed_size
 from tests.contract.ledger_export_mutations import EXPORT_KINDS, ExportBench, export_mutation
 from tests.contract.ledger_log import VKEY, Log, write
-from tests.contract.ledger_mutations import KINDS, Bench, Files, Found, found, mutation
+from tests.contract.ledger_mutations import KINDS, Bench, Files, Found, Mutation, found, mutation
 
 MUTATIONS = int(os.environ.get("KAPCARE_LEDGER_MUTATIONS", "300"))
 FIRST = int(os.environ.get("KAPCARE_LEDGER_FIRST", "0"))
@@ -151,6 +155,117 @@ def test_what_holds_holds(benches: list[Bench], tmp_path: Path) -> None:
 
 def test_what_holds_holds_in_go(benches: list[Bench], tmp_path: Path, go_verifier: Path) -> None:
     assert {said for _, said in go_says(go_verifier, list(intact(benches, tmp_path)), tmp_path)} == {Said("holds", None, None)}
+
+
+def laid_out(bench: Bench, mutations: Mapping[str, Mutation], root: Path) -> Iterator[Case]:
+    """Yield these mutations of one log as directories."""
+    write(bench.files, root / "log")
+    for number, (name, one) in enumerate(mutations.items()):
+        case = Case(name, root / f"{number}", root / f"{number}-held", one.expected)
+        lay_out(bench.files, root / "log", one.files, case.directory)
+        case.held.write_bytes(bench.log.checkpoint(one.held))
+        yield case
+
+
+def odd_cases(root: Path) -> Iterator[Case]:
+    """Yield logs that signed something odd, with intact checkpoints, and checkpoints that say another size, or hold nothing."""
+    for number, (name, (entries, expected)) in enumerate(odd_entries().items()):
+        log = Log(entries)
+        case = Case(name, root / f"odd-{number}", root / f"odd-{number}-held", expected)
+        write(log.files(len(entries)), case.directory)
+        case.held.write_bytes(log.checkpoint(1))
+        yield case
+    log = Log.made_up(1, 300)
+    for size, held, expected in (
+        (299, 1, found("root-differs")),
+        (301, 1, found("tile-missing", index=256)),
+        (10**17, 1, found("tile-missing", "entries-missing", index=256)),
+        (300, 0, found("size-zero")),
+    ):
+        case = Case(f"size {size} since {held}", root / f"size-{size}-{held}", root / f"size-{size}-{held}-held", expected)
+        write({**log.files(300), **log.files(299), "checkpoint": signed_size(log, size)}, case.directory)
+        case.held.write_bytes(log.checkpoint(held))
+        yield case
+
+
+def test_every_bad_file_is_refused_with_its_reason(benches: list[Bench], tmp_path: Path) -> None:
+    cases = [*laid_out(benches[SIZES.index(SIZE)], bad_files(benches[SIZES.index(SIZE)]), tmp_path), *odd_cases(tmp_path)]
+    assert missed((case.name, python_says("tiles", case.directory, "--since", case.held), case.expected) for case in cases) == []
+
+
+def test_every_bad_file_is_refused_with_its_reason_in_go(benches: list[Bench], tmp_path: Path, go_verifier: Path) -> None:
+    cases = [*laid_out(benches[SIZES.index(SIZE)], bad_files(benches[SIZES.index(SIZE)]), tmp_path), *odd_cases(tmp_path)]
+    assert missed((case.name, said, case.expected) for case, said in go_says(go_verifier, cases, tmp_path)) == []
+
+
+def test_a_full_tile_serves_for_a_partial_one(benches: list[Bench], tmp_path: Path, go_verifier: Path) -> None:
+    """As tlog-tiles wants it of readers: a log may take partial tiles away once the full ones are there."""
+    log = benches[SIZES.index(700)].log
+    files = {path: content for path, content in log.files(700).items() if ".p/" not in path or path.startswith("tile/1")}
+    write({**files, **{path: content for path, content in log.files(512).items() if path.startswith("tile/1")}}, tmp_path / "log")
+    for size in (500, 512):
+        (tmp_path / "log" / "checkpoint").write_bytes(log.checkpoint(size))
+        write({path: content for path, content in log.files(size).items() if path.startswith("tile/1")}, tmp_path / "log")
+        (tmp_path / "held").write_bytes(log.checkpoint(100))
+        case = Case(f"{size}", tmp_path / "log", tmp_path / "held", found())
+        assert python_says("tiles", case.directory, "--since", case.held).verdict == "holds"
+        assert [said.verdict for _, said in go_says(go_verifier, [case], tmp_path)] == ["holds"]
+
+
+def test_what_is_no_file_cannot_be_read(benches: list[Bench], tmp_path: Path, go_verifier: Path) -> None:
+    bench = benches[SIZES.index(700)]
+    for number, path in enumerate(("checkpoint", "tile/0/000", "tile/entries/001")):
+        directory = tmp_path / f"{number}"
+        write(bench.files, directory)
+        (directory / path).unlink()
+        (directory / path).mkdir()
+        (tmp_path / "held").write_bytes(bench.log.checkpoint(1))
+        assert python_says("tiles", directory) == Said("cannot be read", "file-unreadable", None)
+        ((_, said),) = go_says(go_verifier, [Case(path, directory, tmp_path / "held", found())], tmp_path)
+        assert said == Said("cannot be read", "file-unreadable", None)
+    assert python_says("tiles", tmp_path / "nowhere") == Said("cannot be read", "file-missing", None)
+    assert python_says("export", tmp_path / "nowhere") == Said("cannot be read", "file-unreadable", None)
+    assert python_says("export", tmp_path) == Said("cannot be read", "file-unreadable", None)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.sampled_from(["case-1", "\ud800", "AAAA"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = ("kapcare_export", "checkpoint", "query", "complete", "index", "entry", "proof")
+
+
+@given(st.data())
+def test_no_export_is_too_odd(logs: list[Log], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Any JSON in any place of an export, any bytes between its lines: it is refused, or nothing of what it shows was touched."""
+    log = logs[0]
+    whole = log.export({"case": read_entry(log.entries[0]).headers["ce_subject"]}, len(log.entries))
+    lines = whole.splitlines(keepends=True)
+    at = data.draw(st.integers(0, len(lines) - 1))
+    content = json.loads(lines[at])
+    field = data.draw(st.sampled_from([*content, *FIELDS]))
+    dumped = json.dumps({**content, field: data.draw(JSON)}).encode() + b"\n"
+    lines[at : at + 1] = data.draw(
+        st.sampled_from([[dumped], [lines[at], dumped], [data.draw(st.binary()), lines[at]], [b"[" * 99_999 + b"\n"]])
+    )
+    export = tmp_path_factory.getbasetemp() / "odd.ndjson"
+    export.write_bytes(b"".join(lines))
+    if python_says("export", export).verdict == "holds":
+        shown, given = ([json.loads(line) for line in one.splitlines()] for one in (b"".join(lines), whole))
+        assert shown == [{**given[0], "complete": shown[0]["complete"]}, *given[1:]]
+
+
+@given(st.data())
+def test_no_file_of_a_log_is_too_odd(benches: list[Bench], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    bench = benches[0]
+    directory = tmp_path_factory.mktemp("odd")
+    path = data.draw(st.sampled_from(sorted(bench.files)))
+    content = data.draw(st.binary(max_size=300) | st.text(max_size=99).map(str.encode))
+    write({**bench.files, path: content}, directory)
+    assert python_says("tiles", directory).verdict != "holds"
+    (directory / "checkpoint").write_bytes(content)
+    assert python_says("checkpoint", directory / "checkpoint", "--since", directory / "checkpoint", "--tiles", directory).verdict != "holds"
 
 
 def test_every_mutation_is_found_and_named(benches: list[Bench], tmp_path: Path) -> None:

@@ -48,7 +48,10 @@ func judged(err error) verdict {
 	if r, ok := err.(*refusal); ok {
 		return verdict{"does not hold", r.reason, r.index}
 	}
-	return verdict{"does not hold", "unreadable: " + err.Error(), -1}
+	if missing(err) {
+		return verdict{"cannot be read", "file-missing", -1}
+	}
+	return verdict{"cannot be read", "file-unreadable", -1}
 }
 
 func tasks() ([]task, error) {

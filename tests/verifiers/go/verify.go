@@ -12,7 +12,10 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-const height = 8 // of a tile: 256 hashes
+const (
+	height     = 8  // of a tile: 256 hashes
+	signatures = 16 // that a checkpoint may have
+)
 
 // openCheckpoint verifies the signature of a checkpoint and reads its size and root.
 func openCheckpoint(path string, key string) (tlog.Tree, error) {
@@ -35,6 +38,8 @@ func openCheckpoint(path string, key string) (tlog.Tree, error) {
 		return none, refused("signature-does-not-hold")
 	case err != nil:
 		return none, refused("note-malformed")
+	case len(opened.Sigs)+len(opened.UnverifiedSigs) > signatures:
+		return none, refused("too-many-signatures")
 	}
 	lines := strings.Split(opened.Text, "\n")
 	if len(lines) != 4 || lines[3] != "" {
@@ -44,7 +49,10 @@ func openCheckpoint(path string, key string) (tlog.Tree, error) {
 		return none, refused("another-origin")
 	}
 	size, err := strconv.ParseInt(lines[1], 10, 64)
-	if err != nil || size <= 0 || strconv.FormatInt(size, 10) != lines[1] {
+	if lines[1] == "0" {
+		return none, refused("size-zero")
+	}
+	if err != nil || size < 0 || strconv.FormatInt(size, 10) != lines[1] {
 		return none, refused("checkpoint-malformed")
 	}
 	root, err := tlog.ParseHash(lines[2])
