@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -306,6 +307,13 @@ def test_exports_hold_and_every_mutation_of_them_is_found(export_benches: list[E
         said = python_says("export", export, "--tiles", tiles, "--checkpoint", tiles / "checkpoint")
         wrong += missed([(f"{number} {one.kind} of {bench.size}", said, one.expected)])
     assert wrong == []
+
+
+def test_the_guide_names_every_reason() -> None:
+    guide = (VERIFIER.parents[2] / "docs" / "auditor-guide.md").read_text()
+    reasons = set(re.findall(r"(?:Refused\(|need\([^\n]*?, )\"([a-z-]+)\",", VERIFIER.read_text()))
+    assert len(reasons) > 30
+    assert {reason for reason in reasons if f"`{reason}`" not in guide} == set()
 
 
 def test_the_file_runs_alone(benches: list[Bench], tmp_path: Path) -> None:
