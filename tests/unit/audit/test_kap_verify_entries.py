@@ -57,6 +57,34 @@ def test_it_reads_an_entry_as_the_ledger_does(content: Any, separators: tuple[st
 
 
 @pytest.mark.parametrize(
+    ("this", "that"),
+    [
+        (b'{"headers"', b'{ "headers"'),
+        (b'"previous":4', b'"previous": 4'),
+        (b'"previous":4', b'"previous":4,"previous":4'),
+        (b'"previous":4', b'"previous":4,"more":4'),
+        (b'"previous":4', b'"previous":4.0'),
+        (b'"previous":4', b'"previous":true'),
+        (b',"previous":4', b""),
+        (b"case-1", b"case-\\u0031"),
+        (b'"ce_source"', b'"z"'),
+        (b'"urn:kapcare:intake"', b"5"),
+        (b"00000000000000000001", b"0000000000000000001"),
+        (b"00000000000000000001", b"-0000000000000000001"),
+        (b"}\ndata", b"}\r\ndata"),
+        (b"}\ndata", b"}data"),
+        (b"}\ndata", b"}"),
+    ],
+)
+def test_only_one_spelling_is_read(this: bytes, that: bytes) -> None:
+    entry = entry_bytes(HEADERS, 4, b"data")
+    assert kap_verify.read_entry(entry, 5) == (HEADERS, 4)
+    assert entry.count(this) == 1
+    with pytest.raises(kap_verify.Refused, match="Entry 5"):
+        kap_verify.read_entry(entry.replace(this, that), 5)
+
+
+@pytest.mark.parametrize(
     "line", [b"[" * 60_000, b'{"headers":{},"previous":' + b"9" * 5000 + b"}", b'"\\ud800"', b"\xff", b"null", b"NaN", b""]
 )
 def test_no_line_is_too_odd(line: bytes) -> None:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,18 @@ def test_keys_of_small_order_and_other_encodings_are_refused(sign: int) -> None:
         assert not kap_verify.ed25519_verifies(public, b"any message", bytes(64))
         with pytest.raises(kap_verify.Refused, match="small order"):
             kap_verify.read_key(str(VerifierKey(ORIGIN, 1, public)), 1)
+
+
+def test_no_point_has_two_encodings() -> None:
+    """RFC 8032 5.1.3: y is below p, so p + k stands for no point although k may; and -0 is no x."""
+    canonical = [k for k in range(2, 19) if kap_verify.key_point(k.to_bytes(32, "little")) is not None]
+    assert len(canonical) > 5
+    for k in range(19):
+        assert kap_verify.key_point((P + k).to_bytes(32, "little")) is None
+        assert kap_verify.key_point((P + k | 1 << 255).to_bytes(32, "little")) is None
+    for y in (1, P - 1):
+        assert kap_verify._decode(y.to_bytes(32, "little")) is not None
+        assert kap_verify._decode((y | 1 << 255).to_bytes(32, "little")) is None
 
 
 def test_the_base_point_is_that_of_rfc_8032() -> None:
@@ -173,6 +186,9 @@ def test_witnesses() -> None:
     assert opened(str(cosigned).encode(), one, other, required=1)
     assert refusal(str(cosigned).encode(), one, other, required=2) == "witnesses-missing"
     assert refusal(str(own).encode(), one, required=1) == "witnesses-missing"
-    another_time = str(cosigned).replace(str(cosigned.signatures[1]), str(cosign(own.text + "x\n", "w1", WITNESS, 1)))
-    assert refusal(another_time.encode(), one) == "signature-does-not-hold"
-    assert opened(another_time.encode())
+    seen = cosigned.signatures[1]
+    later = replace(seen, blob=(int.from_bytes(seen.blob[:8]) + 1).to_bytes(8) + seen.blob[8:])
+    assert refusal(str(Note(own.text, (*own.signatures, later))).encode(), one) == "signature-does-not-hold"
+    another_text = str(cosigned).replace(str(cosigned.signatures[1]), str(cosign(own.text + "x\n", "w1", WITNESS, 1)))
+    assert refusal(another_text.encode(), one) == "signature-does-not-hold"
+    assert opened(another_text.encode())
