@@ -257,6 +257,25 @@ def test_no_export_is_too_odd(logs: list[Log], tmp_path_factory: pytest.TempPath
         assert shown == [{**given[0], "complete": shown[0]["complete"]}, *given[1:]]
 
 
+def test_what_an_export_alone_shows_and_does_not(logs: list[Log], tmp_path: Path) -> None:
+    """Cut off by one byte it is refused; without its last line it holds, with a word that only tiles show more."""
+    log, export = logs[1], tmp_path / "export.ndjson"
+    whole = log.export({"case": read_entry(log.entries[0]).headers["ce_subject"]}, 250)
+    export.write_bytes(whole[:-1])
+    assert python_says("export", export) == Said("cannot be read", "export-malformed", None)
+    export.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
+    assert python_says("export", export).verdict == "holds"
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        kap_verify.main(["export", str(export), "--key", VKEY])
+    assert "  Note: That no entry up to 250 was left out at the end, only tiles show (--tiles).\n" in output.getvalue()
+    for size, said in ((250, "holds"), (249, "cannot be read"), (256, "cannot be read")):
+        (tmp_path / "later").write_bytes(log.checkpoint(size))
+        assert python_says("export", export, "--checkpoint", tmp_path / "later").verdict == said
+    write(log.files(249), tmp_path / "log")
+    assert python_says("export", export, "--tiles", tmp_path / "log") == Said("cannot be read", "tiles-too-old", None)
+
+
 @given(st.data())
 def test_no_file_of_a_log_is_too_odd(benches: list[Bench], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     bench = benches[0]
