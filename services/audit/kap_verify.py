@@ -280,7 +280,7 @@ def inclusion_holds(leaf: bytes, index: int, size: int, proof: Sequence[bytes], 
         else:
             node = _node(node, sibling)
         position, last = position >> 1, last >> 1
-    return last == 0 and 0 <= index < size and node == root
+    return last == 0 and 0 <= index < size and node == root and len(leaf) == HASH
 
 
 # ---- Entries: what a log says, if it was signed as it is

@@ -1,6 +1,7 @@
 """Proofs against RFC 9162 itself: its recursive definitions, written out here, for every size; and every flipped bit is refused."""
 
 import hashlib
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
@@ -82,11 +83,17 @@ def large() -> dict[TilePlace, Tile]:
     return tiles(LARGE)
 
 
+@pytest.fixture(scope="module")
+def grown() -> list[Tree]:
+    """The trees of every 1000 leaves, so that one of any size is soon there."""
+    return [*accumulate(range(0, LARGE, 1000), lambda tree, begin: tree.extend(LEAVES[begin : begin + 1000]), initial=Tree())]
+
+
 @given(st.integers(0, LARGE - 1))
-def test_proofs_across_levels_of_tiles(large: dict[TilePlace, Tile], number: int) -> None:
-    top = Tree().extend(LEAVES).root
+def test_proofs_across_levels_of_tiles(large: dict[TilePlace, Tile], grown: list[Tree], number: int) -> None:
+    top = grown[-1].root
     verify_inclusion(LEAVES[number], number, LARGE, plan_inclusion(number, LARGE).prove(large), top)
-    old = Tree().extend(LEAVES[: number + 1]).root
+    old = grown[number // 1000].extend(LEAVES[number // 1000 * 1000 : number + 1]).root
     verify_consistency(number + 1, LARGE, plan_consistency(number + 1, LARGE).prove(large), old, top)
 
 
