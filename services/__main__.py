@@ -7,7 +7,7 @@ import sys
 from pydantic import ValidationError
 
 from shared.service.app import serve
-from shared.settings import Settings
+from shared.settings import Settings, SettingWrong
 
 NAMES = ("intake", "prescriber", "session", "integration", "audit")
 
@@ -25,7 +25,12 @@ def main() -> int:
             setting = "KAPCARE_" + "_".join(str(part) for part in wrong["loc"]).upper()
             print(f"{setting}: {wrong['msg']}", file=sys.stderr)  # noqa: T201
         return 2
-    serve(importlib.import_module(f"services.{name}.app").build(settings), settings)
+    try:
+        app = importlib.import_module(f"services.{name}.app").build(settings)
+    except SettingWrong as wrong_setting:
+        print(wrong_setting, file=sys.stderr)  # noqa: T201
+        return 2
+    serve(app, settings)
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretBytes, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.webhooks.destinations import what_is_wrong_with
 from shared.webhooks.signing import MalformedKey, SharedSecret
@@ -38,6 +38,22 @@ def _only_networks(value: str) -> str:
 
 Networks = Annotated[str, AfterValidator(_only_networks)]
 """Addresses and networks with commas between; empty: none."""
+
+
+def _pairs(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    pairs = [tuple(item.split()) for item in value.split(",") if item.strip()]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError("must be pairs of URL and key with a space between, and commas between the pairs")
+    return tuple((url.rstrip("/"), key) for url, key in pairs)
+
+
+class SettingWrong(Exception):
+    """A setting that one service needs, and that is missing or wrong; `name` is the field's."""
+
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__(f"KAPCARE_{name.upper()}: {what}")
 
 
 class Settings(BaseSettings):
@@ -104,11 +120,26 @@ class Settings(BaseSettings):
     on_call_secret: SecretStr | None = None
     """`whsec_` and base64, Standard Webhooks symmetric: signs each ring; needed with `on_call_url`."""
 
+    ledger_origin: str = Field(default="kapcare.local/ledger", pattern=r"^[!-*,-~]{1,200}$")
+    """The name of the ledger, which stands in every checkpoint: a URL without its scheme. A ledger that begins anew needs another one."""
+    ledger_signing_key: Key | None = None
+    """Signs the ledger's checkpoints: the seed of an Ed25519 key. The audit service needs it, and nobody else should have it."""
+    ledger_witnesses: Annotated[tuple[tuple[str, str], ...], NoDecode, BeforeValidator(_pairs)] = ()
+    """Who co-signs checkpoints: pairs of URL and vkey with a space between, and commas between the pairs."""
+
     intake_url: str | None = None
     prescriber_url: str | None = None
     session_url: str | None = None
     integration_url: str | None = None
     """Where the ledger asks each service for its heads."""
+
+    @model_validator(mode="after")
+    def _witnesses_may_be_called(self) -> Self:
+        for url, _ in self.ledger_witnesses:
+            wrong = what_is_wrong_with(url, allow_loopback=self.allow_loopback_webhooks)
+            if wrong is not None:
+                raise ValueError(f"ledger_witnesses: {wrong}")
+        return self
 
     @model_validator(mode="after")
     def _on_call_is_whole(self) -> Self:

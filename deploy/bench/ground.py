@@ -124,6 +124,7 @@ class Ground:
             "KAPCARE_AUDIENCE": AUDIENCE,
             "KAPCARE_VAULT_MASTER_KEY": random_key(),
             "KAPCARE_RECEIPT_KEY": random_key(),
+            "KAPCARE_LEDGER_SIGNING_KEY": random_key(),
         }
 
     async def _end(self) -> None:

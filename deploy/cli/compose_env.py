@@ -28,6 +28,8 @@ def compose_env(
         "MONGO_REPLICA_KEY": secrets.token_hex(48),
         "VAULT_MASTER_KEY": random_key(),
         "RECEIPT_KEY": random_key(),
+        "LEDGER_ORIGIN": "kapcare.local/ledger",
+        "LEDGER_SIGNING_KEY": random_key(),
         "ISSUER": ISSUER,
         "JWKS_URL": "http://issuer:8000/jwks.json",
         KEY_SETTING: f"'{json.dumps(issuer.private_key(), separators=(',', ':'))}'",

@@ -6,11 +6,11 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from deploy.local.failure import StackError
-from deploy.local.private import kept
+from deploy.local.private import kept, replace
 
 ROOT = Path(__file__).parents[2]
 DEFAULT_DATA = ROOT / ".kap"
@@ -22,6 +22,7 @@ class Secrets:
 
     vault_master_key: str
     receipt_key: str
+    ledger_signing_key: str
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,12 @@ class DataDirectory:
 
     def secrets(self) -> Secrets:
         """This stack's keys, made on first use."""
-        content = kept(self.root / "secrets.json", lambda: {"vault_master_key": random_key(), "receipt_key": random_key()})
-        return Secrets(content["vault_master_key"], content["receipt_key"])
+        file, names = self.root / "secrets.json", [field.name for field in fields(Secrets)]
+        content = kept(file, lambda: {name: random_key() for name in names})
+        if not content.keys() >= set(names):  # a stack of before there was one of them
+            content = {name: random_key() for name in names} | content
+            replace(file, content)
+        return Secrets(**{name: content[name] for name in names})
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -26,6 +26,7 @@ from deploy.local.running import PORT_BASE, SERVICES, CareClock, RunningStack
 from deploy.topics import create_topics
 
 READY_PATIENCE = 90.0
+LEDGER_INCONSISTENT = "audit runs, but the ledger contradicts what was signed, so nothing more is signed; care goes on: docs/operations.md"
 
 
 def _in_silence(_: str) -> None:
@@ -190,13 +191,16 @@ class LocalStack:
 
     async def _start_service(self, name: str) -> Child:
         environment = {**self._environment, "KAPCARE_PORT": self.running.services[name].rpartition(":")[2]}
+        if name == "audit":  # nobody else can sign for the ledger
+            environment.setdefault("KAPCARE_LEDGER_SIGNING_KEY", self.data.secrets().ledger_signing_key)
         return await start_child(name, self._command(name), self.data.log(name), environment, ROOT)
 
     async def _start_first_time(self, name: str, session: aiohttp.ClientSession) -> None:
         child = await self._start_service(name)
         self._children[name] = child
-        await until_ready(child, partial(_answers, session, f"{self.running.services[name]}/health/ready"), READY_PATIENCE)
-        self._say(f"{name} is ready")
+        inconsistent = asyncio.Event()
+        await until_ready(child, partial(_is_ready, session, f"{self.running.services[name]}/health/ready", inconsistent), READY_PATIENCE)
+        self._say(LEDGER_INCONSISTENT if inconsistent.is_set() else f"{name} is ready")
         # Once it is up, a death is answered with another start, which need not wait: the others may be coming back too.
         self._watch(name, partial(self._start_service, name))
 
@@ -278,4 +282,16 @@ async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
         async with session.get(url) as answer:
             return answer.status == 200
     except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
+async def _is_ready(session: aiohttp.ClientSession, url: str, inconsistent: asyncio.Event) -> bool:
+    """Whether a service may be counted on; a ledger that refuses to sign still takes events, and care does not wait for its repair."""
+    try:
+        async with session.get(url) as answer:
+            if answer.status == 503 and (await answer.json(content_type=None)).get("type") == "urn:kapcare:problem:ledger-inconsistent":
+                inconsistent.set()
+                return True
+            return answer.status == 200
+    except (aiohttp.ClientError, TimeoutError, ValueError, AttributeError):
         return False

@@ -1,7 +1,5 @@
 """The routes of the ledger: questions, exports, the root, verification. No clinical value is here."""
 
-import base64
-from collections.abc import AsyncIterator
 from dataclasses import asdict
 
 from fastapi import APIRouter
@@ -9,10 +7,15 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from services.audit.checkpoints import Checkpoints
+from services.audit.domain.note import VerifierKey
 from services.audit.domain.query import read_export
+from services.audit.export import export_lines
 from services.audit.ledger import Ledger
 from services.audit.questions import Questions, admit_auditor, asked
 from services.audit.reading import Reader
+from services.audit.tiles import KeptTiles
+from services.audit.tlog_api import newest
 from services.audit.verify import verify
 from shared.service.runtime import Runtime
 
@@ -20,10 +23,14 @@ from shared.service.runtime import Runtime
 class LedgerRoutes:
     """The routes under /ledger."""
 
-    def __init__(self, runtime: Runtime, ledger: Ledger) -> None:
+    def __init__(self, runtime: Runtime, ledger: Ledger, tiles: KeptTiles, checkpoints: Checkpoints, log: VerifierKey) -> None:
         self._runtime = runtime
         self._ledger = ledger
-        self._questions = Questions(runtime, Reader(ledger.entries), lambda: ledger.tree.size)
+        self._reader = Reader(ledger.entries)
+        self._questions = Questions(runtime, self._reader, lambda: ledger.size)
+        self._tiles = tiles
+        self._checkpoints = checkpoints
+        self._log = log
 
     def router(self) -> APIRouter:
         """Return the routes."""
@@ -40,33 +47,22 @@ class LedgerRoutes:
         return router
 
     async def export(self, request: Request) -> Response:
-        """Stream matching entries in CSV, as AuditEvents, or as NDJSON: index, clear headers, sealed data in base64, leaf hash in hex."""
+        """Stream matching entries in CSV, as AuditEvents, or as NDJSON: each with its proof against the checkpoint in the first line."""
         await self._admit(request)
         query, form = asked(request, read_export)
         if form != "ndjson":
             return self._questions.export(query, form)
-
-        async def lines() -> AsyncIterator[bytes]:
-            async for entry in self._ledger.read(query.filter):
-                line = {
-                    "index": entry["_id"],
-                    "headers": entry["headers"],
-                    "data": base64.b64encode(entry["data"]).decode(),
-                    "leaf": bytes(entry["leaf"]).hex(),
-                }
-                yield to_json(line) + b"\n"
-
-        return StreamingResponse(lines(), media_type="application/x-ndjson")
+        lines = export_lines(self._reader, self._tiles, await newest(self._checkpoints), query)
+        return StreamingResponse(lines, media_type="application/x-ndjson")
 
     async def root(self, request: Request) -> Response:
-        """Return the size of the ledger and its Merkle root."""
+        """Return the size of the newest checkpoint and its Merkle root."""
         await self._admit(request)
-        await self._ledger.prepare()
-        tree = self._ledger.tree
-        return Response(to_json({"size": tree.size, "root": tree.root.hex()}), media_type="application/json")
+        last = await newest(self._checkpoints)
+        return Response(to_json({"size": last.size, "root": last.tree.root.hex()}), media_type="application/json")
 
     async def verification(self, request: Request) -> Response:
-        """Hash every entry again, look for gaps, and compare with each service's own heads."""
+        """Hash every entry again, compare with every checkpoint, look for gaps, and compare with each service's own heads."""
         await self._admit(request)
         settings = self._runtime.settings
         services = {
@@ -75,7 +71,7 @@ class LedgerRoutes:
             "session": settings.session_url,
             "integration": settings.integration_url,
         }
-        result = await verify(self._ledger, services, request.headers["authorization"])
+        result = await verify(self._ledger, self._checkpoints, self._log, services, request.headers["authorization"])
         return Response(to_json({"verified": result.verified, **asdict(result)}), media_type="application/json")
 
     async def _admit(self, request: Request) -> None:

@@ -1,8 +1,9 @@
-"""Entries in MongoDB: one per event, numbered from 0 without a hole, in the order they were appended."""
+"""Entries in MongoDB: one per event, numbered from 0 without a hole, in the order they were appended.
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Sequence
+An entry's bytes are made once, when it is appended, and kept as they are; the fields beside them are for finding it.
+"""
+
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -12,13 +13,14 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
 from services.audit.domain.clear import clear_fields
-from services.audit.domain.tree import Tree, leaf_hash
+from services.audit.domain.entry import EntryTooLarge, entry_bytes
+from services.audit.domain.tree import leaf_hash
 from shared.log.errors import StoreUnavailable
 from shared.log.store import DUPLICATE_KEY
-from shared.transport.arrival import Arrival
+from shared.transport.arrival import Arrival, Lane
 
-SAVE_TREE_EVERY_SECONDS: Final = 1.0
 READ_AT_ONCE: Final = 5000
+REMEMBERED_STREAMS: Final = 100_000
 LATE_AFTER: Final = timedelta(hours=1)
 """An entry whose time lies so far before one already in the ledger is marked, so that a range of time is found without a full scan."""
 
@@ -44,43 +46,52 @@ INDEXES: Final = (
 )
 
 
-class Ledger:
-    """The append-only order of entries, and its tree."""
+class AnotherFormat(Exception):
+    """The kept entries are not of this format, so there is nothing to append to."""
 
-    def __init__(self, entries: AsyncCollection[dict[str, Any]], trees: AsyncCollection[dict[str, Any]]) -> None:
+
+class Ledger:
+    """The append-only order of entries."""
+
+    def __init__(self, entries: AsyncCollection[dict[str, Any]]) -> None:
         self.entries = entries
-        self._trees = trees
-        self.tree = Tree()
+        self.size = 0
+        """How many entries this process knows of."""
         self._newest: datetime | None = None
-        self._saved_size = -1
+        self._last: dict[str, int] = {}
+        """The last entry of streams, among those that this process knows of; streams may be left out."""
         self._prepared = False
 
     async def prepare(self) -> None:
-        """Create indexes and bring the tree up to the entries; done once."""
+        """Create indexes and find the end; done once. Raises AnotherFormat."""
         if self._prepared:
             return
+        first = await self.entries.find_one(sort=[("_id", ASCENDING)])
+        if first is not None and "entry" not in first:
+            raise AnotherFormat(
+                "This ledger was written before entries had the transparency log's format: drop the audit database and run"
+                " `./kap replay --topic-refill` for each service, which kept every commit."
+            )
         await self.entries.create_indexes(list(INDEXES))
-        saved = await self._trees.find_one({"_id": "tree"})
-        if saved is not None:
-            self.tree = Tree(saved["size"], tuple(bytes(node) for node in saved["frontier"]))
-        last = await self.entries.find_one(sort=[("_id", DESCENDING)], projection=["newest"])
-        self._newest = None if last is None else last["newest"]
-        await self._catch_up()
+        last = await self.entries.find_one(sort=[("_id", DESCENDING)])
+        if last is not None:
+            self.size, self._newest = last["_id"] + 1, last["newest"]
         self._prepared = True
 
-    async def append(self, arrivals: Sequence[Arrival]) -> None:
-        """Append events that are not yet entries, in order; durable on return. Raises StoreUnavailable."""
+    async def append(self, arrivals: Sequence[Arrival]) -> dict[str, str]:
+        """Append events that are not yet entries, in order; durable on return. Raises StoreUnavailable.
+
+        Returns the reason of each that can be no entry, by its key; later events of its lane are left alone then.
+        """
         await self.prepare()
+        failures: dict[str, str] = {}
         pending = list(arrivals)
         while pending:
-            leaves = [leaf_hash(arrival.sealed.to_bytes()) for arrival in pending]
-            documents: list[dict[str, Any]] = []
-            newest = self._newest
-            for arrival, leaf in zip(pending, leaves, strict=True):
-                newest = arrival.envelope.time if newest is None else max(newest, arrival.envelope.time)
-                documents.append(_entry(self.tree.size + len(documents), arrival, leaf, newest))
+            await self._remember_last({arrival.envelope.subject for arrival in pending})
+            documents = self._documents(pending, failures)
             try:
-                await self.entries.insert_many(documents, ordered=True)
+                if documents:
+                    await self.entries.insert_many(documents, ordered=True)
             except BulkWriteError as error:
                 if any(failed["code"] != DUPLICATE_KEY for failed in error.details["writeErrors"]):
                     raise
@@ -90,44 +101,66 @@ class Ledger:
                 await self._catch_up()
                 pending = await self._not_yet_entries(pending)
             else:
-                self.tree = self.tree.extend(leaves)
-                self._newest = newest
+                for document in documents:
+                    self._take(document)
                 pending = []
+        return failures
 
-    async def keep_tree(self) -> None:
-        """Save the tree now and then, for ever, so that a start need not read every entry."""
-        await self.prepare()
-        while True:
-            await asyncio.sleep(SAVE_TREE_EVERY_SECONDS)
-            await self.save_tree()
+    async def count(self) -> int:
+        """Return how many entries there are, whoever appended them."""
+        last = await self.entries.find_one(projection=["_id"], sort=[("_id", DESCENDING)])
+        return 0 if last is None else int(last["_id"]) + 1
 
-    async def save_tree(self) -> None:
-        """Save size, frontier and root; a smaller tree never replaces a larger one."""
-        tree = self.tree
-        if tree.size == self._saved_size:
-            return
-        document = {"size": tree.size, "frontier": [Binary(node) for node in tree.frontier], "root": tree.root.hex()}
-        await self._trees.update_one({"_id": "tree", "size": {"$lt": tree.size}}, {"$set": document})
-        await self._trees.update_one({"_id": "tree"}, {"$setOnInsert": document}, upsert=True)
-        self._saved_size = tree.size
-
-    async def read(self, wanted: dict[str, Any], after: int = -1, limit: int = 0) -> AsyncIterator[dict[str, Any]]:
-        """Yield entries in ledger order that match, after an index."""
-        query = {"$and": [{"_id": {"$gt": after}}, wanted]}
-        async for entry in self.entries.find(query, batch_size=READ_AT_ONCE).sort([("_id", ASCENDING)]).limit(limit):
+    async def read(self, *, after: int = -1, before: int | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Yield whole entries in ledger order, between two indexes."""
+        async for entry in self.entries.find({"_id": _indexes(after + 1, before)}, batch_size=READ_AT_ONCE).sort([("_id", ASCENDING)]):
             yield entry
 
+    async def _remember_last(self, streams: Collection[str]) -> None:
+        if len(self._last) > REMEMBERED_STREAMS:
+            self._last.clear()
+        absent = [stream for stream in streams if stream not in self._last]
+        if not absent:
+            return
+        # Sorted downwards and grouped by the first, MongoDB reads one key for each stream.
+        latest: list[dict[str, Any]] = [
+            {"$match": {"stream": {"$in": absent}, "_id": {"$lt": self.size}}},
+            {"$sort": {"stream": DESCENDING, "_id": DESCENDING}},
+            {"$group": {"_id": "$stream", "last": {"$first": "$_id"}}},
+        ]
+        async for row in await self.entries.aggregate(latest):
+            self._last[row["_id"]] = row["last"]
+
+    def _documents(self, arrivals: Sequence[Arrival], failures: dict[str, str]) -> list[dict[str, Any]]:
+        documents: list[dict[str, Any]] = []
+        last: dict[str, int] = {}
+        stopped: set[Lane] = set()
+        newest = self._newest
+        for arrival in arrivals:
+            envelope = arrival.envelope
+            if arrival.lane in stopped or arrival.key in failures:
+                stopped.add(arrival.lane)
+                continue
+            previous = last.get(envelope.subject, self._last.get(envelope.subject))
+            try:
+                entry = entry_bytes(arrival.sealed.headers, previous, arrival.sealed.data)
+            except EntryTooLarge:
+                failures[arrival.key] = "entry-too-large"
+                stopped.add(arrival.lane)
+                continue
+            newest = envelope.time if newest is None else max(newest, envelope.time)
+            index = last[envelope.subject] = self.size + len(documents)
+            documents.append(_document(index, arrival, entry, newest))
+        return documents
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        self.size, self._newest = entry["_id"] + 1, entry["newest"]
+        self._last[entry["stream"]] = entry["_id"]
+
     async def _catch_up(self) -> None:
-        leaves: list[bytes] = []
-        began = time.monotonic()
-        found = self.entries.find({"_id": {"$gte": self.tree.size}}, projection=["leaf", "newest"]).sort([("_id", ASCENDING)])
+        found = self.entries.find({"_id": {"$gte": self.size}}, projection=["stream", "newest"]).sort([("_id", ASCENDING)])
         async for entry in found:
-            self._newest = entry["newest"]
-            leaves.append(bytes(entry["leaf"]))
-            if len(leaves) >= READ_AT_ONCE or time.monotonic() - began > 1.0:
-                self.tree = self.tree.extend(leaves)
-                leaves, began = [], time.monotonic()
-        self.tree = self.tree.extend(leaves)
+            self._take(entry)
 
     async def _not_yet_entries(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
         lanes = [
@@ -139,15 +172,19 @@ class Ledger:
         return [arrival for arrival in arrivals if (*arrival.lane, arrival.envelope.sequence) not in kept]
 
 
-def _entry(index: int, arrival: Arrival, leaf: bytes, newest: datetime) -> dict[str, Any]:
+def _document(index: int, arrival: Arrival, entry: bytes, newest: datetime) -> dict[str, Any]:
+    envelope = arrival.envelope
     document = {
         "_id": index,
-        **clear_fields(arrival.envelope),
+        **clear_fields(envelope),
         "newest": newest,
-        "headers": dict(arrival.sealed.headers),
-        "data": Binary(arrival.sealed.data),
-        "leaf": Binary(leaf),
+        "entry": Binary(entry),
+        "leaf": Binary(leaf_hash(entry)),
     }
-    if newest - arrival.envelope.time > LATE_AFTER:
+    if newest - envelope.time > LATE_AFTER:
         document["late"] = True
     return document
+
+
+def _indexes(first: int, before: int | None) -> dict[str, int]:
+    return {"$gte": first} if before is None else {"$gte": first, "$lt": before}

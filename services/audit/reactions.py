@@ -8,13 +8,14 @@ from shared.transport.positions import Effects
 
 
 class KeepEveryEvent:
-    """The consumer's handler of this service; nothing fails permanently, since nothing is opened."""
+    """The consumer's handler of this service; nothing is opened, so only what does not fit an entry fails for good."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self.effects = Effects(ledger.entries, source="source", sequence="sequence", event="headers.ce_id")
+        self.effects = Effects(ledger.entries, source="source", sequence="sequence", event="event")
 
     async def handle(self, arrivals: Sequence[Arrival]) -> Handled:
         """Append the events in the order they came."""
-        await self._ledger.append(arrivals)
-        return Handled({}, {arrival.key for arrival in arrivals})
+        failures = await self._ledger.append(arrivals)
+        stopped = {arrival.lane for arrival in arrivals if arrival.key in failures}
+        return Handled(failures, {arrival.key for arrival in arrivals if arrival.lane not in stopped})

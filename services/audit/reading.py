@@ -53,8 +53,17 @@ class Reader:
 
     async def stream(self, query: Query, size: int) -> AsyncIterator[Entry]:
         """Yield matching entries below an index, oldest first; as many at once as ROWS_AT_ONCE are in memory."""
+        async for entry in self._find(query, size, SHOWN):
+            yield entry
+
+    async def whole(self, query: Query, size: int) -> AsyncIterator[Entry]:
+        """Yield them with their bytes in `entry`."""
+        async for entry in self._find(query, size, {"entry": 1}):
+            yield entry
+
+    async def _find(self, query: Query, size: int, fields: Mapping[str, int]) -> AsyncIterator[Entry]:
         for span in await self._spans(query, {"$lt": size}):
-            async for entry in self._entries.find(span, SHOWN, batch_size=ROWS_AT_ONCE).sort([("_id", ASCENDING)]):
+            async for entry in self._entries.find(span, fields, batch_size=ROWS_AT_ONCE).sort([("_id", ASCENDING)]):
                 yield entry
 
     async def counts(self, query: Query, by: By) -> tuple[list[tuple[str | None, int]], bool]:

@@ -1,29 +1,40 @@
-"""Verification: every entry's bytes hashed again, the order without holes, and nothing that a service has missing here."""
+"""Verification: every entry's bytes hashed again, every checkpoint compared, no holes, and nothing that a service has missing here."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 import aiohttp
 
-from services.audit.domain.clear import CLEAR_FIELDS, clear_fields
+from services.audit.checkpoints import Checkpoints, KeptCheckpoint
+from services.audit.domain.clear import clear_fields
+from services.audit.domain.entry import MalformedEntry, read_entry
 from services.audit.domain.gaps import Gap, SequenceCheck
+from services.audit.domain.note import VerifierKey
 from services.audit.domain.tree import Tree, leaf_hash
-from services.audit.ledger import READ_AT_ONCE, Ledger
-from shared.events.codec import Sealed, Unreadable, read_envelope
+from services.audit.ledger import LATE_AFTER, READ_AT_ONCE, Ledger
+from services.audit.tiles import Inconsistent
+from shared.events.codec import Unreadable, read_envelope
 from shared.events.topics import source_of
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What holds. `first_bad` is the index of the first entry whose bytes do not give the leaf that was kept."""
+    """What holds. `first_bad` is the index of the first entry that is not what was appended: its bytes, the entry before it in its
+    case, or what queries find it by.
+
+    `signed` is the size of the newest checkpoint, `first_bad_checkpoint` that of the first one whose tree the entries do not give.
+    """
 
     size: int
     root: str
+    signed: int
     entries_hold: bool
     root_holds: bool
     first_bad: int | None
+    first_bad_checkpoint: int | None
     gaps: tuple[Gap, ...]
     unreachable: tuple[str, ...]
 
@@ -33,54 +44,112 @@ class Verification:
         return self.entries_hold and self.root_holds and not self.gaps and not self.unreachable
 
 
-async def verify(ledger: Ledger, services: Mapping[str, str | None], authorization: str) -> Verification:
+async def verify(
+    ledger: Ledger, checkpoints: Checkpoints, log: VerifierKey, services: Mapping[str, str | None], authorization: str
+) -> Verification:
     """Read the whole ledger once; ask each service for its heads with the auditor's own token.
 
     Heads are asked for after reading, so an event committed in between may show as a missing tail: ask again.
     """
-    await ledger.prepare()
-    kept = ledger.tree
-    tree, check = Tree(), SequenceCheck()
-    first_bad: int | None = None
+    # Up to here everything is signed, so that what is read after has no need to be.
+    last = await checkpoints.latest()
+    reading = _Reading(log)
+    kept = checkpoints.read()
     batch: list[dict[str, Any]] = []
-    async for entry in ledger.read({}, limit=kept.size):
+    async for entry in ledger.read():
         batch.append(entry)
         if len(batch) >= READ_AT_ONCE:
-            tree, first_bad = await asyncio.to_thread(_take, batch, tree, check, first_bad)
+            await reading.take(batch, kept)
             batch = []
-    tree, first_bad = await asyncio.to_thread(_take, batch, tree, check, first_bad)
-    tails, unreachable = await _compare_heads(check, services, authorization)
+    await reading.take(batch, kept)
+    tails, unreachable = await _compare_heads(reading.sequences, services, authorization)
+    signed = 0 if last is None else last.size
+    if signed > reading.tree.size and reading.first_bad_checkpoint is None:
+        reading.first_bad_checkpoint = signed
     return Verification(
-        size=tree.size,
-        root=tree.root.hex(),
-        entries_hold=first_bad is None,
-        root_holds=tree == kept,
-        first_bad=first_bad,
-        gaps=(*check.holes, *tails),
+        size=reading.tree.size,
+        root=reading.tree.root.hex(),
+        signed=signed,
+        entries_hold=reading.first_bad is None,
+        root_holds=reading.first_bad_checkpoint is None and (signed > 0 or reading.tree.size == 0),
+        first_bad=reading.first_bad,
+        first_bad_checkpoint=reading.first_bad_checkpoint,
+        gaps=(*reading.sequences.holes, *tails),
         unreachable=unreachable,
     )
 
 
-def _take(entries: Sequence[dict[str, Any]], tree: Tree, check: SequenceCheck, first_bad: int | None) -> tuple[Tree, int | None]:
-    leaves = []
-    for position, entry in enumerate(entries):
-        leaf = leaf_hash(Sealed(entry["headers"], bytes(entry["data"])).to_bytes())
-        in_place = entry["_id"] == tree.size + position
-        if first_bad is None and not (leaf == bytes(entry["leaf"]) and _shown_as_kept(entry) and in_place):
-            first_bad = entry["_id"]
-        leaves.append(leaf)
-        check.take((entry["source"], entry["stream"]), entry["sequence"])
-    return tree.extend(leaves), first_bad
+_BESIDE: Final = frozenset({"_id", "entry", "leaf"})
+"""What is kept of an entry beside what is made from its clear envelope."""
 
 
-def _shown_as_kept(entry: Mapping[str, Any]) -> bool:
-    """Whether the fields that queries find an entry by say what its kept headers say."""
-    try:
-        envelope = read_envelope(entry["headers"])
-    except Unreadable:
-        return False
-    kept = clear_fields(envelope)
-    return {field: entry[field] for field in CLEAR_FIELDS if field in entry} == kept
+class _Reading:
+    """What was read so far, and the first thing that did not hold."""
+
+    def __init__(self, log: VerifierKey) -> None:
+        self.tree = Tree()
+        self.sequences = SequenceCheck()
+        self.first_bad: int | None = None
+        self.first_bad_checkpoint: int | None = None
+        self._log = log
+        self._last: dict[str, int] = {}
+        self._newest: datetime | None = None
+        self._next: KeptCheckpoint | None = None
+        self._begun = False
+
+    async def take(self, entries: Sequence[dict[str, Any]], checkpoints: AsyncIterator[KeptCheckpoint]) -> None:
+        """Take the next entries, and the checkpoints that end among them."""
+        if not self._begun:
+            self._begun, self._next = True, await anext(checkpoints, None)
+        among: list[KeptCheckpoint] = []
+        while self._next is not None and self._next.size <= self.tree.size + len(entries):
+            among.append(self._next)
+            self._next = await anext(checkpoints, None)
+        await asyncio.to_thread(self._take, entries, among)
+
+    def _take(self, entries: Sequence[dict[str, Any]], checkpoints: Sequence[KeptCheckpoint]) -> None:
+        begin, first = 0, self.tree.size
+        for checkpoint in checkpoints:
+            end = checkpoint.size - first
+            self._grow(entries[begin:end])
+            self._compare(checkpoint)
+            begin = end
+        self._grow(entries[begin:])
+
+    def _grow(self, entries: Sequence[dict[str, Any]]) -> None:
+        leaves = []
+        for index, entry in enumerate(entries, self.tree.size):
+            leaf = leaf_hash(bytes(entry["entry"]))
+            holds = entry["_id"] == index and leaf == bytes(entry["leaf"]) and self._shown_as_kept(entry)
+            if self.first_bad is None and not holds:
+                self.first_bad = entry["_id"]
+            leaves.append(leaf)
+            self._last[entry["stream"]] = entry["_id"]
+            self.sequences.take((entry["source"], entry["stream"]), entry["sequence"])
+        self.tree = self.tree.extend(leaves)
+
+    def _compare(self, checkpoint: KeptCheckpoint) -> None:
+        try:
+            checkpoint.check(self._log)
+        except Inconsistent:
+            holds = False
+        else:
+            holds = checkpoint.tree == self.tree
+        if not holds and self.first_bad_checkpoint is None:
+            self.first_bad_checkpoint = checkpoint.size
+
+    def _shown_as_kept(self, entry: Mapping[str, Any]) -> bool:
+        """Whether the fields that queries find an entry by say what its bytes say, and it follows the last one of its stream."""
+        try:
+            kept = read_entry(bytes(entry["entry"]))
+            envelope = read_envelope(kept.headers)
+        except (MalformedEntry, Unreadable):
+            return False
+        newest = self._newest = envelope.time if self._newest is None else max(self._newest, envelope.time)
+        late = {"late": True} if newest - envelope.time > LATE_AFTER else {}
+        fields = {**clear_fields(envelope), "newest": newest, **late}
+        shown = {name: value for name, value in entry.items() if name not in _BESIDE}
+        return kept.previous == self._last.get(envelope.subject) and shown == fields
 
 
 async def _compare_heads(check: SequenceCheck, services: Mapping[str, str | None], authorization: str) -> tuple[list[Gap], tuple[str, ...]]:

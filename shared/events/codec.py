@@ -17,8 +17,9 @@ from shared.events.registry import BY_TYPE
 from shared.vault.port import CaseKey, Unsealable
 
 CONTENT_TYPE: Final = "application/vnd.kapcare.sealed"
-EVENT_LIMIT_BYTES: Final = 65_535
-"""Envelope and data together: what every CloudEvents consumer must take, and what fits a tlog-tiles entry."""
+EVENT_LIMIT_BYTES: Final = 65_000
+"""Envelope and data together: less than the 64 KiB that every CloudEvents consumer must take, and than the 65,535 bytes of a tlog-tiles
+entry by enough for what an entry has beside them."""
 HEARTBEAT_TYPE: Final = "kapcare.heartbeat.v1"
 """Not an event: a sign of life of an idle partition, without data."""
 

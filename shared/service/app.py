@@ -192,14 +192,14 @@ def _add_routes(app: FastAPI, runtime: Runtime, extension: Extension, tasks: Tas
         app.include_router(PolicyRoutes(runtime).router())
     app.add_api_route("/metrics", metrics_endpoint(runtime), methods=["GET"], include_in_schema=False)
     app.add_api_route("/health/live", _live, methods=["GET"], response_model=None, tags=["health"])
-    app.add_api_route("/health/ready", _ready_endpoint(runtime, tasks), methods=["GET"], response_model=None, tags=["health"])
+    app.add_api_route("/health/ready", _ready_endpoint(runtime, tasks, extension), methods=["GET"], response_model=None, tags=["health"])
 
 
 async def _live(_request: Request) -> Response:
     return JSONResponse({"live": True})
 
 
-def _ready_endpoint(runtime: Runtime, tasks: Tasks) -> Callable[[Request], Any]:
+def _ready_endpoint(runtime: Runtime, tasks: Tasks, extension: Extension) -> Callable[[Request], Any]:
     async def ready(_request: Request) -> Response:
         if tasks.failed is not None:
             return problem(503, "task-ended", f"The background task {tasks.failed} ended.")
@@ -210,6 +210,9 @@ def _ready_endpoint(runtime: Runtime, tasks: Tasks) -> Callable[[Request], Any]:
             views = await runtime.view_ages()
         except PyMongoError:
             return problem(503, "store-unreachable", "The store cannot be reached.")
+        unready = extension.unready()
+        if unready is not None:
+            return problem(503, *unready)
         return JSONResponse({"ready": True, **({"views": views} if views else {})})
 
     return ready

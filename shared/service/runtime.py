@@ -57,6 +57,8 @@ class Extension:
     """Named counts of work under way, shown in /operations/progress; zero means settled."""
     consumes: Handler | None = None
     """Instead of the reactions table: takes every event of every topic (the ledger)."""
+    unready: Callable[[], tuple[str, str] | None] = lambda: None
+    """Why the service is not ready though all of it runs: a slug and a sentence; None if it is."""
 
 
 class Runtime:

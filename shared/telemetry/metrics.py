@@ -37,6 +37,19 @@ class Metrics:
             "kapcare_on_call_rings", "Rings for whoever is on call, by what became of them", ["service", "result"], registry=self._registry
         )
 
+        self.ledger_signed_entries = Gauge(
+            "kapcare_ledger_signed_entries", "Entries under the last checkpoint", ["service"], registry=self._registry
+        ).labels(**label)
+        self.ledger_unsigned_seconds = Gauge(
+            "kapcare_ledger_unsigned_seconds", "Since when something waits to be signed", ["service"], registry=self._registry
+        ).labels(**label)
+        self.ledger_refused = Gauge(
+            "kapcare_ledger_refused", "1 while the ledger is inconsistent and nothing is signed", ["service"], registry=self._registry
+        ).labels(**label)
+        self._witnesses = Counter(
+            "kapcare_ledger_witness_answers", "What witnesses answered", ["service", "witness", "result"], registry=self._registry
+        )
+
         self._proven = Counter(
             "kapcare_proven_messages",
             "Messages of partners whose signature held, by the id of the key",
@@ -72,6 +85,10 @@ class Metrics:
     def rang(self, result: str) -> None:
         """Count a ring: rung, settled (no longer needed) or failed."""
         self._rings.labels(self._service, result).inc()
+
+    def witnessed(self, witness: str, result: str) -> None:
+        """Count an answer of a witness: cosigned, refused, ahead (it saw a larger ledger), or failed (none, or none that holds)."""
+        self._witnesses.labels(self._service, witness, result).inc()
 
     def text(self) -> bytes:
         """Return everything in Prometheus text format."""

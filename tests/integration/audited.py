@@ -128,7 +128,7 @@ async def audited(mongo_url: str, bootstrap: str, recorded: list[Envelope]) -> A
         settings = toy.settings_for(mongo_url, bootstrap, prefix, port=port, issuer=ISSUER, jwks_url=f"{issuer_url}/jwks.json")
         await toy.make_topics(bootstrap, settings.topic_prefix)
         database = client[f"{prefix}_audit"]
-        ledger = Ledger(database["entries"], database["trees"])
+        ledger = Ledger(database["entries"])
         for begin in range(0, len(recorded), 500):
             await ledger.append([arrival(envelope) for envelope in recorded[begin : begin + 500]])
         server = uvicorn.Server(uvicorn.Config(build(settings), **server_options(settings)))

@@ -136,7 +136,8 @@ def test_data_of_another_shape_is_unreadable() -> None:
 
 
 def test_the_size_limit_lies_where_it_is_said_to_lie() -> None:
-    """64 KiB less one byte: what CloudEvents consumers must take and what a tlog-tiles entry holds."""
+    """65,000 bytes: under the 64 KiB that CloudEvents consumers must take, and under the 65,535 of a tlog-tiles entry."""
+    assert EVENT_LIMIT_BYTES == 65_000
     overhead = EVENT_LIMIT_BYTES - len(SEALED.data) - sum(len(name) + len(value) + 6 for name, value in SEALED.headers.items())
     fits = SuicideRiskScreenRequired(because=EVENT.because + "x" * overhead)
     seal(fits, ENVELOPE, KEY)

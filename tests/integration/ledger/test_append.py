@@ -1,0 +1,131 @@
+"""Appending on a real mongod: once each, in order, without holes, each entry with the one before it in its case."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+
+from services.audit.domain.entry import read_entry
+from services.audit.domain.query import Page, Query
+from services.audit.domain.tree import leaf_hash
+from services.audit.ledger import AnotherFormat
+from services.audit.reactions import KeepEveryEvent
+from services.audit.reading import Reader
+from shared.transport.arrival import Arrival
+from tests.contract.ledger_log import BEGIN
+from tests.integration.ledger.kept import CASE, Kept, arrival, arrivals, case_names
+
+
+async def indexes_and_sequences(kept: Kept) -> list[tuple[int, int]]:
+    return [(entry["_id"], entry["sequence"]) async for entry in kept.ledger.read()]
+
+
+async def chains_hold(kept: Kept) -> None:
+    """Each entry names the entry before it of the same subject: recounted here from the entries in order."""
+    last: dict[str, int] = {}
+    async for entry in kept.ledger.read():
+        read = read_entry(bytes(entry["entry"]))
+        assert read.previous == last.get(read.headers["ce_subject"])
+        assert bytes(entry["leaf"]) == leaf_hash(bytes(entry["entry"]))
+        last[read.headers["ce_subject"]] = entry["_id"]
+
+
+async def test_delivered_twice_kept_once(kept: Kept) -> None:
+    events = [arrival(number) for number in range(1, 8)]
+    await kept.ledger.append(events[:4])
+    await kept.ledger.append(events[2:])
+    await kept.ledger.append(events)
+    assert await indexes_and_sequences(kept) == [(number - 1, number) for number in range(1, 8)]
+    await chains_hold(kept)
+    assert [read_entry(entry).headers for entry in await kept.entries()] == [event.sealed.headers for event in events]
+
+
+async def test_two_appenders_leave_no_hole_and_break_no_chain(kept: Kept, another: Callable[[], Kept]) -> None:
+    streams = case_names(6)
+
+    async def append(process: Kept, service: str, some: list[str]) -> None:
+        for number in range(1, 16):
+            await process.ledger.append([arrival(number, stream, service) for stream in some])
+
+    other = another()
+    await asyncio.gather(append(kept, "intake", streams[:4]), append(other, "session", streams[2:]))
+    assert [index for index, _ in await indexes_and_sequences(kept)] == list(range((4 + 4) * 15))
+    await chains_hold(kept)
+    fresh = another()
+    await fresh.ledger.append([arrival(16, streams[0]), arrival(1, streams[0], "prescriber"), arrival(16, streams[5], "session")])
+    await chains_hold(kept)
+
+
+async def test_chains_hold_however_events_are_batched_and_however_often_memory_is_lost(kept: Kept, another: Callable[[], Kept]) -> None:
+    chance = random.Random(7)
+    waiting, process = arrivals(300), kept
+    while waiting:
+        if chance.random() < 0.3:
+            process = another()
+        count = chance.randrange(1, 40)
+        await process.ledger.append(waiting[:count])
+        waiting = waiting[count if chance.random() < 0.8 else count // 2 :]
+    assert await kept.database["entries"].count_documents({}) == 300
+    await chains_hold(kept)
+
+
+async def test_an_event_that_fits_no_entry_fails_alone_with_what_follows_it(kept: Kept) -> None:
+    """65,535 bytes is what the length before an entry in a bundle can say (C2SP tlog-tiles)."""
+    other = case_names(1)[0]
+    events = [arrival(1), arrival(2, data=b"x" * 65_535), arrival(1, other), arrival(3), arrival(2, other)]
+    handled = await KeepEveryEvent(kept.ledger).handle(events)
+    assert handled.failures == {events[1].key: "entry-too-large"}
+    assert set(handled.stored) == {events[2].key, events[4].key}
+    found = [(entry["stream"], entry["sequence"]) async for entry in kept.ledger.read()]
+    assert found == [(CASE, 1), (other, 1), (other, 2)]
+    await chains_hold(kept)
+
+
+async def test_a_ledger_of_before_this_format_is_refused_in_one_line(kept: Kept, another: Callable[[], Kept]) -> None:
+    await kept.database["entries"].insert_one({"_id": 0, "stream": CASE, "headers": {}, "data": b"", "leaf": b""})
+    with pytest.raises(AnotherFormat, match=r"drop the audit database and run `\./kap replay --topic-refill`") as refused:
+        await another().ledger.prepare()
+    assert "\n" not in str(refused.value)
+
+
+async def test_what_was_cut_off_or_taken_away_stops_no_appending(kept: Kept, another: Callable[[], Kept]) -> None:
+    await kept.ledger.append([arrival(number) for number in range(1, 6)])
+    await kept.database["entries"].delete_many({"_id": {"$in": [1, 4]}})
+    await kept.ledger.append([arrival(6)])
+    await another().ledger.append([arrival(7)])
+    assert await indexes_and_sequences(kept) == [(0, 1), (2, 3), (3, 4), (5, 6), (6, 7)]
+
+
+def times_of(events: list[Arrival]) -> list[int]:
+    return [round((event.envelope.time - BEGIN) / timedelta(minutes=1)) for event in events]
+
+
+def moment_of(minute: int | None) -> datetime | None:
+    return None if minute is None else BEGIN + timedelta(minutes=minute)
+
+
+async def test_a_range_of_time_finds_each_entry_in_it_once_and_in_order_however_late_some_are(kept: Kept) -> None:
+    """Against going through all of them."""
+    chance = random.Random(11)
+    events = [
+        arrival(number, at=BEGIN + timedelta(minutes=number * 7 - chance.choice((0, 0, 0, 5, 59, 60, 61, 200, 900))))
+        for number in range(1, 200)
+    ]
+    await kept.append(events, at_once=30)
+    minutes = times_of(events)
+    reader = Reader(kept.ledger.entries)
+    bounds = [None, *(chance.randrange(-100, 1500) for _ in range(25)), *minutes[::40]]
+    for since in bounds:
+        for until in chance.sample(bounds, 6):
+            wanted = [
+                index for index, minute in enumerate(minutes) if (since is None or minute >= since) and (until is None or minute < until)
+            ]
+            query = Query(since=moment_of(since), until=moment_of(until))
+            assert [entry["_id"] async for entry in reader.stream(query, 10_000)] == wanted
+            paged: list[int] = []
+            while page := [entry["_id"] for entry in await reader.page(query, Page(cursor=paged[-1] if paged else None, limit=17))]:
+                paged += page
+            assert paged == wanted
+            assert [entry["_id"] async for entry in reader.whole(query, 90)] == [one for one in wanted if one < 90]
