@@ -84,7 +84,7 @@ async def page_of(ledger: Ledger, query: Query) -> bytes:
     """Return a page of events as JSON."""
     found = [entry async for entry in ledger.read(query.wanted, after=query.after, limit=query.limit, since=query.since, until=query.until)]
     following = found[-1]["_id"] if len(found) == query.limit else None
-    return to_json({"events": [_shown(entry) for entry in found], "next": following, "size": ledger.size})
+    return to_json({"events": [_shown(entry) for entry in found], "next": following, "size": await ledger.count()})
 
 
 def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:

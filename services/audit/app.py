@@ -63,7 +63,7 @@ def build(settings: Settings) -> FastAPI:
             try:
                 await ledger.prepare()
             except AnotherFormat as refused:
-                runtime.log.error(str(refused))
+                runtime.log.exception(str(refused))
                 raise
 
         return Extension(

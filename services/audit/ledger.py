@@ -95,6 +95,11 @@ class Ledger:
                 pending = []
         return failures
 
+    async def count(self) -> int:
+        """Return how many entries there are, whoever appended them."""
+        last = await self.entries.find_one(projection=["_id"], sort=[("_id", DESCENDING)])
+        return 0 if last is None else int(last["_id"]) + 1
+
     async def read(
         self,
         wanted: dict[str, Any],

@@ -51,7 +51,7 @@ async def test_the_ledger_knows_by_its_entries_what_it_has_taken(stage: toy.Stag
     records = [wire(event) for event in await events_of(stage.intake, case)]
     for delivered in (records[:2], records):
         service = stage.another_prescriber()
-        ledger = Ledger(service.database["entries"], service.database["trees"])
+        ledger = Ledger(service.database["entries"])
         async with toy.consuming(service, KeepEveryEvent(ledger)):
             await send(stage, *delivered)
             await toy.eventually(partial(_holds, ledger, len(delivered)))

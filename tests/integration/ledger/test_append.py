@@ -3,7 +3,8 @@
 import asyncio
 import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -100,6 +101,10 @@ def times_of(events: list[Arrival]) -> list[int]:
     return [round((event.envelope.time - BEGIN) / timedelta(minutes=1)) for event in events]
 
 
+def moment_of(minutes: int | None) -> datetime | None:
+    return None if minutes is None else BEGIN + timedelta(minutes=minutes)
+
+
 async def test_a_range_of_time_finds_each_entry_in_it_once_and_in_order_however_late_some_are(kept: Kept) -> None:
     """Against going through all of them."""
     chance = random.Random(11)
@@ -115,7 +120,7 @@ async def test_a_range_of_time_finds_each_entry_in_it_once_and_in_order_however_
             wanted = [
                 index for index, minute in enumerate(minutes) if (since is None or minute >= since) and (until is None or minute < until)
             ]
-            between = {name: BEGIN + timedelta(minutes=bound) for name, bound in (("since", since), ("until", until)) if bound is not None}
+            between: dict[str, Any] = {"since": moment_of(since), "until": moment_of(until)}
             assert [entry["_id"] async for entry in kept.ledger.read({}, **between)] == wanted
             paged: list[int] = []
             while page := [entry["_id"] async for entry in kept.ledger.read({}, after=paged[-1] if paged else -1, limit=17, **between)]:

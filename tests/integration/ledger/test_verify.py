@@ -1,107 +1,17 @@
-"""The ledger on a real mongod: once each, in order, without holes, whatever is delivered twice or altered by hand."""
+"""The ledger verifies itself on a real mongod: what was altered by hand is named, and what a service has and the ledger lacks."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from pymongo import AsyncMongoClient
+from bson import Binary
 
-from services.audit.domain.tree import Tree, leaf_hash
-from services.audit.ledger import Ledger
+from services.audit.domain.tree import leaf_hash
 from services.audit.verify import Verification, verify
-from shared.events.base import Envelope
-from shared.events.codec import read_envelope, seal
-from shared.events.intake import SuicideRiskScreenRequired
-from shared.transport.arrival import Arrival
-from shared.vault.port import CaseKey
 from tests import toy
-
-KEY = CaseKey(b"k" * 32)
-CASE = "case-" + "a" * 32
-
-
-def arrival(sequence: int, stream: str = CASE) -> Arrival:
-    envelope = Envelope(
-        id=f"{stream}.{sequence}",
-        source="urn:kapcare:intake",
-        type=SuicideRiskScreenRequired.TYPE,
-        subject=stream,
-        time=toy.now(),
-        sequence=sequence,
-        clinic="riverside",
-        patient="patient-1",
-        actor="clinician",
-        correlation="c",
-    )
-    sealed = seal(SuicideRiskScreenRequired(because="test"), envelope, KEY)
-    return Arrival(read_envelope(sealed.headers), sealed, "kapcare.intake.v1", 0, sequence)
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def collections(mongo_url: str, database: str) -> AsyncIterator[Any]:
-    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo_url, w="majority", journal=True, tz_aware=True)
-    yield client[database]
-    await client.close()
-
-
-async def ledger_of(collections: Any) -> Ledger:
-    ledger = Ledger(collections["entries"], collections["trees"])
-    await ledger.prepare()
-    return ledger
-
-
-async def indexes_and_sequences(ledger: Ledger) -> list[tuple[int, int]]:
-    return [(entry["_id"], entry["sequence"]) async for entry in ledger.read({})]
-
-
-async def test_delivered_twice_kept_once(collections: Any) -> None:
-    ledger = await ledger_of(collections)
-    events = [arrival(number) for number in range(1, 8)]
-    await ledger.append(events[:4])
-    await ledger.append(events[2:])
-    await ledger.append(events)
-    assert await indexes_and_sequences(ledger) == [(number - 1, number) for number in range(1, 8)]
-    assert ledger.tree == Tree().extend(leaf_hash(event.sealed.to_bytes()) for event in events)
-
-
-async def test_two_appenders_leave_no_hole(collections: Any) -> None:
-    one, two = await ledger_of(collections), await ledger_of(collections)
-    streams = [f"case-{number:032x}" for number in range(6)]
-
-    async def append(ledger: Ledger, some: list[str]) -> None:
-        for number in range(1, 16):
-            await ledger.append([arrival(number, stream) for stream in some])
-
-    await asyncio.gather(append(one, streams[:4]), append(two, streams[2:]))
-    entries = await indexes_and_sequences(one)
-    assert [index for index, _ in entries] == list(range(6 * 15))
-    fresh = await ledger_of(collections)
-    await one.append([arrival(1, streams[0])])
-    assert fresh.tree.size == 90
-
-
-async def test_the_tree_is_found_again_after_a_crash_before_it_was_saved(collections: Any) -> None:
-    ledger = await ledger_of(collections)
-    await ledger.append([arrival(1)])
-    await ledger.save_tree()
-    await ledger.append([arrival(2), arrival(3)])
-    again = await ledger_of(collections)
-    assert again.tree == ledger.tree
-    assert again.tree.size == 3
-
-
-async def test_a_smaller_tree_never_replaces_a_larger_one(collections: Any) -> None:
-    behind, ahead = await ledger_of(collections), await ledger_of(collections)
-    await behind.append([arrival(1)])
-    await ahead.append([arrival(2)])
-    await ahead.save_tree()
-    behind.tree = Tree().extend([leaf_hash(b"x")])
-    await behind.save_tree()
-    saved = await collections["trees"].find_one({"_id": "tree"})
-    assert saved["size"] == 2
+from tests.integration.ledger.kept import CASE, KEY, Kept, arrival, arrivals, case_names
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -125,79 +35,150 @@ async def service_with_heads() -> AsyncIterator[tuple[str, dict[str, int]]]:
     await runner.cleanup()
 
 
-async def verified(ledger: Ledger, url: str | None) -> Verification:
-    return await verify(ledger, {"intake": url}, "Bearer auditor")
+async def verified(kept: Kept, url: str | None) -> Verification:
+    return await verify(kept.ledger, kept.checkpoints, KEY.public, {"intake": url}, "Bearer auditor")
 
 
-async def test_what_holds_is_verified(collections: Any, service_with_heads: tuple[str, dict[str, int]]) -> None:
+async def five_signed(kept: Kept) -> None:
+    """Five entries, three of them signed once already."""
+    await kept.append([arrival(number) for number in range(1, 4)])
+    await kept.sign()
+    await kept.append([arrival(4), arrival(5)])
+    await kept.sign()
+
+
+async def test_what_holds_is_verified(kept: Kept, service_with_heads: tuple[str, dict[str, int]]) -> None:
     url, heads = service_with_heads
-    ledger = await ledger_of(collections)
-    await ledger.append([arrival(number) for number in range(1, 6)])
-    heads[CASE] = 5
-    result = await verified(ledger, url)
+    await five_signed(kept)
+    await kept.append([arrival(6)])
+    heads[CASE] = 6
+    result = await verified(kept, url)
     assert result.verified
-    assert (result.size, result.root) == (5, ledger.tree.root.hex())
+    assert (result.size, result.signed, result.root) == (6, 5, (await kept.log()).edge(6)[0].tree.root.hex())
 
 
-async def test_a_missing_tail_is_named(collections: Any, service_with_heads: tuple[str, dict[str, int]]) -> None:
+async def test_many_streams_over_many_batches_are_verified(
+    kept: Kept, service_with_heads: tuple[str, dict[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.audit.verify.READ_AT_ONCE", 64)
+    for begin in range(0, 700, 100):
+        await kept.append(arrivals(700)[begin : begin + 100])
+        await kept.sign()
+    result = await verified(kept, service_with_heads[0])
+    assert (result.verified, result.size, result.signed) == (True, 700, 700)
+
+
+async def test_what_nobody_signed_is_not_verified(kept: Kept, service_with_heads: tuple[str, dict[str, int]]) -> None:
     url, heads = service_with_heads
-    ledger = await ledger_of(collections)
-    await ledger.append([arrival(1)])
+    assert (await verified(kept, url)).verified, "an empty ledger lacks nothing"
+    await kept.append([arrival(1)])
+    heads[CASE] = 1
+    result = await verified(kept, url)
+    assert (result.verified, result.root_holds, result.signed) == (False, False, 0)
+
+
+async def test_a_missing_tail_is_named(kept: Kept, service_with_heads: tuple[str, dict[str, int]]) -> None:
+    url, heads = service_with_heads
+    await kept.append([arrival(1)])
+    await kept.sign()
     heads[CASE] = 3
-    result = await verified(ledger, url)
+    result = await verified(kept, url)
     assert not result.verified
     assert [(gap.kind, gap.first, gap.last) for gap in result.gaps] == [("missing_tail", 2, 3)]
 
 
-async def test_a_service_that_does_not_answer_is_not_verified(collections: Any) -> None:
-    ledger = await ledger_of(collections)
-    result = await verified(ledger, "http://127.0.0.1:1")
+async def test_a_service_that_does_not_answer_is_not_verified(kept: Kept) -> None:
+    await kept.append([arrival(1)])
+    await kept.sign()
+    result = await verified(kept, "http://127.0.0.1:1")
     assert result.unreachable == ("intake",)
     assert not result.verified
 
 
+def replaced(sequence: int) -> dict[str, Any]:
+    """Another entry's bytes with their own leaf, as whoever knows the format would put them there."""
+    other = arrival(sequence, data=b"other").sealed
+    entry = b"{}" + other.data
+    return {"entry": Binary(entry), "leaf": Binary(leaf_hash(entry))}
+
+
 TAMPERING: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "a byte of the data": ({"_id": 2}, {"$set": {"data": b"other"}}),
-    "a header": ({"_id": 2}, {"$set": {"headers.ce_actor": "someone-else"}}),
+    "the bytes": ({"_id": 2}, {"$set": {"entry": b"other"}}),
+    "the bytes and the leaf": ({"_id": 2}, {"$set": replaced(3)}),
     "a field that queries use": ({"_id": 2}, {"$set": {"actor": "someone-else"}}),
     "the clinic that queries use": ({"_id": 2}, {"$set": {"clinic": "elsewhere"}}),
+    "the case that queries use": ({"_id": 2}, {"$set": {"stream": "case-other"}}),
     "the leaf": ({"_id": 2}, {"$set": {"leaf": b"\x00" * 32}}),
     "the time that queries use": ({"_id": 2}, {"$set": {"time": toy.now()}}),
+    "what finds a range of time": ({"_id": 2}, {"$set": {"newest": toy.now()}}),
+    "a mark of being late": ({"_id": 2}, {"$set": {"late": True}}),
 }
 
 
 @pytest.mark.parametrize("what", TAMPERING)
-async def test_an_altered_entry_is_named(collections: Any, service_with_heads: tuple[str, dict[str, int]], what: str) -> None:
+async def test_an_altered_entry_is_named(kept: Kept, service_with_heads: tuple[str, dict[str, int]], what: str) -> None:
     url, heads = service_with_heads
     heads[CASE] = 5
-    ledger = await ledger_of(collections)
-    await ledger.append([arrival(number) for number in range(1, 6)])
+    await five_signed(kept)
     wanted, change = TAMPERING[what]
-    assert (await collections["entries"].update_one(wanted, change)).modified_count == 1
-    result = await verified(ledger, url)
+    assert (await kept.database["entries"].update_one(wanted, change)).modified_count == 1
+    result = await verified(kept, url)
     assert not result.verified
     assert result.first_bad == 2
+    assert result.first_bad_checkpoint == (3 if what.startswith("the bytes") else None)
 
 
-async def test_a_removed_entry_is_found(collections: Any, service_with_heads: tuple[str, dict[str, int]]) -> None:
+async def test_a_chain_that_leaves_an_entry_out_is_named(kept: Kept, service_with_heads: tuple[str, dict[str, int]]) -> None:
+    """Entry 2 appended by hand as if entry 1 were not of its case: signed, so only what it says can tell."""
+    await kept.append([arrival(1), arrival(2)])
+    kept.ledger._last[CASE] = 0
+    await kept.append([arrival(3)])
+    await kept.sign()
+    service_with_heads[1][CASE] = 3
+    result = await verified(kept, service_with_heads[0])
+    assert (result.verified, result.first_bad, result.first_bad_checkpoint) == (False, 2, None)
+
+
+@pytest.mark.parametrize("field", ["note", "frontier"])
+async def test_an_altered_checkpoint_is_named(kept: Kept, service_with_heads: tuple[str, dict[str, int]], field: str) -> None:
     url, heads = service_with_heads
     heads[CASE] = 5
-    ledger = await ledger_of(collections)
-    await ledger.append([arrival(number) for number in range(1, 6)])
-    await collections["entries"].delete_one({"_id": 3})
-    result = await verified(ledger, url)
+    await five_signed(kept)
+    other: Any = (await kept.log()).checkpoint(2).decode() if field == "note" else [Binary(bytes(32))] * 2
+    assert (await kept.database["checkpoints"].update_one({"_id": 3}, {"$set": {field: other}})).modified_count == 1
+    result = await verified(kept, url)
+    assert (result.verified, result.entries_hold, result.root_holds, result.first_bad_checkpoint) == (False, True, False, 3)
+
+
+async def test_a_removed_entry_is_found(kept: Kept, service_with_heads: tuple[str, dict[str, int]]) -> None:
+    url, heads = service_with_heads
+    heads[CASE] = 5
+    await five_signed(kept)
+    await kept.database["entries"].delete_one({"_id": 3})
+    result = await verified(kept, url)
     assert not result.verified
     assert [(gap.kind, gap.first, gap.last) for gap in result.gaps] == [("hole", 4, 4)]
-    assert not result.root_holds
+    assert (result.root_holds, result.first_bad_checkpoint) == (False, 5)
 
 
-async def test_a_cut_off_end_is_found(collections: Any, service_with_heads: tuple[str, dict[str, int]]) -> None:
+async def test_a_cut_off_end_is_found(kept: Kept, service_with_heads: tuple[str, dict[str, int]]) -> None:
     url, heads = service_with_heads
     heads[CASE] = 5
-    ledger = await ledger_of(collections)
-    await ledger.append([arrival(number) for number in range(1, 6)])
-    await collections["entries"].delete_one({"_id": 4})
-    result = await verified(ledger, url)
+    await five_signed(kept)
+    await kept.database["entries"].delete_one({"_id": 4})
+    result = await verified(kept, url)
     assert not result.verified
     assert [(gap.kind, gap.first, gap.last) for gap in result.gaps] == [("missing_tail", 5, 5)]
-    assert not result.root_holds
+    assert (result.root_holds, result.first_bad_checkpoint) == (False, 5)
+
+
+async def test_a_cut_off_end_that_was_filled_up_again_is_found(kept: Kept, service_with_heads: tuple[str, dict[str, int]]) -> None:
+    """With events of another case, so that the number of entries is what was signed."""
+    url, heads = service_with_heads
+    await five_signed(kept)
+    await kept.database["entries"].delete_many({"_id": {"$gte": 3}})
+    heads[CASE] = 3
+    after = Kept(kept.database)
+    await after.append([arrival(1, stream) for stream in case_names(2)])
+    result = await verified(after, url)
+    assert (result.verified, result.entries_hold, result.first_bad_checkpoint) == (False, True, 5)
