@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 WIDTH, HASH, NOTE_LIMIT, SIGNATURES_LIMIT, LINE_LIMIT, ENTRY_LIMIT, WARNINGS_LIMIT = 256, 32, 65_536, 16, 262_144, 65_535, 100
 CLOCK_TOLERANCE = timedelta(minutes=5)
 FIELDS = {"case": "ce_subject", **{name: f"ce_{name}" for name in ("patient", "clinic", "actor", "type", "source")}}
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 REQUIRED = ("ce_source", "ce_subject", "ce_sequence", "ce_time")
 
 
@@ -296,7 +297,7 @@ def read_entry(entry: bytes, index: int) -> Entry:
         content = json.loads(line)
         headers, previous = content["headers"], content["previous"]
         known = len(content) == 2 and all(type(value) is str for value in headers.values()) and all(name in headers for name in REQUIRED)
-        known = known and json.dumps(content, sort_keys=True, separators=(",", ":")).encode() == line != entry
+        known = known and CANONICAL(content).encode() == line != entry
         known = known and re.fullmatch("[0-9]{20}", headers["ce_sequence"], re.ASCII) is not None
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         known = False
