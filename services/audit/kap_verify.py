@@ -26,7 +26,8 @@ from typing import Any, NamedTuple
 
 WIDTH, HASH, NOTE_LIMIT, SIGNATURES_LIMIT, LINE_LIMIT, ENTRY_LIMIT, WARNINGS_LIMIT = 256, 32, 65_536, 16, 262_144, 65_535, 100
 CLOCK_TOLERANCE = timedelta(minutes=5)
-FIELDS = {"case": "ce_subject", **{name: f"ce_{name}" for name in ("patient", "clinic", "actor", "type", "source")}}
+REFUSALS = ("StepRefused", "DecisionRefused", "LateDecisionReceived", "MessageQuarantined", "ReviewWithheld", "CourseWithheld")
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 REQUIRED = ("ce_source", "ce_subject", "ce_sequence", "ce_time")
 
 
@@ -296,7 +297,7 @@ def read_entry(entry: bytes, index: int) -> Entry:
         content = json.loads(line)
         headers, previous = content["headers"], content["previous"]
         known = len(content) == 2 and all(type(value) is str for value in headers.values()) and all(name in headers for name in REQUIRED)
-        known = known and json.dumps(content, sort_keys=True, separators=(",", ":")).encode() == line != entry
+        known = known and CANONICAL(content).encode() == line != entry
         known = known and re.fullmatch("[0-9]{20}", headers["ce_sequence"], re.ASCII) is not None
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         known = False
@@ -486,7 +487,52 @@ class Scan:
                 self._mismatch = at * WIDTH**level, (at + 1) * WIDTH**level, f"{level}/{number}"
 
 
-# ---- Exports
+# ---- Exports, and what they say to answer
+
+
+def _moment(text: str) -> datetime:
+    """A time of a query, in the milliseconds that the ledger has; raises ValueError."""
+    moment = moment_of(text)
+    if moment is None:
+        raise ValueError("no time")
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _is_of(name: str, wanted: str) -> bool:
+    parts, asked = name.split("."), wanted.split(".")
+    parts = parts[: len(asked)] if asked[-1] == "*" else parts
+    return len(parts) == len(asked) and all(one in ("*", part) for part, one in zip(parts, asked, strict=True))
+
+
+def _partners(headers: dict[str, str]) -> list[str]:
+    """The organisations that acted, or that the stream is about."""
+    actor, parts = headers.get("ce_actor", ""), headers.get("ce_actor", "").split(".")
+    found = [headers["ce_subject"][8:]] if headers["ce_subject"].startswith("partner-") else []
+    if actor.startswith("partner:"):
+        return [*found, actor[8:].partition("/")[0]]
+    clients = [".".join(parts[:end]) for end in range(1, len(parts))]
+    return found + (clients if "partner" in headers.get("ce_roles", "").split(",") else [])
+
+
+def _outcome(headers: dict[str, str]) -> str:
+    return "refused" if headers.get("ce_type", "").rpartition(".")[0].rpartition(".")[2] in REFUSALS else "done"
+
+
+FILTERS: dict[str, Callable[[dict[str, str], str], bool]] = {
+    "case": lambda headers, value: headers["ce_subject"] == value,
+    "patient": lambda headers, value: headers.get("ce_patient") == value,
+    "clinic": lambda headers, value: headers.get("ce_clinic") == value,
+    "actor": lambda headers, value: headers.get("ce_actor") == value,
+    "policy": lambda headers, value: headers.get("ce_policyversion") == value,
+    "source": lambda headers, value: headers["ce_source"] in (value, f"urn:kapcare:{value}"),
+    "role": lambda headers, value: value in headers.get("ce_roles", "").split(","),
+    "partner": lambda headers, value: value in _partners(headers),
+    "type": lambda headers, value: any(_is_of(headers.get("ce_type", ""), one) for one in value.split(",")),
+    "outcome": lambda headers, value: _outcome(headers) == value,
+    "from": lambda headers, value: _moment(headers["ce_time"]) >= _moment(value),
+    "to": lambda headers, value: _moment(headers["ce_time"]) < _moment(value),
+}
+"""Each parameter of a query: whether the headers of an entry are what it asks for."""
 
 
 class Export:
@@ -498,9 +544,8 @@ class Export:
         self.note, self.query, self.complete = head["checkpoint"], head["query"], head["complete"]
         typed = type(self.note) is str and type(self.query) is dict and head["kapcare_export"] == 1
         need(typed, "export-malformed", "The first line is not that of an export of version 1.")
-        known = all(type(value) is str and (name in FIELDS or name in ("from", "to")) for name, value in self.query.items())
-        self.begin, self.end = [moment_of(self.query[name]) if known and name in self.query else None for name in ("from", "to")]
-        known = known and ("from" in self.query) == (self.begin is not None) and ("to" in self.query) == (self.end is not None)
+        known = all(name in FILTERS and type(value) is str for name, value in self.query.items())
+        known = known and all(moment_of(self.query[name]) is not None for name in ("from", "to") if name in self.query)
         need(known, "query-unknown", "The query of the export is not one that this verifier knows.")
         whole = self.complete is None or self.query == {"case": self.complete}
         need(whole, "export-malformed", "The export says to be the whole of a case, and has another query.")
@@ -517,10 +562,10 @@ class Export:
 
     def asked(self, headers: dict[str, str]) -> bool:
         """Whether an entry is what the query asks for."""
-        if any(headers.get(FIELDS[name]) != value for name, value in self.query.items() if name in FIELDS):
+        try:
+            return all(FILTERS[name](headers, value) for name, value in self.query.items())
+        except ValueError:
             return False
-        at = moment_of(headers["ce_time"])
-        return (self.begin is None or (at is not None and at >= self.begin)) and (self.end is None or (at is not None and at < self.end))
 
     def entries(self, checkpoint: Checkpoint) -> Iterator[tuple[int, Entry]]:
         """Yield each entry whose proof holds, and which the query asks for."""
@@ -610,7 +655,9 @@ def verify_export(given: argparse.Namespace) -> Verdict:
             not_forked(one, checkpoint.root)
         same = one.size == checkpoint.size or given.tiles is not None
         need(same, "tiles-needed", "That the export is of the same ledger as your checkpoint, only tiles show.")
+    asked = ", ".join(f"{name}: {shown(value)}" for name, value in export.query.items()) or "everything"
     sentences, warnings = [f"Each of the {export.count} entries of the export is in it, unchanged, by its proof."], streams.warnings
+    sentences.append(f"Each is what the export says to answer ({asked}).")
     if export.complete is not None:
         sentences.append(f"The chain of {shown(export.complete)} is unbroken from its first entry to the last one here.")
     if given.tiles is None:

@@ -5,7 +5,7 @@ The auditor has the whole log's tiles besides and a checkpoint, and asked for a 
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
@@ -28,24 +28,59 @@ class ExportMutation:
     kind: str = ""
 
 
+Asked = Callable[[Mapping[str, str]], bool]
+QUESTIONS: Final[tuple[tuple[dict[str, str], Asked], ...]] = (
+    ({}, lambda headers: True),
+    (
+        {"actor": "clinician-1", "clinic": "riverside"},
+        lambda headers: headers["ce_actor"] == "clinician-1" and headers["ce_clinic"] == "riverside",
+    ),
+    ({"source": "session", "outcome": "refused"}, lambda headers: headers["ce_type"] == "kapcare.session.StepRefused.v1"),
+    (
+        {"source": "urn:kapcare:intake", "outcome": "done"},
+        lambda headers: "intake" in headers["ce_type"] and "Refused" not in headers["ce_type"],
+    ),
+    ({"type": "kapcare.*.HoldPlaced.v1,kapcare.intake.*"}, lambda headers: "Hold" in headers["ce_type"] or "intake" in headers["ce_type"]),
+    ({"partner": "oak"}, lambda headers: "oak" in headers["ce_actor"] or headers["ce_subject"] == "partner-oak"),
+    ({"role": "therapist"}, lambda headers: headers["ce_actor"].startswith("clinician")),
+    ({"policy": "network-2026.2"}, lambda headers: headers["ce_policyversion"].endswith(".2")),
+    ({"from": "2026-03-01T08:01:00Z"}, lambda headers: headers["ce_time"] >= "2026-03-01T08:01"),
+    (
+        {"to": "2026-03-01T10:04:00+02:00", "clinic": "seaside"},
+        lambda headers: headers["ce_time"] < "2026-03-01T08:04" and headers["ce_clinic"] == "seaside",
+    ),
+)
+"""What an auditor may ask beside a case, and in other words which entries of the made-up log that is."""
+
+
 class ExportBench:
     """A log and its exports."""
 
     def __init__(self, log: Log) -> None:
         self.log = log
         self.size = len(log.entries)
-        read = [read_entry(entry).headers for entry in log.entries]
-        self.queries = [{"case": name} for name in sorted({headers["ce_subject"] for headers in read})]
-        self.queries += [{"actor": actor, "clinic": "riverside"} for actor in sorted({headers["ce_actor"] for headers in read})]
+        subjects = {read_entry(entry).headers["ce_subject"] for entry in log.entries}
+        self._cases: list[tuple[dict[str, str], Asked | None]] = [({"case": name}, None) for name in sorted(subjects)]
         self._exports: dict[str, list[bytes]] = {}
+
+    def question(self, chance: Random) -> tuple[dict[str, str], Asked | None]:
+        """As often a case as something else."""
+        return chance.choice(self._cases if chance.random() < 0.5 else QUESTIONS)
+
+    def lines(self, question: tuple[dict[str, str], Asked | None]) -> list[bytes]:
+        """Return the lines of an export."""
+        query, asked = question
+        if json.dumps(query) not in self._exports:
+            self._exports[json.dumps(query)] = self.log.export(query, self.size, asked).splitlines(keepends=True)
+        return list(self._exports[json.dumps(query)])
 
     def export(self, chance: Random, at_least: int = 1) -> tuple[dict[str, str], list[bytes]]:
         """Return a query and the lines of its export, of which at least so many are entries."""
         while True:
-            query = chance.choice(self.queries)
-            lines = self._exports.setdefault(json.dumps(query), self.log.export(query, self.size).splitlines(keepends=True))
+            question = self.question(chance)
+            lines = self.lines(question)
             if len(lines) > at_least:
-                return query, list(lines)
+                return question[0], lines
 
 
 def index_of(line: bytes) -> int:
@@ -58,10 +93,11 @@ def dumped(content: dict[str, Any]) -> bytes:
 
 
 def flip_anywhere(bench: ExportBench, chance: Random) -> ExportMutation:
-    _, lines = bench.export(chance)
-    whole = b"".join(lines)
-    bit = chance.randrange(8 * len(whole))
-    return ExportMutation(flipped(whole, bit), found(*(IN_HEAD if bit < 8 * len(lines[0]) else ANY)))
+    """Not in the times of a question: another second may ask for the same entries."""
+    query, lines = bench.export(chance)
+    head, whole = 8 * len(lines[0]), b"".join(lines)
+    bit = chance.randrange(head if {"from", "to"} & query.keys() else 0, 8 * len(whole))
+    return ExportMutation(flipped(whole, bit), found(*(IN_HEAD if bit < head else ANY)))
 
 
 def flip_in_entry(bench: ExportBench, chance: Random) -> ExportMutation:
@@ -143,25 +179,30 @@ def renumber(bench: ExportBench, chance: Random) -> ExportMutation:
 
 
 def ask_for_another(bench: ExportBench, chance: Random) -> ExportMutation:
-    """The head says that something else was asked for."""
-    query, lines = bench.export(chance)
+    """The head says that another case was asked for, or something that is no question."""
+    _, lines = bench.export(chance)
     head = json.loads(lines[0])
-    other = chance.choice([one for one in bench.queries if one.keys() == query.keys() and one != query])
+    other = chance.choice(
+        [{"case": "case-0"}, {"clinic": "nowhere"}, {"actor": "clinician-1", "role": "nurse"}, {"cases": "case-0"}, {"from": "then"}]
+    )
     lines[0] = dumped({**head, "query": other, "complete": other.get("case")})
-    return ExportMutation(b"".join(lines), found("export-not-asked"))
+    return ExportMutation(b"".join(lines), found("export-not-asked", "query-unknown"))
 
 
 def fork(bench: ExportBench, chance: Random) -> ExportMutation:
     """The log's own key signs a history in which an entry of the export is another."""
-    query, lines = bench.export(chance)
+    query, asked = bench.question(chance)
+    lines = bench.lines((query, asked))
+    if len(lines) < 2 or "from" in query or "to" in query:
+        return fork(bench, chance)
     index = index_of(chance.choice(lines[1:]))
     forked = Log([back_dated(entry) if at == index else entry for at, entry in enumerate(bench.log.entries)])
-    return ExportMutation(forked.export(query, bench.size), found("forked"))
+    return ExportMutation(forked.export(query, bench.size, asked), found("forked"))
 
 
 def swap_key(bench: ExportBench, chance: Random) -> ExportMutation:
-    query, _ = bench.export(chance)
-    return ExportMutation(Log(bench.log.entries, OTHER_KEY).export(query, bench.size), found("wrong-key"))
+    query, asked = bench.question(chance)
+    return ExportMutation(Log(bench.log.entries, OTHER_KEY).export(query, bench.size, asked), found("wrong-key"))
 
 
 EXPORT_KINDS: Final[tuple[Callable[[ExportBench, Random], ExportMutation], ...]] = (

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,11 @@ from services.audit.domain.tree import leaf_hash
 ORIGIN = "log.example/ledger"
 BEGIN = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 SERVICES = ("intake", "prescriber", "session", "integration")
+ACTORS = (
+    *((f"clinician-{number}", "coordinator,therapist") for number in range(6)),
+    *(("service:session", ""), ("partner:oak/dr-7", "partner"), ("oak.k1", "partner"), ("elm.k1", "partner")),
+)
+"""Who acts, and their roles."""
 
 
 def private_key(name: str) -> Ed25519PrivateKey:
@@ -37,7 +42,7 @@ VKEY = str(key_of(ORIGIN, LOG_KEY))
 def made_up(seed: int, size: int, data: Callable[[random.Random], int] = lambda chance: chance.randrange(40, 200)) -> Iterator[Entry]:
     """Yield entries in order; `data` says how many bytes of sealed data each has."""
     chance = random.Random(seed)
-    cases = [f"case-{chance.randbytes(8).hex()}" for _ in range(max(1, size // 8))]
+    cases = [*(f"case-{chance.randbytes(8).hex()}" for _ in range(max(1, size // 8))), "partner-oak"]
     sequences: dict[tuple[str, str], int] = {}
     chains: dict[str, int] = {}
     for index in range(size):
@@ -45,6 +50,7 @@ def made_up(seed: int, size: int, data: Callable[[random.Random], int] = lambda 
         source = f"urn:kapcare:{service}"
         sequences[source, case] = sequences.get((source, case), 0) + 1
         moment = BEGIN + timedelta(seconds=index, milliseconds=chance.randrange(1000))
+        actor, roles = chance.choice(ACTORS)
         headers = {
             "content-type": "application/vnd.kapcare.sealed",
             "ce_specversion": "1.0",
@@ -56,8 +62,10 @@ def made_up(seed: int, size: int, data: Callable[[random.Random], int] = lambda 
             "ce_sequence": f"{sequences[source, case]:020d}",
             "ce_clinic": chance.choice(("riverside", "hillside", "seaside")),
             "ce_patient": f"patient-{case[-6:]}",
-            "ce_actor": f"clinician-{chance.randrange(9)}",
+            "ce_actor": actor,
             "ce_correlationid": chance.randbytes(16).hex(),
+            "ce_policyversion": chance.choice(("network-2026.1", "network-2026.2")),
+            **({"ce_roles": roles} if roles else {}),
             "ce_traceparent": f"00-{chance.randbytes(16).hex()}-{chance.randbytes(8).hex()}-01",
         }
         yield Entry(headers, chains.get(case), chance.randbytes(data(chance)))
@@ -103,13 +111,13 @@ class Log:
             files[bundle.path] = encode_bundle(self.entries[bundle.index * 256 : bundle.index * 256 + bundle.width])
         return files | {"checkpoint": self.checkpoint(size)}
 
-    def export(self, query: dict[str, str], size: int) -> bytes:
-        """Return an export of the entries whose headers the query names, each with its proof."""
+    def export(self, query: dict[str, str], size: int, asked: Callable[[Mapping[str, str]], bool] | None = None) -> bytes:
+        """Return an export of the entries that are asked for by their headers (all of a case, if nothing says which), with proofs."""
         tiles = self.tiles(size)
         lines: list[dict[str, Any]] = []
         for index, entry in enumerate(self.entries[:size]):
             headers = read_entry(entry).headers
-            if all(headers["ce_subject" if name == "case" else f"ce_{name}"] == value for name, value in query.items()):
+            if headers["ce_subject"] == query["case"] if asked is None else asked(headers):
                 proof = [base64.b64encode(one).decode() for one in plan_inclusion(index, size).prove(tiles)]
                 lines.append({"index": index, "entry": base64.b64encode(entry).decode(), "proof": proof})
         complete = query["case"] if query.keys() == {"case"} else None

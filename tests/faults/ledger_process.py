@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 
 from services.audit import signing
 from services.audit.checkpoints import Checkpoints
@@ -23,9 +24,9 @@ EVENTS = 15_000
 
 async def main(url: str, name: str) -> None:
     signing.SIGN_EVERY_SECONDS = 0.02  # type: ignore[misc]
-    durable: dict[str, Any] = {"w": "majority", "journal": True, "readConcernLevel": "majority", "tz_aware": True}
-    async with AsyncMongoClient[dict[str, Any]](url, **durable) as client:
-        database = client[name]
+    client: AsyncMongoClient[dict[str, Any]]
+    async with AsyncMongoClient(url, w="majority", journal=True, readConcernLevel="majority", tz_aware=True) as client:
+        database: AsyncDatabase[dict[str, Any]] = client[name]
         ledger, tiles = Ledger(database["entries"]), KeptTiles(database["tiles"], database["entries"])
         await ledger.prepare()
         lease = Lease(database["leases"], "signer", 0.3)

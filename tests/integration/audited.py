@@ -1,6 +1,7 @@
 """A ledger with the events of a small network, and the audit service that answers about it over HTTP."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -125,7 +126,8 @@ async def audited(mongo_url: str, bootstrap: str, recorded: list[Envelope]) -> A
         aiohttp.ClientSession() as session,
     ):
         port, prefix = free_port(), toy.unique()
-        settings = toy.settings_for(mongo_url, bootstrap, prefix, port=port, issuer=ISSUER, jwks_url=f"{issuer_url}/jwks.json")
+        given = {"issuer": ISSUER, "jwks_url": f"{issuer_url}/jwks.json", "ledger_signing_key": base64.b64encode(b"s" * 32).decode()}
+        settings = toy.settings_for(mongo_url, bootstrap, prefix, port=port, **given)
         await toy.make_topics(bootstrap, settings.topic_prefix)
         database = client[f"{prefix}_audit"]
         ledger = Ledger(database["entries"])

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -11,15 +12,20 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from pydantic import ValidationError
+from pymongo import AsyncMongoClient
 
 from services.audit import kap_verify, signing
+from services.audit.app import build
 from services.audit.domain.proofs import verify_consistency, verify_inclusion
+from services.audit.ledger import AnotherFormat
 from shared.events.codec import time_text
+from shared.settings import SettingWrong
 from tests import toy
 from tests.contract.ledger_log import BEGIN, Log, write
 from tests.integration.frame.served import token
 from tests.integration.ledger.kept import KEY, arrival, arrivals
-from tests.integration.ledger.served import Auditor, auditing, issuing, running
+from tests.integration.ledger.served import SEED, Auditor, auditing, issuing, running
 
 SIZE = 600
 
@@ -234,6 +240,51 @@ async def test_an_inconsistent_ledger_is_unready_and_serves_and_takes_events_on(
             shown = (await auditor.get("/ledger/events?limit=1&cursor=269")).json()["events"][0]
             assert (shown["index"], shown["time"]) == (270, None)
             assert (await auditor.get("/ledger/verification")).json()["first_bad"] == 270
+
+
+async def test_a_ledger_of_before_this_format_ends_the_start_with_a_line_that_says_what_to_do(
+    mongo_url: str, kafka_bootstrap: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = toy.settings_for(mongo_url, kafka_bootstrap, toy.unique(), ledger_signing_key=SEED)
+    async with AsyncMongoClient[dict[str, Any]](mongo_url, w="majority", journal=True) as client:
+        await client[f"{settings.database_prefix}_audit"]["entries"].insert_one({"_id": 0, "headers": {}, "data": b""})
+    app = build(settings)
+    with pytest.raises(AnotherFormat):
+        async with app.router.lifespan_context(app):
+            pass
+    said = [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()]
+    assert [line for line in said if "drop the audit database" in line and "replay --topic-refill" in line]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "KAPCARE_LEDGER_SIGNING_KEY: the ledger needs it"),
+        (
+            {"ledger_signing_key": SEED, "ledger_witnesses": f"https://w.example {KEY.public}"},
+            "KAPCARE_LEDGER_WITNESSES: this is the key of a log",
+        ),
+        (
+            {"ledger_signing_key": SEED, "ledger_witnesses": "https://w.example w.example+00000000+AAAA"},
+            "KAPCARE_LEDGER_WITNESSES: not the key",
+        ),
+    ],
+)
+def test_settings_that_only_the_ledger_needs_are_named(changes: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingWrong, match=re.escape(words)):
+        build(toy.settings_for("mongodb://127.0.0.1:1", "127.0.0.1:1", "t", **changes))
+
+
+@pytest.mark.parametrize("wrong", ["https://w.example", "https://w.example key more", "http://w.example key", "https://127.0.0.1 key"])
+def test_witnesses_are_pairs_of_url_and_key(wrong: str) -> None:
+    with pytest.raises(ValidationError):
+        toy.settings_for("mongodb://127.0.0.1:1", "127.0.0.1:1", "t", ledger_witnesses=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["", "with space", "with+plus", "ümlaut.example/ledger", "line\nfeed"])
+def test_an_origin_is_a_name_that_a_note_may_hold(wrong: str) -> None:
+    with pytest.raises(ValidationError):
+        toy.settings_for("mongodb://127.0.0.1:1", "127.0.0.1:1", "t", ledger_origin=wrong)
 
 
 async def is_unready(auditor: Auditor) -> bool:

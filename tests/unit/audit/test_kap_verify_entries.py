@@ -154,3 +154,49 @@ def test_names_from_files_can_do_nothing_to_a_terminal() -> None:
         take(("\x1b[2J\x7f\u202e", "x\n", 2, None, NOON))
     assert refused.value.message.isascii()
     assert refused.value.message.isprintable()
+
+
+PARTNER = {"ce_actor": "oak.north.k1", "ce_roles": "partner"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "headers", "asked"),
+    [
+        ("case", "case-1", {}, True),
+        ("case", "case-2", {}, False),
+        ("source", "intake", {}, True),
+        ("source", "urn:kapcare:intake", {}, True),
+        ("source", "session", {}, False),
+        ("role", "nurse", {"ce_roles": "coordinator,nurse"}, True),
+        ("role", "nurs", {"ce_roles": "coordinator,nurse"}, False),
+        ("role", "nurse", {}, False),
+        ("policy", "p.1", {"ce_policyversion": "p.1"}, True),
+        ("policy", "p.1", {}, False),
+        ("partner", "oak", PARTNER, True),
+        ("partner", "oak.north", PARTNER, True),
+        ("partner", "oak.north.k1", PARTNER, False),
+        ("partner", "oak", {"ce_actor": "oak.k1"}, False),
+        ("partner", "oak", {"ce_actor": "partner:oak"}, True),
+        ("partner", "oak", {"ce_actor": "partner:oak/dr-7"}, True),
+        ("partner", "oak", {"ce_actor": "partner:oakland"}, False),
+        ("partner", "oak", {"ce_subject": "partner-oak"}, True),
+        ("type", "kapcare.session.*", {"ce_type": "kapcare.session.StepRefused.v1"}, True),
+        ("type", "kapcare.*.StepRefused.v1", {"ce_type": "kapcare.session.StepRefused.v1"}, True),
+        ("type", "kapcare.*.StepRefused", {"ce_type": "kapcare.session.StepRefused.v1"}, False),
+        ("type", "a,kapcare.session.StepRefused.v1", {"ce_type": "kapcare.session.StepRefused.v1"}, True),
+        ("type", "kapcare.session.StepRefused", {"ce_type": "kapcare.session.StepRefused.v1"}, False),
+        ("type", "kapcare.session.StepRefused.v1.*", {"ce_type": "kapcare.session.StepRefused.v1"}, False),
+        ("outcome", "refused", {"ce_type": "kapcare.session.StepRefused.v1"}, True),
+        ("outcome", "done", {"ce_type": "kapcare.session.StepRefused.v1"}, False),
+        ("outcome", "done", {"ce_type": "kapcare.intake.ScreenedOut.v1"}, True),
+        ("from", "2026-03-01T08:00:00Z", {}, True),
+        ("from", "2026-03-01T09:00:00.0009+01:00", {}, True),
+        ("from", "2026-03-01T08:00:00.001Z", {}, False),
+        ("to", "2026-03-01T08:00:00.001Z", {}, True),
+        ("to", "2026-03-01T08:00:00.0009Z", {}, False),
+        ("to", "2026-03-01T08:00:00Z", {}, False),
+    ],
+)
+def test_filters_ask_for_what_the_auditor_guide_says(name: str, value: str, headers: dict[str, str], asked: bool) -> None:
+    """Expected by hand, from the words of the guide and of the ledger's API; the entry happened at 08:00 exactly."""
+    assert kap_verify.FILTERS[name]({**HEADERS, **headers}, value) is asked
