@@ -257,6 +257,10 @@ async def test_a_ledger_of_before_this_format_ends_the_start_with_a_line_that_sa
     assert [line for line in said if "drop the audit database" in line and "replay --topic-refill" in line]
 
 
+def witnessed_by(vkey: str) -> dict[str, str]:
+    return {"ledger_signing_key": SEED, "ledger_witnesses": f"https://w.example {vkey}"}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
