@@ -7,7 +7,7 @@ import aiohttp
 import typer
 
 from deploy.bench.command import bench
-from deploy.cli import audit, compose_env, fhir, outcomes, parked, partner, policy, tests, timeline, token, up
+from deploy.cli import audit, compose_env, fhir, outcomes, parked, partner, policy, tests, timeline, token, up, witness
 from deploy.demo.command import demo
 from deploy.local.failure import StackError
 
@@ -29,6 +29,7 @@ app.command("discard")(parked.discard)
 app.command("fhir")(fhir.fhir)
 app.command("outcomes")(outcomes.outcomes)
 app.command("timeline")(timeline.timeline)
+app.command("witness")(witness.witness)
 app.command("compose-env")(compose_env.compose_env)
 app.add_typer(audit.app, name="audit")
 app.add_typer(policy.app, name="policy")

@@ -23,13 +23,18 @@ def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def replace(path: Path, content: dict[str, Any]) -> None:
-    """Put another object in the file's place, whole or not at all."""
-    _draft(path, _text(content)).replace(path)
+    """Put another object in the file's place, whole or not at all; durable on return."""
+    write_text(path, _text(content))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Put another text in the file's place, whole or not at all."""
+    """Put another text in the file's place, whole or not at all; durable on return."""
     _draft(path, text).replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _draft(path: Path, text: str) -> Path:

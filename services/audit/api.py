@@ -27,7 +27,7 @@ class LedgerRoutes:
         self._runtime = runtime
         self._ledger = ledger
         self._reader = Reader(ledger.entries)
-        self._questions = Questions(runtime, self._reader, lambda: ledger.size)
+        self._questions = Questions(runtime, self._reader, ledger.count)
         self._tiles = tiles
         self._checkpoints = checkpoints
         self._log = log
@@ -51,7 +51,7 @@ class LedgerRoutes:
         await self._admit(request)
         query, form = asked(request, read_export)
         if form != "ndjson":
-            return self._questions.export(query, form)
+            return await self._questions.export(query, form)
         lines = export_lines(self._reader, self._tiles, await newest(self._checkpoints), query)
         return StreamingResponse(lines, media_type="application/x-ndjson")
 

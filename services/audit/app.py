@@ -9,7 +9,7 @@ import services.audit
 from services.audit.api import LedgerRoutes
 from services.audit.checkpoints import Checkpoints
 from services.audit.domain.note import COSIGNATURE, NoteRefused, read_key
-from services.audit.ledger import AnotherFormat, Ledger
+from services.audit.ledger import ANOTHER_FORMAT, AnotherFormat, Ledger
 from services.audit.reactions import KeepEveryEvent
 from services.audit.signing import LogKey, Signer
 from services.audit.tiles import KeptTiles
@@ -62,8 +62,8 @@ def build(settings: Settings) -> FastAPI:
         async def prepare() -> None:
             try:
                 await ledger.prepare()
-            except AnotherFormat as refused:
-                runtime.log.error(str(refused))  # noqa: TRY400 - one line for an operator, no traceback
+            except AnotherFormat:
+                runtime.log.exception(ANOTHER_FORMAT)
                 raise
 
         return Extension(

@@ -24,6 +24,11 @@ REMEMBERED_STREAMS: Final = 100_000
 LATE_AFTER: Final = timedelta(hours=1)
 """An entry whose time lies so far before one already in the ledger is marked, so that a range of time is found without a full scan."""
 
+ANOTHER_FORMAT: Final = (
+    "This ledger was written before entries had the transparency log's format: drop the audit database and run"
+    " `./kap replay --topic-refill` for each service, which kept every commit."
+)
+
 INDEXES: Final = (
     IndexModel([("stream", ASCENDING), ("source", ASCENDING), ("sequence", ASCENDING)], unique=True, name="one_entry_per_event"),
     IndexModel([("stream", ASCENDING), ("_id", ASCENDING)], name="by_stream"),
@@ -68,10 +73,7 @@ class Ledger:
             return
         first = await self.entries.find_one(sort=[("_id", ASCENDING)])
         if first is not None and "entry" not in first:
-            raise AnotherFormat(
-                "This ledger was written before entries had the transparency log's format: drop the audit database and run"
-                " `./kap replay --topic-refill` for each service, which kept every commit."
-            )
+            raise AnotherFormat(ANOTHER_FORMAT)
         await self.entries.create_indexes(list(INDEXES))
         last = await self.entries.find_one(sort=[("_id", DESCENDING)])
         if last is not None:

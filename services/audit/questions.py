@@ -1,6 +1,6 @@
 """What auditors ask of the ledger over HTTP: pages, counts, what was known, and exports in their formats; no clinical value is here."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
 
 from pydantic_core import to_json
@@ -21,9 +21,9 @@ Read = TypeVar("Read")
 
 
 class Questions:
-    """The routes that answer questions; `size` says how many entries the ledger has."""
+    """The routes that answer questions; `size` says how many entries the ledger has, whoever appended them."""
 
-    def __init__(self, runtime: Runtime, reader: Reader, size: Callable[[], int]) -> None:
+    def __init__(self, runtime: Runtime, reader: Reader, size: Callable[[], Awaitable[int]]) -> None:
         self._runtime = runtime
         self._reader = reader
         self._size = size
@@ -34,13 +34,13 @@ class Questions:
         query, page = asked(request, read_page)
         found = await self._reader.page(query, page)
         following = found[-1]["_id"] if len(found) == page.limit else None
-        return _json({"events": [row_of(entry) for entry in found], "next": following, "size": self._size()})
+        return _json({"events": [row_of(entry) for entry in found], "next": following, "size": await self._size()})
 
     async def counts(self, request: Request) -> Response:
         """Return how many entries match, by a value of theirs."""
         await admit_auditor(self._runtime, request)
         query, by = asked(request, read_counts)
-        size = self._size()
+        size = await self._size()
         try:
             rows, more = await self._reader.counts(query, by)
         except TakesTooLong:
@@ -65,9 +65,9 @@ class Questions:
         }
         return _json(content)
 
-    def export(self, query: Query, form: Literal["csv", "fhir"]) -> Response:
+    async def export(self, query: Query, form: Literal["csv", "fhir"]) -> Response:
         """Return the stream of what matches now, in an auditor's format; who asks was admitted before."""
-        entries = self._reader.stream(query, self._size())
+        entries = self._reader.stream(query, await self._size())
         headers = {"Content-Disposition": f'attachment; filename="ledger.{"csv" if form == "csv" else "ndjson"}"'}
         return StreamingResponse(rendered(entries, form), media_type=MEDIA_TYPES[form], headers=headers)
 

@@ -98,18 +98,23 @@ class Witnessing:
             raise _NotCosigned("ahead", "it has co-signed a larger ledger")
         answer = await self._submit(session, latest)
         if answer.status == 409 and answer.kind == SIZE_TYPE:
-            known = _read_size(answer.body)
-            if known > latest.size:
-                raise _NotCosigned("ahead", "it has co-signed a larger ledger")
-            if known == self._size:
-                raise _NotCosigned("refused", "it has co-signed another ledger of the same size")
-            self._size = known
+            self._go_on_from(_read_size(answer.body), latest)
             answer = await self._submit(session, latest)
+            if answer.status == 409 and answer.kind == SIZE_TYPE:
+                self._go_on_from(_read_size(answer.body), latest)
         if answer.status != 200:
             raise _NotCosigned("refused", f"it answered {answer.status}")
         await self._checkpoints.add_cosignature(latest.size, self._witness.key.name, self._line(latest, answer.body))
         self._size = latest.size
         self._metrics.witnessed(self._witness.key.name, "cosigned")
+
+    def _go_on_from(self, known: int, latest: KeptCheckpoint) -> None:
+        """Take note of what the witness says that it has co-signed last."""
+        if known > latest.size:
+            raise _NotCosigned("ahead", "it has co-signed a larger ledger")
+        if known == self._size:
+            raise _NotCosigned("refused", "it has co-signed another ledger of the same size")
+        self._size = known
 
     async def _submit(self, session: aiohttp.ClientSession, latest: KeptCheckpoint) -> _Answer:
         proof: Sequence[bytes] = ()
