@@ -1,7 +1,10 @@
 """`kap audit`: what the ledger proves, lacks and holds."""
 
 import asyncio
+import base64
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import typer
 from deploy.cli import audit_questions
 from deploy.cli.options import AsJson, Data
 from deploy.cli.service_calls import calls_as
-from deploy.local.data import DEFAULT_DATA
+from deploy.local.data import DEFAULT_DATA, DataDirectory
 
 app = typer.Typer(help="Ask the tamper-evident ledger.", no_args_is_help=True)
 
@@ -48,6 +51,25 @@ app.command()(audit_questions.events)
 app.command()(audit_questions.count)
 app.command()(audit_questions.known)
 app.command()(audit_questions.export)
+
+
+@app.command("key")
+def show_key(data: Data = DEFAULT_DATA) -> None:
+    """Print the vkey with which others verify the ledger: of the signing key in the environment, else of the stack here."""
+    from services.audit.signing import LogKey
+    from shared.settings import Settings
+
+    origin = os.environ.get("KAPCARE_LEDGER_ORIGIN") or Settings.model_fields["ledger_origin"].default
+    seed = os.environ.get("KAPCARE_LEDGER_SIGNING_KEY") or DataDirectory(data.resolve()).secrets().ledger_signing_key
+    print(LogKey.of_seed(origin, base64.b64decode(seed)).public)
+
+
+@app.command()
+def verifier() -> None:
+    """Print the program with which anyone verifies the ledger: `./kap audit verifier > kap_verify.py`."""
+    from services.audit import kap_verify
+
+    sys.stdout.write(Path(kap_verify.__file__).read_text())
 
 
 async def _verification(data: Path) -> dict[str, Any]:
