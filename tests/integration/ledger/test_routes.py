@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from pydantic import ValidationError
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.collection import AsyncCollection
 
 from services.audit import kap_verify, signing
 from services.audit.app import build
@@ -248,7 +249,8 @@ async def test_a_ledger_of_before_this_format_ends_the_start_with_a_line_that_sa
     settings = toy.settings_for(mongo_url, kafka_bootstrap, toy.unique(), ledger_signing_key=SEED)
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(mongo_url, w="majority", journal=True) as client:
-        await client[f"{settings.database_prefix}_audit"]["entries"].insert_one({"_id": 0, "headers": {}, "data": b""})
+        entries: AsyncCollection[dict[str, Any]] = client[f"{settings.database_prefix}_audit"]["entries"]
+        await entries.insert_one({"_id": 0, "headers": {}, "data": b""})
     app = build(settings)
     with pytest.raises(AnotherFormat):
         async with app.router.lifespan_context(app):
