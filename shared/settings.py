@@ -13,9 +13,8 @@ from shared.webhooks.destinations import what_is_wrong_with
 from shared.webhooks.signing import MalformedKey, SharedSecret
 
 
-def _key_from_base64(value: object) -> object:
-    if not isinstance(value, str):
-        return value
+def key_from_base64(value: str) -> bytes:
+    """Return the 32 bytes of a key; raises ValueError."""
     try:
         key = base64.b64decode(value, validate=True)
     except binascii.Error:
@@ -25,7 +24,7 @@ def _key_from_base64(value: object) -> object:
     return key
 
 
-Key = Annotated[SecretBytes, BeforeValidator(_key_from_base64)]
+Key = Annotated[SecretBytes, BeforeValidator(lambda value: key_from_base64(value) if isinstance(value, str) else value)]
 """A 32-byte secret, given as base64."""
 
 

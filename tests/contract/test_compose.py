@@ -65,6 +65,8 @@ def test_a_service_has_every_setting_it_needs(name: str) -> None:
     needed = {field for field, info in Settings.model_fields.items() if info.is_required()}
     # The image says where to listen.
     assert needed - given <= {"port"}
+    # Nobody but the ledger can sign for it.
+    assert ({"ledger_signing_key", "ledger_origin"} <= given) == ("ledger_signing_key" in given) == (name == "audit")
     assert CONTAINERS[name]["environment"]["SERVICE"] == name
     assert CONTAINERS[name]["environment"]["KAPCARE_KAFKA_IDEMPOTENT_PRODUCER"] == "true"
 
@@ -75,7 +77,15 @@ def test_secrets_have_no_default_and_compose_env_gives_them_all(tmp_path: Path, 
     asked = re.findall(r"\$\{(\w+)(:[?-])", TEXT)
     assert {name for name, _ in asked} <= set(given)
     secret = {name for name in given if "KEY" in name or "PASSWORD" in name}
-    assert secret >= {"VAULT_MASTER_KEY", "RECEIPT_KEY", "MONGO_ROOT_PASSWORD", "MONGO_PASSWORD", "MONGO_REPLICA_KEY", KEY_SETTING}
+    assert secret >= {
+        "VAULT_MASTER_KEY",
+        "RECEIPT_KEY",
+        "LEDGER_SIGNING_KEY",
+        "MONGO_ROOT_PASSWORD",
+        "MONGO_PASSWORD",
+        "MONGO_REPLICA_KEY",
+        KEY_SETTING,
+    }
     # The issuer's key belongs to a profile that production leaves out, so it cannot be demanded of everyone.
     assert {name for name, kind in asked if name in secret and kind == ":-"} == {KEY_SETTING}
     assert re.findall(rf"\$\{{{KEY_SETTING}:-(.*?)\}}", TEXT) == [""]

@@ -115,6 +115,20 @@ async def test_one_patient_by_hand(journey: tuple[Report, Hands]) -> None:
     assert {event["type"].split(".")[1] for event in ledger["events"]} == {"intake", "prescriber", "session", "integration"}
 
 
+async def test_the_whole_ledger_verifies_by_its_files_and_a_case_by_its_proofs(journey: tuple[Report, Hands], tmp_path: Path) -> None:
+    report, hands = journey
+    folder, mirror = str(hands.stack.data.root), str(tmp_path / "mirror")
+    await hands.until("auditor", "audit", "/ledger/verification", lambda seen: bool(seen["verified"] and seen["signed"] == seen["size"]))
+    whole = await asyncio.to_thread(CliRunner().invoke, app, ["audit", "verify", "--mirror", mirror, "--json", "--data", folder])
+    assert whole.exit_code == 0, whole.output
+    told = json.loads(whole.stdout)
+    assert (told["log"]["size"], told["gaps"], told["unreachable"]) == (told["size"], [], [])
+    assert told["log"]["warnings"] == []
+    command = ["audit", "verify", "--case", report.case_ids[0], "--offline", mirror, "--data", folder]
+    case = await asyncio.to_thread(CliRunner().invoke, app, command)
+    assert (case.exit_code, "Nothing that the query asks for was left out" in case.stdout) == (0, True), case.output
+
+
 async def refer_and_screen(hands: Hands) -> str:
     referral = {
         "clinic": "riverside",

@@ -1,0 +1,1 @@
+"""What an auditor does with a ledger from outside: take it along as files, and have it verified by the program that stands alone."""
