@@ -38,6 +38,7 @@ def checkpoints(log: Log) -> dict[str, tuple[bytes, Found]]:
         "unknown keys only": (f"{text}\n{strangers}".encode(), found("wrong-key")),
         "another key id": (f"{text}\n{of_another_id}".encode(), found("wrong-key")),
         "sixteen unknown keys besides": (f"{text}\n{strangers}{ours}".encode(), found("too-many-signatures")),
+        "base64 in another spelling": (f"{text}\n{ours[:-3]}{chr(ord(ours[-3]) + 1)}=\n".encode(), found("signature-malformed")),
         "no signature": (f"{text}\n".encode(), found("note-malformed")),
         "no base64": (f"{text}\n{ours[:-2]}\n".encode(), found("note-malformed", "signature-malformed")),
         "nothing": (b"", found("note-malformed")),

@@ -18,7 +18,7 @@ def test_the_bytes_are_one_line_of_sorted_json_and_the_data() -> None:
     assert entry == (
         b'{"headers":{"ce_id":"1","ce_subject":"case-1","content-type":"application/vnd.kapcare.sealed"},"previous":7}\n\x00\n\xff'
     )
-    assert entry_bytes(HEADERS, None, b"").endswith(b',"previous":null}\n'.removeprefix(b","), -18)
+    assert entry_bytes(HEADERS, None, b"").endswith(b',"previous":null}\n')
 
 
 @given(st.dictionaries(st.text(max_size=9), st.text(max_size=9)), st.none() | st.integers(0, 2**62), st.binary(max_size=40))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"os"
 	"path/filepath"
@@ -40,6 +41,12 @@ func openCheckpoint(path string, key string) (tlog.Tree, error) {
 		return none, refused("note-malformed")
 	case len(opened.Sigs)+len(opened.UnverifiedSigs) > signatures:
 		return none, refused("too-many-signatures")
+	}
+	for _, signature := range append(opened.Sigs, opened.UnverifiedSigs...) {
+		// note takes spellings of base64 that stand for the same bytes; only one of them was signed and sent.
+		if _, err := base64.StdEncoding.Strict().DecodeString(signature.Base64); err != nil {
+			return none, refused("signature-malformed")
+		}
 	}
 	lines := strings.Split(opened.Text, "\n")
 	if len(lines) != 4 || lines[3] != "" {
