@@ -19,6 +19,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from pydantic_core import to_json
 from pymongo import AsyncMongoClient
 
 from deploy.auditing.mirror import mirror
@@ -27,12 +28,13 @@ from deploy.bench.figures import percentile
 from deploy.local.failure import StackError
 from deploy.local.mongod import start_mongod
 from deploy.local.ports import free_port
-from services.audit.api import page_of
 from services.audit.checkpoints import Checkpoints, KeptCheckpoint
 from services.audit.domain.entry import entry_bytes
+from services.audit.domain.query import Parameters, read_page
 from services.audit.domain.tiles import BundlePlace, read_path
+from services.audit.exports import row_of
 from services.audit.ledger import Ledger
-from services.audit.query import PAGE_DEFAULT, Query
+from services.audit.reading import Reader
 from services.audit.signing import LogKey, Signer
 from services.audit.tiles import KeptTiles
 from shared.clock import system_now
@@ -216,13 +218,14 @@ class _Bench:
 
     async def ask(self, measured: Measured) -> None:
         """Ask for pages anywhere in the ledger: the first of an answer, one amid it, the last."""
-        chance = random.Random(11)
+        chance, reader = random.Random(11), Reader(self.ledger.entries)
         for kind, query in _queries(chance, self._cases, self.ledger.size).items():
             pages = measured.pages_ms.setdefault(kind, [])
             for number in range(ASKED):
                 asked = query(number)
                 began = time.monotonic()
-                await page_of(self.ledger, asked)
+                found = await reader.page(*read_page(asked))
+                to_json([row_of(entry) for entry in found])
                 pages.append((time.monotonic() - began) * 1000)
 
     async def take_along(self, directory: Path, say: Say) -> None:
@@ -295,28 +298,28 @@ def _arrival(case: str, patient: str, clinic: str, sequence: int, at: datetime, 
     return Arrival(envelope, Sealed(headers, chance.randbytes(DATA_BYTES)), "kapcare.intake.v1", 0, 0)
 
 
-def _queries(chance: random.Random, cases: Sequence[Envelope], size: int) -> Mapping[str, Callable[[int], Query]]:
-    def query(since: datetime | None = None, until: datetime | None = None, after: int = -1, **wanted: str) -> Query:
-        return Query(wanted, since, until, after, PAGE_DEFAULT)
+def _queries(chance: random.Random, cases: Sequence[Envelope], size: int) -> Mapping[str, Callable[[int], Parameters]]:
+    def any_case() -> Envelope:
+        return chance.choice(cases)
 
-    def anywhere() -> int:
-        return chance.choice((-1, chance.randrange(size), size - chance.randrange(1, 200)))
+    def asked(after: int | None = None, **filters: str) -> Parameters:
+        return [*filters.items(), *([] if after is None else [("cursor", str(after))])]
 
-    def at() -> datetime:
-        return BEGIN + chance.randrange(size) * EVERY
+    def anywhere() -> int | None:
+        return chance.choice((None, chance.randrange(size), size - chance.randrange(1, 200)))
 
-    def range_of_time(number: int) -> Query:
-        begin = at()
+    def range_of_time(number: int) -> Parameters:
+        begin = BEGIN + chance.randrange(size) * EVERY
         length = timedelta(days=(1, 7, 30, 365)[number % 4])
         within = round((begin - BEGIN) / EVERY) + chance.randrange(max(1, round(length / EVERY)))
-        return query(begin, begin + length, after=chance.choice((-1, within)))
+        return asked(chance.choice((None, within)), **{"from": time_text(begin), "to": time_text(begin + length)})
 
     return {
-        "case": lambda _: query(stream=chance.choice(cases).subject),
-        "patient": lambda _: query(patient=chance.choice(cases).patient),
-        "clinic": lambda _: query(after=anywhere(), clinic=chance.choice(cases).clinic),
-        "actor": lambda _: query(after=anywhere(), actor=chance.choice(cases).actor),
-        "type": lambda _: query(after=anywhere(), type=chance.choice(cases).type),
+        "case": lambda _: asked(case=any_case().subject),
+        "patient": lambda _: asked(patient=any_case().patient),
+        "clinic": lambda _: asked(anywhere(), clinic=any_case().clinic),
+        "actor": lambda _: asked(anywhere(), actor=any_case().actor),
+        "type": lambda _: asked(anywhere(), type=any_case().type),
         "time": range_of_time,
     }
 
