@@ -92,6 +92,33 @@ def webhooks(
     typer.echo(f"p99 beside black holes to p99 alone {summary['healthy_p99_ratio']:.2f}")
 
 
+@bench.command()
+def ledger(
+    entries: Annotated[int, typer.Option(help="How many entries the ledger has in the end.", min=20_000, max=100_000_000)] = 1_000_000,
+    as_json: AsJson = False,
+) -> None:
+    """From appending to a signed checkpoint, pages of a large ledger, its verification, and the raw limit of hashing and writing."""
+    from deploy.bench.ledger import measure as measure_ledger
+    from deploy.bench.ledger import summarise as summarise_ledger
+
+    progress = Console(stderr=True, highlight=False)
+    try:
+        with progress.status("starting") as status:
+            measured = asyncio.run(_until_told_to_stop(measure_ledger(entries, status.update)))
+    except asyncio.CancelledError:
+        raise typer.Exit(130) from None
+    summary = summarise_ledger(measured)
+    if as_json:
+        typer.echo(json.dumps(summary))
+        return
+    typer.echo(f"to a durable checkpoint {summary['entries_per_s']:,} entries/s; hash and fsync alone {summary['raw_per_s']:,};", nl=False)
+    typer.echo(f" ratio {summary['raw_ratio']:.3f}")
+    typer.echo(f"at {summary['steady_per_s']:,} entries/s a checkpoint covers each after p99 {summary['checkpoint_age_p99_s']:.2f} s")
+    pages = ", ".join(f"{kind} {value:.1f}" for kind, value in summary["pages_p99_ms"].items())
+    typer.echo(f"a page at {summary['entries']:,} entries, p99 in ms: {pages}")
+    typer.echo(f"kap_verify.py: {summary['verify_s']:.1f} s, {summary['verify_million_s']:.1f} s for a million entries")
+
+
 async def _until_told_to_stop(work: Coroutine[Any, Any, Measured]) -> Measured:
     measuring = asyncio.ensure_future(work)
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -4,7 +4,6 @@ On the wire an event is a CloudEvent 1.0 in Kafka binary mode: every clear attri
 the sealed data. The associated data `source|type|subject|id` ties the sealed bytes to their envelope.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,10 +43,6 @@ class Sealed:
 
     headers: Mapping[str, str]
     data: bytes
-
-    def to_bytes(self) -> bytes:
-        """Return the bytes that the ledger keeps: the headers as sorted JSON, a line feed, the sealed data."""
-        return json.dumps(dict(self.headers), sort_keys=True, separators=(",", ":")).encode() + b"\n" + self.data
 
     @property
     def type(self) -> str:

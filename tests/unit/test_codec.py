@@ -143,9 +143,3 @@ def test_the_size_limit_lies_where_it_is_said_to_lie() -> None:
     seal(fits, ENVELOPE, KEY)
     with pytest.raises(TooLarge):
         seal(SuicideRiskScreenRequired(because=fits.because + "x"), ENVELOPE, KEY)
-
-
-def test_the_ledgers_bytes_are_headers_then_data() -> None:
-    head, _, tail = SEALED.to_bytes().partition(b"\n")
-    assert tail == SEALED.data
-    assert head.startswith(b'{"ce_actor":"clinician"')
