@@ -1,4 +1,4 @@
-"""How an admin manages partners over HTTP: who may, what is shown once and never again, and what the delivery log says.
+"""How an admin manages partners over HTTP: who may, and what is shown once and never again.
 
 Expectations: reliability figures for secrets (24 to 64 bytes, overlap 24 h, 0 to 168 h), bad inputs B23 to B25 and B27, fault F31.
 """
@@ -8,14 +8,10 @@ import base64
 import hashlib
 import json
 import uuid
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from bson import Binary
 from standardwebhooks import Webhook
 
 from services.prescriber.domain.partners.endpoints import disable_endpoint
@@ -27,56 +23,13 @@ from shared.log.commit import Cause, Commit
 from shared.pathway.context import Actor
 from shared.webhooks.signing import PrivateKey, PublicKey, sign
 from tests import toy
-from tests.integration.partner_clinic import Answer, Clinic
+from tests.integration.partner.desk import Desk
+from tests.integration.partner_clinic import Clinic
 
 pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
 """The development issuer signs with EdDSA, which newer texts call Ed25519."""
 COMMANDS = {command.path: command for command in partner_commands(tuple, allow_loopback=False)}
 URL = "https://partner.example/hooks"
-
-
-@dataclass
-class Desk:
-    """One partner and its admin; every answer is kept as it was written."""
-
-    clinic: Clinic
-    slug: str
-    answers: list[str] = field(default_factory=list)
-
-    async def post(self, path: str, body: dict[str, Any], key: str | None = None) -> Answer:
-        status, answer = await self.clinic.post(f"/partners/{self.slug}/{path}", body, "admin", key=key)
-        self.answers.append(json.dumps(answer))
-        return status, answer
-
-    async def done(self, path: str, body: dict[str, Any], key: str | None = None) -> dict[str, Any]:
-        status, answer = await self.post(path, body, key)
-        assert status == 200, answer
-        return answer
-
-    async def refused(self, path: str, body: dict[str, Any]) -> str:
-        status, problem = await self.post(path, body)
-        assert status == 409, problem
-        return str(problem["type"]).removeprefix("urn:kapcare:problem:")
-
-    async def get(self, path: str = "", status: int = 200) -> dict[str, Any]:
-        found, answer = await self.clinic.get(f"/partners/{self.slug}{path}", "admin")
-        assert found == status, answer
-        self.answers.append(json.dumps(answer))
-        return answer
-
-    def shown(self, secret: str) -> int:
-        """In how many answers the secret stands."""
-        return sum(secret in answer for answer in self.answers)
-
-
-@pytest_asyncio.fixture
-async def desk(clinic: Clinic) -> AsyncIterator[Desk]:
-    """A partner of its own in the sandbox, with a decision key and nothing else."""
-    slug = f"p-{uuid.uuid4().hex[:12]}"
-    registration = {"slug": slug, "name": "Cascade", "decision_key": str(PrivateKey.generate().public), "sandbox": True}
-    status, answer = await clinic.post("/partners", registration, "admin")
-    assert status == 201, answer
-    yield Desk(clinic, slug)
 
 
 def key_id(text: str) -> str:
@@ -330,79 +283,6 @@ async def test_b24_a_key_that_stood_for_another_request_is_refused(desk: Desk) -
     status, problem = await desk.post("endpoints", {"endpoint": "other", "webhook_url": URL}, key=key)
     assert (status, problem["type"]) == (422, "urn:kapcare:problem:key-reused")
     assert desk.shown(made["webhook_secret"]) == 1
-
-
-def row(partner: str, endpoint: str, sequence: int, state: str, stream: str = "case-" + "a" * 32) -> dict[str, Any]:
-    """A row as the delivery log keeps it."""
-    now = system_now()
-    return {
-        "_id": f"{partner}/{endpoint}/{uuid.uuid4().hex}.0",
-        "endpoint": f"{partner}/{endpoint}",
-        "partner": partner,
-        "stream": stream,
-        "sequence": sequence,
-        "type": "kapcare.review.assigned",
-        "webhook_id": f"{uuid.uuid4().hex}-0",
-        "body": Binary(b'{"type":"kapcare.review.assigned"}'),
-        "state": state,
-        "attempts": 1,
-        "tries": [{"at": now, "outcome": 503, "seconds": 0.25}],
-        "created_at": now,
-        "next_at": now + timedelta(seconds=5),
-        "settled_at": None,
-    }
-
-
-async def test_the_delivery_log_by_sequence_and_page_by_page(clinic: Clinic, desk: Desk) -> None:
-    rows = [row(desk.slug, "main", sequence, "dead" if sequence % 3 == 0 else "done") for sequence in range(12, 0, -1)]
-    rows += [row(desk.slug, "backup", sequence, "due", f"partner-{desk.slug}") for sequence in (1, 2)]
-    rows += [row(f"{desk.slug}-2", "main", 1, "due"), row(f"{desk.slug}0", "main", 1, "due")]
-    await clinic.prescriber.database["endpoint_deliveries"].insert_many(rows)
-
-    async def log(**narrowed: Any) -> list[tuple[str, int]]:
-        found, after = [], None
-        while True:
-            query = "&".join(f"{name}={value}" for name, value in {**narrowed, "after": after}.items() if value is not None)
-            page = await desk.get(f"/deliveries?{query}")
-            assert len(page["deliveries"]) <= narrowed.get("limit", 100)
-            found += [(one["endpoint"], one["sequence"]) for one in page["deliveries"]]
-            after = page["next"]
-            if after is None:
-                return found
-
-    main, backup = [("main", sequence) for sequence in range(1, 13)], [("backup", 1), ("backup", 2)]
-    assert await log(endpoint="main") == await log(endpoint="main", limit=5) == await log(endpoint="main", limit=12) == main
-    assert await log() == await log(limit=1) == await log(limit=3) == await log(limit=200) == [*backup, *main]
-    assert await log(endpoint="main", state="dead", limit=2) == [("main", 3), ("main", 6), ("main", 9), ("main", 12)]
-    assert await log(state="due") == backup
-    assert await log(endpoint="nowhere") == []
-
-    shown = (await desk.get("/deliveries?endpoint=main&after=11"))["deliveries"][0]
-    kept = rows[0]
-    assert (shown["webhook_id"], shown["type"], shown["case"]) == (kept["webhook_id"], kept["type"], kept["stream"])
-    assert (shown["state"], shown["attempts"]) == ("dead", 1)
-    assert shown["tries"][0]["outcome"] == 503
-    assert datetime.fromisoformat(shown["next_at"]) - kept["next_at"] < timedelta(milliseconds=1)
-    assert "body" not in shown
-    assert (await desk.get("/deliveries?endpoint=backup"))["deliveries"][0]["case"] is None
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "limit=0", "limit=201", "limit=x", "limit=-1", "limit=9999999", "state=withheld", "state[$ne]=x", "endpoint=A", "endpoint[$gt]=",
-        "after=x", "after=1", "after=main/x", "endpoint=main&after=-1", "endpoint=main&after=main/1", "endpoint=main&after=" + "9" * 30,
-        "page=2",
-    ],
-)  # fmt: skip
-async def test_b19_b31_what_does_not_narrow_the_log(desk: Desk, query: str) -> None:
-    problem = await desk.get(f"/deliveries?{query}", status=422)
-    assert set(problem) >= {"type", "title", "status", "detail"}
-
-
-async def test_parameters_that_are_not_known(clinic: Clinic, desk: Desk) -> None:
-    await desk.get("?secrets=true", status=422)
-    assert (await clinic.get("/partners?status=active", "admin"))[0] == 422
 
 
 async def test_an_alert_about_an_endpoint_calls_the_admin_whatever_clinics_the_token_names(clinic: Clinic, desk: Desk) -> None:
