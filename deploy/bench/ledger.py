@@ -32,9 +32,9 @@ from services.audit.checkpoints import Checkpoints, KeptCheckpoint
 from services.audit.domain.entry import entry_bytes
 from services.audit.domain.query import Parameters, read_page
 from services.audit.domain.tiles import BundlePlace, read_path
-from services.audit.exports import row_of
 from services.audit.ledger import Ledger
 from services.audit.reading import Reader
+from services.audit.renderings import row_of
 from services.audit.signing import LogKey, Signer
 from services.audit.tiles import KeptTiles
 from shared.clock import system_now

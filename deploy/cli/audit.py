@@ -144,7 +144,7 @@ async def _verify_export(
     with TemporaryDirectory(prefix="kapcare-export-") as folder:
         if file is None:
             file = Path(folder) / "export.ndjson"
-            await _export(file, case, data)
+            await audit_questions.write_export({} if case is None else {"case": case}, file, data)
         told = await verify_alone("export", file, key, witnesses, tiles=tiles)
     return {"verified": told["verdict"] == "holds", **told}
 
@@ -180,19 +180,6 @@ async def _file(calls: ServiceCalls, path: str) -> bytes:
 async def _verification(data: Path) -> dict[str, Any]:
     async with calls_as("auditor", data) as calls:
         return await calls.get("audit", "/ledger/verification")
-
-
-async def _export(file: Path | None, case: str | None, data: Path) -> None:
-    query = None if case is None else {"case": case}
-    target = file.open("wb") if file else sys.stdout.buffer
-    try:
-        async with calls_as("auditor", data) as calls, calls.response("GET", "audit", "/ledger/export", query=query) as answer:
-            async for chunk in answer.content.iter_chunked(65_536):
-                target.write(chunk)
-    finally:
-        target.flush()
-        if file:
-            target.close()
 
 
 def _print_verified(told: dict[str, Any], *, given: bool) -> None:

@@ -164,8 +164,19 @@ def export(
 ) -> None:
     """Write the ledger, or what matches, in a format that other software reads; progress goes to standard error."""
     asked = _asked(case, patient, clinic, actor, partner, role, kind, source, policy, outcome, since, until)
+    asyncio.run(write_export({**asked, "format": form.value}, file, data))
+
+
+async def write_export(query: Mapping[str, str], file: Path | None, data: Path) -> None:
+    """Write what matches to a file, or to standard output, with progress on standard error."""
     with _target(file) as target, _progress() as progress:
-        asyncio.run(_export({**asked, "format": form.value}, target, progress, data))
+        task = progress.add_task("export", total=None)
+        async with calls_as("auditor", data) as calls, calls.response("GET", "audit", "/ledger/export", query=query) as answer:
+            lines = size = 0
+            async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
+                target.write(chunk)
+                lines, size = lines + chunk.count(b"\n"), size + len(chunk)
+                progress.update(task, description=f"{lines:,} lines, {size / 1_000_000:,.1f} MB")
 
 
 def _asked(*values: str | None) -> dict[str, str]:
@@ -180,16 +191,6 @@ def _given(**values: str | None) -> dict[str, str]:
 async def _get(path: str, query: Mapping[str, str], data: Path) -> dict[str, Any]:
     async with calls_as("auditor", data) as calls:
         return await calls.get("audit", path, query)
-
-
-async def _export(query: Mapping[str, str], target: IO[bytes], progress: Progress, data: Path) -> None:
-    task = progress.add_task("export", total=None)
-    async with calls_as("auditor", data) as calls, calls.response("GET", "audit", "/ledger/export", query=query) as answer:
-        lines = size = 0
-        async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
-            target.write(chunk)
-            lines, size = lines + chunk.count(b"\n"), size + len(chunk)
-            progress.update(task, description=f"{lines:,} lines, {size / 1_000_000:,.1f} MB")
 
 
 @contextmanager

@@ -10,12 +10,12 @@ from starlette.responses import Response, StreamingResponse
 from services.audit.checkpoints import Checkpoints
 from services.audit.domain.note import VerifierKey
 from services.audit.domain.query import read_export
-from services.audit.export import export_lines
 from services.audit.ledger import Ledger
+from services.audit.log_routes import newest
+from services.audit.proved_export import export_lines
 from services.audit.questions import Questions, admit_auditor, asked
 from services.audit.reading import Reader
 from services.audit.tiles import KeptTiles
-from services.audit.tlog_api import newest
 from services.audit.verify import verify
 from shared.service.runtime import Runtime
 

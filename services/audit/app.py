@@ -10,10 +10,10 @@ from services.audit.api import LedgerRoutes
 from services.audit.checkpoints import Checkpoints
 from services.audit.domain.note import COSIGNATURE, NoteRefused, read_key
 from services.audit.ledger import ANOTHER_FORMAT, AnotherFormat, Ledger
+from services.audit.log_routes import LogRoutes
 from services.audit.reactions import KeepEveryEvent
 from services.audit.signing import LogKey, Signer
 from services.audit.tiles import KeptTiles
-from services.audit.tlog_api import LogRoutes
 from services.audit.witnesses import Witness, Witnessing
 from shared.service.app import build_app
 from shared.service.definition import ServiceDefinition

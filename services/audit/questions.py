@@ -9,8 +9,8 @@ from starlette.responses import Response, StreamingResponse
 
 from services.audit.domain.known import Clear
 from services.audit.domain.query import Parameters, Query, QueryRefused, read_counts, read_decision, read_page
-from services.audit.exports import MEDIA_TYPES, rendered, row_of
 from services.audit.reading import Reader, TakesTooLong, TooMany
+from services.audit.renderings import MEDIA_TYPES, rendered, row_of
 from shared.access.decide import Permission
 from shared.events.codec import time_text
 from shared.http.callers import admit, authenticate
