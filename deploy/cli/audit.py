@@ -78,6 +78,7 @@ def gaps(as_json: AsJson = False, data: Data = DEFAULT_DATA) -> None:
 app.command()(audit_questions.events)
 app.command()(audit_questions.count)
 app.command()(audit_questions.known)
+app.command()(audit_questions.disclosures)
 app.command()(audit_questions.export)
 
 

@@ -19,7 +19,11 @@ from deploy.cli.options import AsJson, Data
 from deploy.cli.service_calls import calls_as
 from deploy.local.data import DEFAULT_DATA
 
-COLUMNS = ("index", "time", "type", "case", "patient", "clinic", "actor", "roles", "policy")
+COLUMNS = (
+    *("index", "time", "type", "case", "patient", "clinic", "actor", "roles", "policy"),
+    *("route", "status", "purpose", "address", "about"),
+)
+DISCLOSED_COLUMNS = ("index", "date", "recipient", "address", "description", "purpose", "must_be_listed")
 KNOWN_COLUMNS = ("index", "time", "type", "source", "sequence", "basis")
 CHUNK_BYTES = 65_536
 
@@ -53,10 +57,15 @@ class By(StrEnum):
     OUTCOME = "outcome"
     CASE = "case"
     PATIENT = "patient"
+    PURPOSE = "purpose"
+    ABOUT = "about"
 
 
 Case = Annotated[str | None, typer.Option("--case", help="Only this case, or other stream such as partner-oak.")]
 Patient = Annotated[str | None, typer.Option("--patient", help="Only this patient (pseudonym).")]
+About = Annotated[str | None, typer.Option("--about", help="Only accesses of this case, lists that showed it among them.")]
+Purpose = Annotated[str | None, typer.Option("--purpose", help="Only accesses for this purpose, such as ETREAT.")]
+Address = Annotated[str | None, typer.Option("--address", help="Only accesses from this IP address.")]
 Clinic = Annotated[str | None, typer.Option("--clinic", help="Only this clinic.")]
 ActorId = Annotated[str | None, typer.Option("--actor", help="Only what this actor did.")]
 Partner = Annotated[str | None, typer.Option("--partner", help="Only what this organisation did, and what was done about it (slug).")]
@@ -80,6 +89,9 @@ def events(
     source: Source = None,
     policy: PolicyVersion = None,
     outcome: Outcome = None,
+    about: About = None,
+    purpose: Purpose = None,
+    address: Address = None,
     since: Since = None,
     until: Until = None,
     order: Annotated[Order, typer.Option(help="Which come first.")] = Order.OLDEST,
@@ -89,7 +101,7 @@ def events(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """List events of the ledger."""
-    asked = _asked(case, patient, clinic, actor, partner, role, kind, source, policy, outcome, since, until)
+    asked = _asked(case, patient, clinic, actor, partner, role, kind, source, policy, outcome, about, purpose, address, since, until)
     answer = asyncio.run(_get("/ledger/events", {**asked, **_given(cursor=cursor), "order": order.value, "limit": str(limit)}, data))
     if as_json:
         print(json.dumps(answer, indent=2))
@@ -111,13 +123,16 @@ def count(
     source: Source = None,
     policy: PolicyVersion = None,
     outcome: Outcome = None,
+    about: About = None,
+    purpose: Purpose = None,
+    address: Address = None,
     since: Since = None,
     until: Until = None,
     as_json: AsJson = False,
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Count events of the ledger, by a value of theirs."""
-    asked = _asked(case, patient, clinic, actor, partner, role, kind, source, policy, outcome, since, until)
+    asked = _asked(case, patient, clinic, actor, partner, role, kind, source, policy, outcome, about, purpose, address, since, until)
     answer = asyncio.run(_get("/ledger/counts", {**asked, "by": by.value}, data))
     if as_json:
         print(json.dumps(answer, indent=2))
@@ -125,6 +140,33 @@ def count(
     _print_rows([{by.value: row["value"] or "(none)", "count": row["count"]} for row in answer["counts"]], (by.value, "count"))
     if answer["more"]:
         print("more: the rarest are left out; ask for less")
+
+
+def disclosures(
+    patient: Annotated[str, typer.Argument(help="A patient's pseudonym.")],
+    since: Since = None,
+    until: Until = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also what an accounting need not list, such as treatment.")] = False,
+    as_json: AsJson = False,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Account for the disclosures of a patient's record to organisations outside: six years, unless said otherwise."""
+    rows, cursor = [], None
+    while True:
+        query = {"patient": patient, "limit": "500", **_given(**{"from": since, "to": until, "cursor": cursor})}
+        answer = asyncio.run(_get("/ledger/disclosures", query, data))
+        rows += answer["disclosures"]
+        if answer["next"] is None:
+            break
+        cursor = str(answer["next"])
+    shown = [row for row in rows if everything or row["must_be_listed"]]
+    if as_json:
+        told = {name: answer[name] for name in ("patient", "from", "to")}
+        print(json.dumps({**told, "disclosures": shown, "not_listed": len(rows) - len(shown)}, indent=2))
+        return
+    print(f"disclosures of {patient} from {answer['from']} to {answer['to']}:")
+    _print_rows(shown, DISCLOSED_COLUMNS)
+    print(f"{len(shown)} listed; {len(rows) - len(shown)} more for treatment or operations need not be (45 CFR 164.528(a)(1)(i)): --all")
 
 
 def known(
@@ -156,6 +198,9 @@ def export(
     source: Source = None,
     policy: PolicyVersion = None,
     outcome: Outcome = None,
+    about: About = None,
+    purpose: Purpose = None,
+    address: Address = None,
     since: Since = None,
     until: Until = None,
     form: Annotated[Format, typer.Option("--format", help="NDJSON to verify with, CSV, or FHIR AuditEvents.")] = Format.NDJSON,
@@ -163,7 +208,7 @@ def export(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Write the ledger, or what matches, in a format that other software reads; progress goes to standard error."""
-    asked = _asked(case, patient, clinic, actor, partner, role, kind, source, policy, outcome, since, until)
+    asked = _asked(case, patient, clinic, actor, partner, role, kind, source, policy, outcome, about, purpose, address, since, until)
     asyncio.run(write_export({**asked, "format": form.value}, file, data))
 
 
@@ -180,7 +225,10 @@ async def write_export(query: Mapping[str, str], file: Path | None, data: Path) 
 
 
 def _asked(*values: str | None) -> dict[str, str]:
-    names = ("case", "patient", "clinic", "actor", "partner", "role", "type", "source", "policy", "outcome", "from", "to")
+    names = (
+        *("case", "patient", "clinic", "actor", "partner", "role", "type", "source", "policy", "outcome"),
+        *("about", "purpose", "address", "from", "to"),
+    )
     return _given(**dict(zip(names, values, strict=True)))
 
 

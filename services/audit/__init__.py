@@ -10,7 +10,8 @@ reactions.py       the one reaction: keep every event
 ledger.py          entries, appended in one order
 tiles.py, checkpoints.py, signing.py   what is kept of the tree, and the signer that goes on from it
 witnesses.py       asking witnesses to co-sign
-reading.py, questions.py, renderings.py   finding entries; the routes that answer; CSV and AuditEvents
+reading.py, questions.py   finding entries; the routes that answer
+renderings.py, audit_events.py   entries as rows, CSV and AuditEvents
 proving.py, proved_export.py, log_routes.py   proofs, exports with them, the log over HTTP
 verify.py          the ledger's own verification, and the heads of the services
 kap_verify.py      the program that verifies it without trusting it: one file, the standard library alone

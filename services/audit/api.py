@@ -16,7 +16,8 @@ from services.audit.proved_export import export_lines
 from services.audit.questions import Questions, admit_auditor, asked
 from services.audit.reading import Reader
 from services.audit.tiles import KeptTiles
-from services.audit.verify import verify
+from services.audit.verify import heads_over_http, verify
+from shared.log.heads import heads_page
 from shared.service.runtime import Runtime
 
 
@@ -39,6 +40,7 @@ class LedgerRoutes:
             ("/events", self._questions.events),
             ("/counts", self._questions.counts),
             ("/known", self._questions.known),
+            ("/disclosures", self._questions.disclosures),
             ("/export", self.export),
             ("/root", self.root),
             ("/verification", self.verification),
@@ -71,8 +73,18 @@ class LedgerRoutes:
             "session": settings.session_url,
             "integration": settings.integration_url,
         }
-        result = await verify(self._ledger, self._checkpoints, self._log, services, request.headers["authorization"])
+        authorization = request.headers["authorization"]
+        heads = {service: heads_over_http(url, authorization) for service, url in services.items()}
+        result = await verify(self._ledger, self._checkpoints, self._log, {**heads, "audit": self._own_heads})
         return Response(to_json({"verified": result.verified, **asdict(result)}), media_type="application/json")
+
+    async def _own_heads(self) -> dict[str, int]:
+        heads: dict[str, int] = {}
+        after: str | None = ""
+        while after is not None:
+            page, after = await heads_page(self._runtime.access_store.collection, after=after)
+            heads.update(page)
+        return heads
 
     async def _admit(self, request: Request) -> None:
         await admit_auditor(self._runtime, request)

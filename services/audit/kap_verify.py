@@ -26,7 +26,10 @@ from typing import Any, NamedTuple
 
 WIDTH, HASH, NOTE_LIMIT, SIGNATURES_LIMIT, LINE_LIMIT, ENTRY_LIMIT, WARNINGS_LIMIT = 256, 32, 65_536, 16, 262_144, 65_535, 100
 CLOCK_TOLERANCE = timedelta(minutes=5)
-REFUSALS = ("StepRefused", "DecisionRefused", "LateDecisionReceived", "MessageQuarantined", "ReviewWithheld", "CourseWithheld")
+REFUSALS = (
+    *("StepRefused", "DecisionRefused", "LateDecisionReceived", "MessageQuarantined", "ReviewWithheld", "CourseWithheld"),
+    *("AccessRefused", "LoginFailed"),
+)
 CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 REQUIRED = ("ce_source", "ce_subject", "ce_sequence", "ce_time")
 
@@ -505,9 +508,10 @@ def _is_of(name: str, wanted: str) -> bool:
 
 
 def _partners(headers: dict[str, str]) -> list[str]:
-    """The organisations that acted, or that the stream is about."""
+    """The organisations that acted, that the stream is about, or that were told of the case."""
     actor, parts = headers.get("ce_actor", ""), headers.get("ce_actor", "").split(".")
     found = [headers["ce_subject"][8:]] if headers["ce_subject"].startswith("partner-") else []
+    found += [headers["ce_recipient"]] if "ce_recipient" in headers else []
     if actor.startswith("partner:"):
         return [*found, actor[8:].partition("/")[0]]
     clients = [".".join(parts[:end]) for end in range(1, len(parts))]
@@ -520,14 +524,17 @@ def _outcome(headers: dict[str, str]) -> str:
 
 FILTERS: dict[str, Callable[[dict[str, str], str], bool]] = {
     "case": lambda headers, value: headers["ce_subject"] == value,
-    "patient": lambda headers, value: headers.get("ce_patient") == value,
-    "clinic": lambda headers, value: headers.get("ce_clinic") == value,
+    "about": lambda headers, value: value in headers.get("ce_about", "").split(","),
+    "patient": lambda headers, value: value in headers.get("ce_patient", "").split(","),
+    "clinic": lambda headers, value: value in headers.get("ce_clinic", "").split(","),
     "actor": lambda headers, value: headers.get("ce_actor") == value,
     "policy": lambda headers, value: headers.get("ce_policyversion") == value,
     "source": lambda headers, value: headers["ce_source"] in (value, f"urn:kapcare:{value}"),
     "role": lambda headers, value: value in headers.get("ce_roles", "").split(","),
     "partner": lambda headers, value: value in _partners(headers),
     "type": lambda headers, value: any(_is_of(headers.get("ce_type", ""), one) for one in value.split(",")),
+    "purpose": lambda headers, value: headers.get("ce_purpose") == value,
+    "address": lambda headers, value: headers.get("ce_address") == value,
     "outcome": lambda headers, value: _outcome(headers) == value,
     "from": lambda headers, value: _moment(headers["ce_time"]) >= _moment(value),
     "to": lambda headers, value: _moment(headers["ce_time"]) < _moment(value),

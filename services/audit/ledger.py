@@ -42,6 +42,14 @@ INDEXES: Final = (
     IndexModel([("policy", ASCENDING), ("_id", ASCENDING)], name="by_policy"),
     IndexModel([("roles", ASCENDING), ("_id", ASCENDING)], name="by_role", partialFilterExpression={"roles": {"$exists": True}}),
     IndexModel([("partners", ASCENDING), ("_id", ASCENDING)], name="by_partner", partialFilterExpression={"partners": {"$exists": True}}),
+    IndexModel([("about", ASCENDING), ("_id", ASCENDING)], name="by_about", partialFilterExpression={"about": {"$exists": True}}),
+    IndexModel([("purpose", ASCENDING), ("_id", ASCENDING)], name="by_purpose", partialFilterExpression={"purpose": {"$exists": True}}),
+    IndexModel([("address", ASCENDING), ("_id", ASCENDING)], name="by_address", partialFilterExpression={"address": {"$exists": True}}),
+    IndexModel(
+        [("patient", ASCENDING), ("time", ASCENDING), ("_id", ASCENDING)],
+        name="disclosed",
+        partialFilterExpression={"recipient": {"$exists": True}},
+    ),
     IndexModel(
         [(name, ASCENDING) for name in ("outcome", "_id", "clinic", "type", "policy")],
         name="refused",
@@ -107,6 +115,10 @@ class Ledger:
                     self._take(document)
                 pending = []
         return failures
+
+    async def has(self, source: str, stream: str, sequence: int) -> bool:
+        """Return whether the event of this place is an entry."""
+        return await self.entries.find_one({"source": source, "stream": stream, "sequence": sequence}, projection=["_id"]) is not None
 
     async def count(self) -> int:
         """Return how many entries there are, whoever appended them."""

@@ -101,7 +101,7 @@ class LogRoutes:
         return (await self._tiles.read([place]))[place].to_bytes()
 
     async def _admit(self, request: Request) -> None:
-        admit(await authenticate(self._runtime, request), Permission.QUERY_LEDGER)
+        admit(request, await authenticate(self._runtime, request), Permission.QUERY_LEDGER)
 
 
 async def newest(checkpoints: Checkpoints, *, cosigned: bool = False) -> KeptCheckpoint:

@@ -7,6 +7,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from services.audit.domain.disclosures import disclosure_of, read_accounting, summarised
 from services.audit.domain.known import Clear
 from services.audit.domain.query import Parameters, Query, QueryRefused, read_counts, read_decision, read_page
 from services.audit.reading import Reader, TakesTooLong, TooMany
@@ -47,6 +48,16 @@ class Questions:
             raise Problem(503, "takes-too-long", "That would read too much; ask for less, a month perhaps.") from None
         return _json({"by": by, "counts": [{"value": value, "count": count} for value, count in rows], "more": more, "size": size})
 
+    async def disclosures(self, request: Request) -> Response:
+        """Return the accounting of disclosures of a patient (R-31): a page of rows, and repeated ones of the page summed up."""
+        await admit_auditor(self._runtime, request)
+        accounting = asked(request, lambda parameters: read_accounting(parameters, self._runtime.care_now()))
+        found = await self._reader.disclosures(accounting)
+        rows = [disclosure_of(entry) for entry in found]
+        following = found[-1]["_id"] if len(found) == accounting.limit else None
+        content = {"patient": accounting.patient, "from": accounting.since, "to": accounting.until, "disclosures": rows}
+        return _json({**content, "summary": summarised(rows), "next": following})
+
     async def known(self, request: Request) -> Response:
         """Return what a service can have known of a case when it decided; `services.audit.domain.known` says what that shows."""
         await admit_auditor(self._runtime, request)
@@ -74,7 +85,7 @@ class Questions:
 
 async def admit_auditor(runtime: Runtime, request: Request) -> None:
     """Raise Problem 401 or 403 unless who calls may ask the ledger."""
-    admit(await authenticate(runtime, request), Permission.QUERY_LEDGER)
+    admit(request, await authenticate(runtime, request), Permission.QUERY_LEDGER)
 
 
 def asked(request: Request, read: Callable[[Parameters], Read]) -> Read:

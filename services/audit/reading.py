@@ -1,6 +1,6 @@
 """Entries found by what an auditor asks: pages, streams, counts, and what was known; only clear fields are read."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -9,6 +9,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ExecutionTimeout
 
 from services.audit.domain.clear import CLEAR_FIELDS
+from services.audit.domain.disclosures import Accounting
 from services.audit.domain.known import Clear, Knowledge, known_to
 from services.audit.domain.query import COUNTED, LISTS, By, Page, Query
 from services.audit.ledger import LATE_AFTER
@@ -89,6 +90,11 @@ class Reader:
         except ExecutionTimeout:
             raise TakesTooLong from None
         return [(row["_id"], row["count"]) for row in rows[:MOST_COUNTS]], len(rows) > MOST_COUNTS
+
+    async def disclosures(self, accounting: Accounting) -> Sequence[Entry]:
+        """Return the entries that are disclosures, oldest in the ledger first."""
+        found = self._entries.find(accounting.filter, SHOWN).sort([("_id", ASCENDING)]).limit(accounting.limit)
+        return await found.to_list()
 
     async def known(self, event: str) -> tuple[Entry, Knowledge] | None:
         """Return the entry of an event and what was known when it was decided; None if the ledger has no such event. Raises TooMany."""

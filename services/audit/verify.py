@@ -1,7 +1,8 @@
 """Verification: every entry's bytes hashed again, every checkpoint compared, no holes, and nothing that a service has missing here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -18,6 +19,10 @@ from services.audit.ledger import LATE_AFTER, READ_AT_ONCE, Ledger
 from services.audit.tiles import Inconsistent
 from shared.events.codec import Unreadable, read_envelope
 from shared.events.topics import source_of
+
+Heads = Callable[[], Awaitable[Mapping[str, int]]]
+"""Asks a service for its heads: stream -> last sequence."""
+ARRIVING_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +49,8 @@ class Verification:
         return self.entries_hold and self.root_holds and not self.gaps and not self.unreachable
 
 
-async def verify(
-    ledger: Ledger, checkpoints: Checkpoints, log: VerifierKey, services: Mapping[str, str | None], authorization: str
-) -> Verification:
-    """Read the whole ledger once; ask each service for its heads with the auditor's own token.
-
-    Heads are asked for after reading, so an event committed in between may show as a missing tail: ask again.
-    """
+async def verify(ledger: Ledger, checkpoints: Checkpoints, log: VerifierKey, heads: Mapping[str, Heads]) -> Verification:
+    """Read the whole ledger once, and ask each service how far its streams have come."""
     # Up to here everything is signed, so that what is read after has no need to be.
     last = await checkpoints.latest()
     reading = _Reading(log)
@@ -62,7 +62,8 @@ async def verify(
             await reading.take(batch, kept)
             batch = []
     await reading.take(batch, kept)
-    tails, unreachable = await _compare_heads(reading.sequences, services, authorization)
+    tails, unreachable = await _compare_heads(reading.sequences, heads)
+    tails = await _still_missing(ledger, tails)
     signed = 0 if last is None else last.size
     if signed > reading.tree.size and reading.first_bad_checkpoint is None:
         reading.first_bad_checkpoint = signed
@@ -152,31 +153,46 @@ class _Reading:
         return kept.previous == self._last.get(envelope.subject) and shown == fields
 
 
-async def _compare_heads(check: SequenceCheck, services: Mapping[str, str | None], authorization: str) -> tuple[list[Gap], tuple[str, ...]]:
+async def _compare_heads(check: SequenceCheck, heads: Mapping[str, Heads]) -> tuple[list[Gap], tuple[str, ...]]:
     gaps: list[Gap] = []
     unreachable: list[str] = []
-    async with aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=60), headers={"Authorization": authorization}, trust_env=False
-    ) as client:
-        for service, url in services.items():
-            try:
-                heads = await _heads(client, url)
-            except (aiohttp.ClientError, TimeoutError, KeyError, ValueError):
-                unreachable.append(service)
-            else:
-                gaps.extend(check.missing_tails(source_of(service), heads))
+    for service, ask in heads.items():
+        try:
+            found = await ask()
+        except (aiohttp.ClientError, TimeoutError, KeyError, ValueError):
+            unreachable.append(service)
+        else:
+            gaps.extend(check.missing_tails(source_of(service), found))
     return gaps, tuple(unreachable)
 
 
-async def _heads(client: aiohttp.ClientSession, url: str | None) -> dict[str, int]:
-    if url is None:
-        raise ValueError("no address is set")
-    heads: dict[str, int] = {}
-    after: str | None = ""
-    while after is not None:
-        async with client.get(f"{url}/operations/heads", params={"after": after}, allow_redirects=False) as answer:
-            answer.raise_for_status()
-            page = await answer.json()
-        heads.update(page["heads"])
-        after = page["next"]
-    return heads
+async def _still_missing(ledger: Ledger, tails: Sequence[Gap]) -> list[Gap]:
+    """Return the tails that do not arrive within ARRIVING_SECONDS: who asks is recorded too, and what is recorded takes a moment."""
+    until = time.monotonic() + ARRIVING_SECONDS
+    missing = list(tails)
+    while True:
+        missing = [gap for gap in missing if not await ledger.has(gap.source, gap.stream, gap.last)]
+        if not missing or time.monotonic() > until:
+            return missing
+        await asyncio.sleep(0.1)
+
+
+def heads_over_http(url: str | None, authorization: str) -> Heads:
+    """Return how to ask a service for its heads with an auditor's own token; raises as aiohttp does, ValueError without an address."""
+
+    async def ask() -> dict[str, int]:
+        if url is None:
+            raise ValueError("no address is set")
+        headers, timeout = {"Authorization": authorization}, aiohttp.ClientTimeout(total=60)
+        heads: dict[str, int] = {}
+        after: str | None = ""
+        async with aiohttp.ClientSession(timeout=timeout, headers=headers, trust_env=False) as client:
+            while after is not None:
+                async with client.get(f"{url}/operations/heads", params={"after": after}, allow_redirects=False) as answer:
+                    answer.raise_for_status()
+                    page = await answer.json()
+                heads.update(page["heads"])
+                after = page["next"]
+        return heads
+
+    return ask

@@ -9,6 +9,15 @@ from services.intake.domain.answer import AnswerInstrument, answer_instrument
 from services.intake.domain.codes import QUESTIONS
 from services.intake.domain.consent import STOPS, GiveConsent, give_consent
 from services.intake.domain.correct import CorrectEntry, correct_entry
+from services.intake.domain.emergency import (
+    CloseEmergencyAccess,
+    OpenEmergencyAccess,
+    ReviewEmergencyAccess,
+    close_emergency_access,
+    open_emergency_access,
+    review_emergency_access,
+)
+from services.intake.domain.emergency_reviews import AwaitedReview
 from services.intake.domain.entries import Entry
 from services.intake.domain.fhir import identify
 from services.intake.domain.refer import ReferBundle, ReferPatient, refer_bundle, refer_patient
@@ -55,6 +64,27 @@ COMMANDS = (
     Command("/cases/{case}/alerts/acknowledge", AcknowledgeAlert, ALERT.acknowledge, Permission.ACKNOWLEDGE, "Take an alert on"),
     Command("/cases/{case}/instruments", AnswerInstrument, answer_instrument, Permission.SCREEN, "Answer an instrument item by item"),
     Command("/cases/{case}/scores", StateScore, state_score, Permission.SCREEN, "State the score of an instrument without its items"),
+    Command(
+        "/cases/{case}/emergency-access",
+        OpenEmergencyAccess,
+        open_emergency_access,
+        Permission.OPEN_EMERGENCY_ACCESS,
+        "Open another clinic's case to read it in an emergency",
+    ),
+    Command(
+        "/cases/{case}/emergency-access/close",
+        CloseEmergencyAccess,
+        close_emergency_access,
+        Permission.OPEN_EMERGENCY_ACCESS,
+        "End an emergency access of one's own",
+    ),
+    Command(
+        "/cases/{case}/emergency-access/review",
+        ReviewEmergencyAccess,
+        review_emergency_access,
+        Permission.REVIEW_EMERGENCY_ACCESS,
+        "Say whether an emergency access was justified",
+    ),
     Command("/cases/{case}/transfer", TransferCase, transfer_case, Permission.TRANSFER, "Give the case to another clinic"),
     Command("/cases/{case}/corrections", CorrectEntry, correct_entry, Permission.SCREEN, "Mark an entry as wrong, or amend it"),
     Command(
@@ -84,6 +114,7 @@ def show_case(case: Case) -> dict[str, Any]:
         "holds": sorted(case.stops.holds),
         "held_for_another_case": sorted(held.hold for held in case.held if held.carried_from and held.hold in case.stops.holds),
         "alerts": show(case.alerts),
+        "emergency_accesses_to_review": [_show_review(review) for review in case.emergency_reviews.awaited],
         "scores": [
             {
                 **_show_total(each.answered),
@@ -106,6 +137,16 @@ def show_case(case: Case) -> dict[str, Any]:
         "renewing_since": None if case.renewing_since is None else case.renewing_since.isoformat(),
         "screening": _show_outcome(case),
         "refused": None if case.refused is None else {"rule": case.refused.rule, "detail": case.refused.detail},
+    }
+
+
+def _show_review(review: AwaitedReview) -> dict[str, Any]:
+    return {
+        "grant": review.grant,
+        "opened_by": review.opened_by,
+        "reason": review.reason,
+        "opened_at": review.opened_at.isoformat(),
+        "review_by": review.due_at.isoformat(),
     }
 
 

@@ -5,6 +5,7 @@ from fastapi import FastAPI
 import services.intake
 from services.intake.api import COMMANDS, FORMS, VIEWS
 from services.intake.domain.alerts import ALERT
+from services.intake.domain.emergency import say_emergency_access
 from services.intake.domain.past import past_decisions
 from services.intake.domain.state import Case, evolve
 from services.intake.reactions import REACTIONS
@@ -21,7 +22,7 @@ DEFINITION = ServiceDefinition(
     title="Intake: referral, consent, instruments, screening",
     description=services.intake.__doc__ or "",
     publishes=EVENTS,
-    kinds=(StreamKind("case", Case(), evolve, tick=ALERT.tick), POLICY),
+    kinds=(StreamKind("case", Case(), evolve, tick=ALERT.beside(say_emergency_access)), POLICY),
     commands=COMMANDS,
     views=VIEWS,
     reactions=REACTIONS,

@@ -54,8 +54,7 @@ class OutcomeReport:
         """
         principal = await authenticate(self._runtime, request)
         network = decide(principal, Permission.READ_NETWORK_OUTCOMES) is Verdict.ALLOWED
-        if not network:
-            admit(principal, Permission.READ_OUTCOMES)
+        admit(request, principal, Permission.READ_NETWORK_OUTCOMES if network else Permission.READ_OUTCOMES)
         instrument, clinic = _asked(request)
         now = self._runtime.care_now()
         patients, erased = [], 0

@@ -6,8 +6,9 @@ from services.integration.domain.schedule import schedule_integration
 from services.integration.domain.stops import note_stop
 from services.integration.domain.withdraw import withdraw_integration
 from shared.events import intake, prescriber, session
-from shared.events.integration import PolicyNoted, TransferNoted
+from shared.events.integration import EmergencyAccessNoted, PolicyNoted, TransferNoted
 from shared.pathway.adoption import noting
+from shared.pathway.emergency import noting as noting_emergency
 from shared.pathway.transfer import noting as noting_transfer
 from shared.service.definition import Reactions
 
@@ -21,6 +22,8 @@ REACTIONS: Reactions = {
     session.CourseClosed: note_course_cut_short,
     session.CourseCompleted: note_course_over,
     intake.CaseTransferred: noting_transfer(TransferNoted),
+    intake.EmergencyAccessOpened: noting_emergency(EmergencyAccessNoted),
+    intake.EmergencyAccessEnded: noting_emergency(EmergencyAccessNoted),
     intake.ConsentGiven: note_stop,
     intake.ConsentWithdrawn: note_stop,
     intake.SafetyHoldPlaced: note_stop,

@@ -74,7 +74,7 @@ class LotHolds:
 
     async def show(self, request: Request) -> Response:
         """Show the recall in force and how many cases it found and held; no case and no clinic is named."""
-        admit(await authenticate(self._runtime, request), Permission.RECALL_LOT)
+        admit(request, await authenticate(self._runtime, request), Permission.RECALL_LOT)
         loaded = await self._load(str(request.path_params["lot"]))
         recall: Recall | None = loaded.state.recall
         found = [] if recall is None else await self._found({recall.lot: recall.id})

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from services.prescriber.api import show_balance, show_supply
 from services.prescriber.domain.supply import Balance
 from shared.access.decide import Permission
-from shared.http.callers import NOT_FOUND, admit, authenticate
+from shared.http.callers import NOT_FOUND, admit, authenticate, saw
 from shared.log.streams import Loaded
 from shared.service.runtime import Runtime
 from shared.vault.port import KeyMissing
@@ -46,12 +46,14 @@ class PatientSupply:
         A patient without a case in the caller's clinics does not exist for the caller.
         """
         principal = await authenticate(self._runtime, request)
-        admit(principal, Permission.READ_CASE)
+        admit(request, principal, Permission.READ_CASE)
         patient = str(request.path_params["patient"])
         if _PATIENT.fullmatch(patient) is None:
             raise NOT_FOUND
         cases = await self._cases_of(patient)
         own = [loaded for loaded in cases if loaded.clinic in principal.clinics]
+        for loaded in own or cases:
+            saw(request, loaded.stream, loaded.clinic, loaded.patient)
         if not own:
             raise NOT_FOUND
         total = Balance()

@@ -15,8 +15,9 @@ from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import noting
 from shared.events import intake, integration, session
 from shared.events.base import EventData
-from shared.events.prescriber import TransferNoted
+from shared.events.prescriber import EmergencyAccessNoted, TransferNoted
 from shared.pathway.context import Context
+from shared.pathway.emergency import noting as noting_emergency
 from shared.pathway.transfer import noting as noting_transfer
 from shared.service.definition import Reactions
 
@@ -25,12 +26,15 @@ def table(partners: Partners) -> Reactions:
     """Return the reactions; those that assign a review choose among the partners registered then."""
     open_review = opening(partners)
     note = noting(partners)
+    note_emergency = noting_emergency(EmergencyAccessNoted)
     return {
         intake.ScreeningCompleted: open_review,
         intake.ScreeningReopened: recall,
         intake.ScreenedOut: recall,
         intake.ScreeningOutdated: note_outdated,
         intake.CaseTransferred: noting_transfer(TransferNoted),
+        intake.EmergencyAccessOpened: note_emergency,
+        intake.EmergencyAccessEnded: note_emergency,
         intake.ConsentGiven: note,
         intake.ConsentWithdrawn: note,
         intake.SafetyHoldPlaced: note,

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.access.decide import Permission
-from shared.http.callers import NOT_FOUND, admit, authenticate
+from shared.http.callers import NOT_FOUND, admit, authenticate, saw
 from shared.log.streams import Loaded
 from shared.service.runtime import Runtime
 from shared.vault.port import KeyMissing
@@ -41,10 +41,11 @@ class Groups:
     async def show(self, request: Request) -> Response:
         """List the members in the caller's clinics; a group without any does not exist for the caller."""
         principal = await authenticate(self._runtime, request)
-        admit(principal, Permission.READ_CASE)
+        admit(request, principal, Permission.READ_CASE)
         group = str(request.path_params["group"])
         if _GROUP.fullmatch(group) is None:
             raise NOT_FOUND
+        cases = [loaded for loaded in await self._cases_of(group, sorted(principal.clinics)) if loaded.clinic in principal.clinics]
         members = [
             {
                 "case": loaded.stream,
@@ -53,13 +54,14 @@ class Groups:
                 "phase": session.phase,
                 "starts_at": session.scheduled.starts_at,
             }
-            for loaded in await self._cases_of(group, sorted(principal.clinics))
-            if loaded.clinic in principal.clinics
+            for loaded in cases
             for session in loaded.state.sessions
             if session.scheduled is not None and session.group == group
         ]
         if not members:
             raise NOT_FOUND
+        for loaded in cases:
+            saw(request, loaded.stream, loaded.clinic, loaded.patient)
         return Response(to_json({"group": group, "members": members}), media_type="application/json")
 
     async def _cases_of(self, group: str, clinics: list[str]) -> list[Loaded]:

@@ -8,9 +8,10 @@ from services.session.domain.stops import note_stop
 from services.session.domain.transfer import take_transfer
 from shared.events import intake, integration, prescriber, supply
 from shared.events.base import EventData
-from shared.events.session import PolicyNoted
+from shared.events.session import EmergencyAccessNoted, PolicyNoted
 from shared.pathway.adoption import noting
 from shared.pathway.context import Context
+from shared.pathway.emergency import noting as noting_emergency
 from shared.service.definition import Reaction, Reactions
 
 
@@ -35,6 +36,8 @@ REACTIONS: Reactions = {
     supply.MedicationDispensed: note_supply,
     integration.IntegrationHeld: note_integration,
     intake.CaseTransferred: take_transfer,
+    intake.EmergencyAccessOpened: noting_emergency(EmergencyAccessNoted),
+    intake.EmergencyAccessEnded: noting_emergency(EmergencyAccessNoted),
     intake.ConsentGiven: settling(note_stop),
     intake.ConsentWithdrawn: settling(note_stop),
     intake.SafetyHoldPlaced: settling(note_stop),

@@ -38,6 +38,8 @@ class Permission(StrEnum):
     READ_ALERTS = "read_alerts"
     READ_OUTCOMES = "read_outcomes"
     READ_NETWORK_OUTCOMES = "read_network_outcomes"
+    OPEN_EMERGENCY_ACCESS = "open_emergency_access"
+    REVIEW_EMERGENCY_ACCESS = "review_emergency_access"
 
 
 ALLOWED: dict[Permission, frozenset[Role]] = {
@@ -68,6 +70,8 @@ ALLOWED: dict[Permission, frozenset[Role]] = {
     Permission.READ_ALERTS: frozenset({"coordinator", "therapist", "prescriber", "medical_monitor", "admin"}),
     Permission.READ_OUTCOMES: frozenset({"coordinator"}),
     Permission.READ_NETWORK_OUTCOMES: frozenset({"medical_director", "auditor"}),
+    Permission.OPEN_EMERGENCY_ACCESS: frozenset({"therapist", "prescriber", "medical_monitor"}),
+    Permission.REVIEW_EMERGENCY_ACCESS: frozenset({"medical_monitor"}),
 }
 """Which roles hold which permission. A therapist cannot prescribe, a prescriber does not do the therapy."""
 
@@ -81,6 +85,7 @@ NETWORK_WIDE: frozenset[Permission] = frozenset(
         Permission.READ_PROGRESS,
         Permission.OPERATE,
         Permission.READ_NETWORK_OUTCOMES,
+        Permission.OPEN_EMERGENCY_ACCESS,
     }
 )
 """Permissions that name no clinic."""
@@ -99,16 +104,18 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What is asked about: the clinic a case belongs to and the partner it is assigned to, if any."""
+    """What is asked about: the clinic a case belongs to, the partner it is assigned to, if any, and to whom it is open in an emergency."""
 
     clinic: str | None
     partner: str | None = None
+    emergency: frozenset[str] = frozenset()
 
 
 class Verdict(StrEnum):
-    """`hidden` answers 404: what is not yours does not exist for you."""
+    """`hidden` answers 404: what is not yours does not exist for you. `emergency`: allowed, by an emergency access alone (R-32)."""
 
     ALLOWED = "allowed"
+    EMERGENCY = "emergency"
     FORBIDDEN = "forbidden"
     HIDDEN = "hidden"
 
@@ -122,4 +129,8 @@ def decide(principal: Principal, permission: Permission, resource: Resource | No
     if permission is Permission.REVIEW_AS_PARTNER:
         assigned = principal.organisation is not None and principal.organisation == resource.partner
         return Verdict.ALLOWED if assigned else Verdict.HIDDEN
-    return Verdict.ALLOWED if resource.clinic in principal.clinics else Verdict.HIDDEN
+    if resource.clinic in principal.clinics:
+        return Verdict.ALLOWED
+    if permission is Permission.READ_CASE and principal.subject in resource.emergency:
+        return Verdict.EMERGENCY
+    return Verdict.HIDDEN

@@ -17,6 +17,29 @@ class EventData(BaseModel):
 
     TYPE: ClassVar[str]
 
+    @property
+    def recipient(self) -> str | None:
+        """The organisation outside the network's clinics that is told of the case by this event (R-31); mostly none."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What an access event says in the clear: what was asked for, and what came of it (IHE BALP's minimum; no result is ever here).
+
+    `route` is the method and the path's form, `status` the HTTP status, `purpose` a code of HL7 v3 PurposeOfUse, `about` the streams
+    that were shown or refused, `address` where the request came from, `detail` the query or what an operation was done to, `times`
+    how many requests this stands for.
+    """
+
+    route: str
+    status: int
+    purpose: str
+    about: tuple[str, ...] = ()
+    address: str | None = None
+    detail: str | None = None
+    times: int = 1
+
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
@@ -25,7 +48,8 @@ class Envelope:
     `sequence` is contiguous from 1 for each (source, subject); `patient` is the network's pseudonym;
     `causation` is the id of the event reacted to, `correlation` the id that a whole chain of events shares. `roles` are those of
     the access token that the actor had, none for services and ticks; `policy_version` names the policy that the decision was made
-    under. Events of earlier releases have neither.
+    under. Events of earlier releases have neither. `recipient` is the organisation outside that learns of the case. Access events have
+    `access`, and of several cases that were shown together several clinics and patients, with commas between.
     """
 
     id: str
@@ -42,6 +66,8 @@ class Envelope:
     traceparent: str | None = None
     roles: frozenset[str] = frozenset()
     policy_version: str | None = None
+    recipient: str | None = None
+    access: Access | None = None
 
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
@@ -202,3 +228,11 @@ class TransferNoted(EventData):
 
     to_clinic: Slug
     transferred_at: AwareDatetime
+
+
+class EmergencyAccessNoted(EventData):
+    """This service took note of an emergency access that intake opened or ended: who may read the case, and until when (R-32)."""
+
+    grant: Slug
+    opened_by: str
+    until: AwareDatetime

@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from shared.events.base import Envelope, EventData
+from shared.events.base import Access, Envelope, EventData
 from shared.events.registry import BY_TYPE
 from shared.vault.port import CaseKey, Unsealable
 
@@ -128,12 +128,39 @@ def read_envelope(headers: Mapping[str, str]) -> Envelope:
         traceparent=headers.get("ce_traceparent"),
         roles=frozenset(filter(None, headers.get("ce_roles", "").split(","))),
         policy_version=headers.get("ce_policyversion"),
+        recipient=headers.get("ce_recipient"),
+        access=_access(headers),
     )
 
 
 def time_text(moment: datetime) -> str:
     """Return a moment as RFC 3339 in UTC with milliseconds."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _access(headers: Mapping[str, str]) -> Access | None:
+    if "ce_route" not in headers:
+        return None
+    try:
+        status, times = int(headers["ce_status"]), int(headers.get("ce_times", "1"))
+        purpose = headers["ce_purpose"]
+    except (KeyError, ValueError):
+        raise Unreadable("access") from None
+    about = tuple(filter(None, headers.get("ce_about", "").split(",")))
+    return Access(headers["ce_route"], status, purpose, about, headers.get("ce_address"), headers.get("ce_detail"), times)
+
+
+def _access_headers(access: Access) -> Mapping[str, str]:
+    headers = {"ce_route": access.route, "ce_status": str(access.status), "ce_purpose": access.purpose}
+    if access.about:
+        headers["ce_about"] = ",".join(access.about)
+    if access.address is not None:
+        headers["ce_address"] = access.address
+    if access.detail is not None:
+        headers["ce_detail"] = access.detail
+    if access.times != 1:
+        headers["ce_times"] = str(access.times)
+    return headers
 
 
 def _headers(envelope: Envelope) -> dict[str, str]:
@@ -159,6 +186,10 @@ def _headers(envelope: Envelope) -> dict[str, str]:
         headers["ce_roles"] = ",".join(sorted(envelope.roles))
     if envelope.policy_version is not None:
         headers["ce_policyversion"] = envelope.policy_version
+    if envelope.recipient is not None:
+        headers["ce_recipient"] = envelope.recipient
+    if envelope.access is not None:
+        headers.update(_access_headers(envelope.access))
     return headers
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import AwareDatetime
 
 from shared.events import base
-from shared.events.base import EventData, Slug
+from shared.events.base import EventData, Slug, Text
 from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, ScreeningSummary, Sex, StatedScore
 
 
@@ -196,6 +196,52 @@ class CaseTransferred(base.CaseTransferred):
     TYPE: ClassVar[str] = "kapcare.intake.CaseTransferred.v1"
 
 
+EmergencyReason = Literal["patient_in_danger", "care_interrupted", "other"]
+
+
+class EmergencyAccessOpened(EventData):
+    """Someone of another clinic opened the case to read it in an emergency (break-glass, R-32), and said why."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.EmergencyAccessOpened.v1"
+    grant: Slug
+    opened_by: str
+    reason: EmergencyReason
+    explanation: Text
+    opened_at: AwareDatetime
+    expires_at: AwareDatetime
+    review_by: AwareDatetime
+    """Until when someone else must have said whether it was justified."""
+
+
+class EmergencyAccessEnded(EventData):
+    """An emergency access is over: its time passed, or it was closed."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.EmergencyAccessEnded.v1"
+    grant: Slug
+    opened_by: str
+    why: Literal["expired", "closed"]
+    ended_at: AwareDatetime
+
+
+class EmergencyAccessReviewed(EventData):
+    """Someone who answers for the case looked at an emergency access, and said whether it was justified."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.EmergencyAccessReviewed.v1"
+    grant: Slug
+    justified: bool
+    note: Text
+    reviewed_by: str
+    reviewed_at: AwareDatetime
+
+
+class EmergencyAccessUnreviewed(EventData):
+    """Nobody reviewed an emergency access in time; it stays open until someone does."""
+
+    TYPE: ClassVar[str] = "kapcare.intake.EmergencyAccessUnreviewed.v1"
+    grant: Slug
+    review_by: AwareDatetime
+
+
 EVENTS: tuple[type[EventData], ...] = (
     PatientReferred,
     FactsStated,
@@ -219,4 +265,8 @@ EVENTS: tuple[type[EventData], ...] = (
     AlertAcknowledged,
     AlertEscalated,
     CaseTransferred,
+    EmergencyAccessOpened,
+    EmergencyAccessEnded,
+    EmergencyAccessReviewed,
+    EmergencyAccessUnreviewed,
 )

@@ -347,6 +347,12 @@ class TransferNoted(base.TransferNoted):
     TYPE: ClassVar[str] = "kapcare.integration.TransferNoted.v1"
 
 
+class EmergencyAccessNoted(base.EmergencyAccessNoted):
+    """The integration service took note of an emergency access (R-32)."""
+
+    TYPE: ClassVar[str] = "kapcare.integration.EmergencyAccessNoted.v1"
+
+
 EVENTS: tuple[type[EventData], ...] = (
     BaselineNoted,
     PrescriberNoted,
@@ -384,4 +390,5 @@ EVENTS: tuple[type[EventData], ...] = (
     AlertAcknowledged,
     AlertEscalated,
     TransferNoted,
+    EmergencyAccessNoted,
 )

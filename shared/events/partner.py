@@ -6,6 +6,7 @@ Secrets are in the sealed data alone: an answer shows one when it is made, and n
 from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, Field, SecretStr, StringConstraints, field_serializer
+from typing_extensions import override
 
 from shared.events.base import EventData, Slug, Text
 
@@ -208,6 +209,12 @@ class PartnerTold(EventData):
     partner: Slug
     told: EventName
     request: int
+
+    @property
+    @override
+    def recipient(self) -> str:
+        """Who is told."""
+        return self.partner
 
 
 class TestEventAsked(EventData):

@@ -5,6 +5,7 @@ from datetime import date
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field, JsonValue
+from typing_extensions import override
 
 from shared.events import base, partner, supply
 from shared.events.base import EventData, Slug, Text
@@ -30,6 +31,12 @@ class ReviewAssigned(EventData):
     request: int
     partner: Slug
     due_at: AwareDatetime
+
+    @property
+    @override
+    def recipient(self) -> str | None:
+        """Who is asked, if that is an organisation outside."""
+        return None if self.partner == IN_HOUSE else self.partner
 
 
 class ReviewWithheld(EventData):
@@ -307,6 +314,12 @@ class TransferNoted(base.TransferNoted):
     TYPE: ClassVar[str] = "kapcare.prescriber.TransferNoted.v1"
 
 
+class EmergencyAccessNoted(base.EmergencyAccessNoted):
+    """The prescriber service took note of an emergency access (R-32)."""
+
+    TYPE: ClassVar[str] = "kapcare.prescriber.EmergencyAccessNoted.v1"
+
+
 EVENTS: tuple[type[EventData], ...] = (
     *partner.EVENTS,
     ReviewOpened,
@@ -338,6 +351,7 @@ EVENTS: tuple[type[EventData], ...] = (
     DeteriorationNoted,
     OutdatedScreeningNoted,
     TransferNoted,
+    EmergencyAccessNoted,
     LotRecalled,
     LotRecallWithdrawn,
 )

@@ -1,6 +1,6 @@
 """Every event type that exists, by its literal name on the wire."""
 
-from shared.events import intake, integration, prescriber, session
+from shared.events import access, intake, integration, prescriber, session
 from shared.events.base import EventData
 
 PUBLISHED: dict[str, tuple[type[EventData], ...]] = {
@@ -8,8 +8,9 @@ PUBLISHED: dict[str, tuple[type[EventData], ...]] = {
     "prescriber": prescriber.EVENTS,
     "session": session.EVENTS,
     "integration": integration.EVENTS,
+    "access": access.EVENTS,
 }
-"""Which service publishes which events."""
+"""Which service publishes which events; those under `access` are published by each of them, about itself."""
 
 BY_TYPE: dict[str, type[EventData]] = {event.TYPE: event for events in PUBLISHED.values() for event in events}
 

@@ -343,6 +343,12 @@ class TransferNoted(base.TransferNoted):
     TYPE: ClassVar[str] = "kapcare.session.TransferNoted.v1"
 
 
+class EmergencyAccessNoted(base.EmergencyAccessNoted):
+    """The session service took note of an emergency access (R-32)."""
+
+    TYPE: ClassVar[str] = "kapcare.session.EmergencyAccessNoted.v1"
+
+
 class LotRecallNoted(base.LotRecall):
     """The session service took note of the recall of a lot; the gate allows no dose from it."""
 
@@ -391,6 +397,7 @@ EVENTS: tuple[type[EventData], ...] = (
     AlertEscalated,
     TransferAwaited,
     TransferNoted,
+    EmergencyAccessNoted,
     LotRecallNoted,
     LotRecallEndNoted,
 )

@@ -2,16 +2,20 @@
 
 from collections.abc import Mapping
 from ipaddress import ip_address
+from typing import Final
 
 from starlette.requests import Request
 
 from shared.access.decide import Permission, Principal, Resource, Verdict, decide
+from shared.access.record import Asking, Seen
 from shared.access.tokens import TokenRefused
 from shared.http.problems import Problem
 from shared.pathway.context import Actor
 from shared.service.runtime import Runtime
 from shared.webhooks.destinations import reaches
 
+ASKING: Final = "kapcare.asking"
+"""Where a request carries what becomes known of it."""
 _CHALLENGE: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 NOT_FOUND = Problem(404, "not-found", "There is no case of this id that you may see.")
 
@@ -23,18 +27,34 @@ async def authenticate(runtime: Runtime, request: Request) -> Principal:
     if scheme.lower() != "bearer" or not token:
         raise Problem(401, "token-missing", "Send one access token as `Authorization: Bearer`.", headers=_CHALLENGE)
     try:
-        return await runtime.tokens.principal(token)
+        principal = await runtime.tokens.principal(token)
     except TokenRefused:
         raise Problem(401, "token-refused", "The access token is not valid here.", headers=_CHALLENGE) from None
+    asking(request).principal = principal
+    return principal
 
 
-def admit(principal: Principal, permission: Permission, resource: Resource | None = None) -> None:
+def asking(request: Request) -> Asking:
+    """Return what is known of a request so far, to be added to: it is recorded before the answer leaves."""
+    known: Asking = request.scope.setdefault(ASKING, Asking())
+    return known
+
+
+def saw(request: Request, stream: str, clinic: str, patient: str) -> None:
+    """Note that the request is about a stream: it is shown by the answer, or refused."""
+    asking(request).seen[stream] = Seen(stream, clinic, patient)
+
+
+def admit(request: Request, principal: Principal, permission: Permission, resource: Resource | None = None) -> None:
     """Raise Problem 403 or 404 unless the access decision allows it."""
+    asking(request).permission = permission
     match decide(principal, permission, resource):
         case Verdict.FORBIDDEN:
             raise Problem(403, "role-may-not", "None of your roles may do this.")
         case Verdict.HIDDEN:
             raise NOT_FOUND
+        case Verdict.EMERGENCY:
+            asking(request).emergency = True
         case Verdict.ALLOWED:
             return
 
@@ -42,6 +62,11 @@ def admit(principal: Principal, permission: Permission, resource: Resource | Non
 def actor_of(principal: Principal) -> Actor:
     """Return the principal as the actor of a decision."""
     return Actor(principal.subject, principal.roles, principal.organisation)
+
+
+def peer_of(request: Request) -> str | None:
+    """Return the address of who calls, as text."""
+    return None if request.client is None else request.client.host
 
 
 def address_of(request: Request) -> bytes:

@@ -15,11 +15,12 @@ from starlette.responses import Response
 from shared.access.decide import Principal, Resource
 from shared.events.base import EventData, StepRefused
 from shared.http.body import parse, read_json
-from shared.http.callers import NOT_FOUND, actor_of, admit, authenticate
+from shared.http.callers import NOT_FOUND, actor_of, admit, asking, authenticate, saw
 from shared.http.problems import Problem
 from shared.log.commit import Cause, stream_id_of
 from shared.log.decisions import Committed
 from shared.log.streams import Loaded
+from shared.pathway.emergency import Grants
 from shared.service.definition import Command, Origin, View
 from shared.service.runtime import Runtime
 from shared.telemetry.traces import span, tracing
@@ -45,7 +46,7 @@ def command_endpoint(runtime: Runtime, row: Command) -> Endpoint:
 
     async def answer(request: Request) -> Response:
         principal = await authenticate(runtime, request)
-        admit(principal, row.permission)
+        admit(request, principal, row.permission)
         key = _idempotency_key(request)
         if_match = _if_match(request)
         body = await read_json(request, runtime.settings.body_limit_bytes)
@@ -60,14 +61,16 @@ def command_endpoint(runtime: Runtime, row: Command) -> Endpoint:
 
         def let_in(loaded: Loaded) -> None:
             if origin is None:
+                saw(request, stream, loaded.clinic, loaded.patient)
                 if loaded.version == 0:
                     raise NOT_FOUND if row.kind == "case" else Problem(404, "not-found", f"There is no {row.kind} of this name.")
-                admit(principal, row.permission, _resource(loaded))
+                admit(request, principal, row.permission, _resource(loaded, runtime))
 
         if row.waits_for_inbox and await runtime.parking.waits(stream):
             earlier = await runtime.decisions.earlier(cause)
             if earlier is None:
                 raise _inbox_problem()
+            asking(request).committed = True
             return answer_of(earlier, runtime, reveal=row.reveal)
         committed = await runtime.decisions.run(
             stream,
@@ -79,6 +82,7 @@ def command_endpoint(runtime: Runtime, row: Command) -> Endpoint:
             if_match=if_match,
             views=await runtime.views.ages(stream, row.views_of) if row.views_of else None,
         )
+        asking(request).committed = True
         return answer_of(committed, runtime, created=origin is not None, reveal=row.reveal)
 
     return endpoint
@@ -89,12 +93,13 @@ def view_endpoint(runtime: Runtime, row: View) -> Endpoint:
 
     async def endpoint(request: Request) -> Response:
         principal = await authenticate(runtime, request)
-        admit(principal, row.permission)
+        admit(request, principal, row.permission)
         stream = _stream_from_path(request, row.kind)
         loaded = await runtime.load(stream)
+        saw(request, stream, loaded.clinic, loaded.patient)
         if loaded.version == 0:
             raise NOT_FOUND
-        admit(principal, row.permission, _resource(loaded))
+        admit(request, principal, row.permission, _resource(loaded, runtime))
         if row.waits_for_inbox and await runtime.parking.waits(stream):
             raise _inbox_problem()
         if row.whole:
@@ -183,9 +188,10 @@ def _stream_from_path(request: Request, kind: str) -> str:
     return given
 
 
-def _resource(loaded: Loaded) -> Resource:
+def _resource(loaded: Loaded, runtime: Runtime) -> Resource:
     partner = loaded.kind.knows_partner(loaded.state) if loaded.kind.knows_partner else None
-    return Resource(clinic=loaded.clinic, partner=partner)
+    grants: Grants = getattr(loaded.state, "emergency", Grants())
+    return Resource(clinic=loaded.clinic, partner=partner, emergency=grants.open_to(runtime.care_now()))
 
 
 def _idempotency_key(request: Request) -> str:

@@ -13,17 +13,17 @@ from pymongo.errors import PyMongoError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.access.decide import Permission, Principal
-from shared.clock import MovableCareClock, system_now
+from shared.access.decide import Permission
+from shared.clock import MovableCareClock
 from shared.events.base import Text
 from shared.http.body import parse, read_json
-from shared.http.callers import admit, authenticate
+from shared.http.callers import admit, asking, authenticate
 from shared.http.problems import Problem
+from shared.log.heads import heads_page
 from shared.pathway.stop import Request as Body
 from shared.service.runtime import Extension, Runtime
 from shared.telemetry.metrics import CONTENT_TYPE
 
-HEADS_AT_ONCE: Final = 1000
 AGES_WITHIN_SECONDS: Final = 1.0
 
 
@@ -68,46 +68,38 @@ class Operations:
 
     async def replay(self, request: Request) -> Response:
         """Replay a parked event and, in order, what is parked behind it."""
-        principal = await self._admit(request, Permission.OPERATE)
+        await self._admit(request, Permission.OPERATE)
         identity = request.path_params["identity"]
         await self._runtime.parking.ask_replay(identity)
-        await self._record(principal, "replay", identity)
+        asking(request).operation = identity
         return _json({"asked": "replay"}, status=202)
 
     async def discard(self, request: Request) -> Response:
         """Give up a parked event with a reason."""
-        principal = await self._admit(request, Permission.OPERATE)
+        await self._admit(request, Permission.OPERATE)
         reason = parse(Reason, await read_json(request)).reason
         identity = request.path_params["identity"]
         await self._runtime.parking.discard(identity, reason)
-        await self._record(principal, "discard", identity, reason)
+        asking(request).operation, asking(request).reason = identity, reason
         return _json({"done": "discard"})
 
     async def refill(self, request: Request) -> Response:
         """Publish every commit again; consumers drop what they have seen."""
-        principal = await self._admit(request, Permission.OPERATE)
-        if self._runtime.relay is None:
-            raise Problem(404, "nothing-published", "This service publishes no events.")
-        if not self._runtime.relay.caught_up:
+        await self._admit(request, Permission.OPERATE)
+        relays = [relay for relay in (self._runtime.relay, self._runtime.access_relay) if relay is not None]
+        if not all(relay.caught_up for relay in relays):
             raise Problem(409, "not-leading", "Another instance leads, or this one has not caught up yet; ask again in a moment.")
-        await self._record(principal, "refill", "")
-        self._runtime.relay.refill()
+        asking(request).operation = "all events"
+        for relay in relays:
+            relay.refill()
         return _json({"asked": "refill"}, status=202)
 
     async def heads(self, request: Request) -> Response:
         """Return stream -> last sequence of everything this service committed, by pages."""
         await self._admit(request, Permission.READ_PROGRESS)
-        after = request.query_params.get("after", "")
-        latest: list[dict[str, Any]] = [
-            {"$match": {"stream": {"$gt": after}}},
-            {"$sort": {"stream": ASCENDING, "version": ASCENDING}},
-            {"$group": {"_id": "$stream", "last": {"$last": {"$add": ["$first_sequence", {"$size": "$events"}, -1]}}}},
-            {"$sort": {"_id": ASCENDING}},
-            {"$limit": HEADS_AT_ONCE},
-        ]
-        rows = await (await self._runtime.database["commits"].aggregate(latest)).to_list()
-        following = rows[-1]["_id"] if len(rows) == HEADS_AT_ONCE else None
-        return _json({"heads": {row["_id"]: row["last"] for row in rows}, "next": following})
+        kept = (self._runtime.store.collection, self._runtime.access_store.collection)
+        heads, following = await heads_page(*kept, after=request.query_params.get("after", ""))
+        return _json({"heads": heads, "next": following})
 
     async def progress(self, request: Request) -> Response:
         """Return how much was committed and taken from each source, what waits, and when the next deadline is."""
@@ -141,17 +133,11 @@ class Operations:
         if not isinstance(clock, MovableCareClock):
             raise Problem(404, "not-found", "Care time is system time here.")
         command = parse(MoveClock, await read_json(request))
+        asking(request).operation = "care time"
         return _json({"care_time": await clock.move_to(command.to)})
 
-    async def _admit(self, request: Request, permission: Permission) -> Principal:
-        principal = await authenticate(self._runtime, request)
-        admit(principal, permission)
-        return principal
-
-    async def _record(self, principal: Principal, act: str, identity: str, reason: str | None = None) -> None:
-        await self._runtime.database["operations"].insert_one(
-            {"act": act, "event": identity, "reason": reason, "by": principal.subject, "at": system_now()}
-        )
+    async def _admit(self, request: Request, permission: Permission) -> None:
+        admit(request, await authenticate(self._runtime, request), permission)
 
 
 def metrics_endpoint(runtime: Runtime) -> Any:

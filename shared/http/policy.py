@@ -18,7 +18,7 @@ from starlette.responses import Response
 from shared.access.decide import Permission
 from shared.events.codec import Recorded, Unreadable
 from shared.http.body import parse, read_json
-from shared.http.callers import NOT_FOUND, admit, authenticate
+from shared.http.callers import NOT_FOUND, admit, authenticate, saw
 from shared.http.commands import STREAM_ID
 from shared.log.commit import Commit
 from shared.pathway.past import Past, Result
@@ -73,7 +73,7 @@ class PolicyRoutes:
 
     async def decisions(self, request: Request) -> Response:
         """Explain every decision of a case: facts, rules, result, and whether deciding again gives the same."""
-        admit(await authenticate(self._runtime, request), Permission.EXPLAIN)
+        admit(request, await authenticate(self._runtime, request), Permission.EXPLAIN)
         case = str(request.path_params["case"])
         if STREAM_ID.fullmatch(case) is None or not case.startswith("case-"):
             raise NOT_FOUND
@@ -83,11 +83,12 @@ class PolicyRoutes:
             raise NOT_FOUND from None
         if not history:
             raise NOT_FOUND
+        saw(request, case, history[-1].envelope.clinic, history[-1].envelope.patient)
         return _json({"case": case, "decisions": [self._explained(past) for past in self._past(history)]})
 
     async def replay(self, request: Request) -> Response:
         """Decide every past decision again, under a document or under its own, and tell those that come out differently."""
-        admit(await authenticate(self._runtime, request), Permission.EXPLAIN)
+        admit(request, await authenticate(self._runtime, request), Permission.EXPLAIN)
         asked = parse(ReplayPolicy, await read_json(request, self._runtime.settings.body_limit_bytes))
         tally = _Tally()
         async for case, history in self._histories({"stream": {"$gte": "case-", "$lt": "case."}}):
@@ -98,6 +99,8 @@ class PolicyRoutes:
                 at = past.envelope.time
                 if (asked.since is None or asked.since <= at) and (asked.until is None or at < asked.until):
                     self._compare(case, past, asked.document, tally)
+                    if tally.different and tally.different[-1]["case"] == case:
+                        saw(request, case, past.envelope.clinic, past.envelope.patient)
         document = None if asked.document is None else asked.document.version
         return _json({"service": self._runtime.definition.name, "under": document, **vars(tally)})
 

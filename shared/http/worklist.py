@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.access.decide import Permission, Principal, Verdict, decide
-from shared.http.callers import admit, authenticate
+from shared.http.callers import admit, authenticate, saw
 from shared.http.problems import Problem
 from shared.log.streams import Loaded
 from shared.service.runtime import Runtime
@@ -32,7 +32,7 @@ def worklist_endpoint(runtime: Runtime) -> Any:
 
     async def endpoint(request: Request) -> Response:
         principal = await authenticate(runtime, request)
-        admit(principal, Permission.READ_CASE)
+        admit(request, principal, Permission.READ_CASE)
         wanted = _of_caller(request, principal, "status")
         status = request.query_params.get("status")
         if status is not None:
@@ -40,6 +40,8 @@ def worklist_endpoint(runtime: Runtime) -> Any:
                 raise Problem(422, "status", "A status is a word of small letters and underscores.")
             wanted["last.status"] = status
         rows = await _page(runtime, request, wanted)
+        for row in rows:
+            saw(request, row["_id"], row["last"]["clinic"], row["last"]["patient"])
         cases = [
             {"case": row["_id"], **{name: row["last"].get(name) for name in ("clinic", "status", "version", "next_deadline")}}
             for row in rows
@@ -57,12 +59,12 @@ def waiting_endpoint(runtime: Runtime) -> Any:
 
     async def endpoint(request: Request) -> Response:
         principal = await authenticate(runtime, request)
-        admit(principal, Permission.READ_CASE)
+        admit(request, principal, Permission.READ_CASE)
         wanted = _of_caller(request, principal, "on")
         on = _slug(request, "on")
         wanted["last.waits_on"] = {"$exists": True} if on is None else on
         rows = await _page(runtime, request, wanted) if on is None else await _soonest_page(runtime, request, wanted)
-        loaded = await _loaded(runtime, rows)
+        loaded = await _loaded(request, runtime, rows)
         others = await _open_cases_of(runtime, [stream.patient for stream in loaded.values()])
         cases = [
             {
@@ -88,7 +90,7 @@ def alerts_endpoint(runtime: Runtime) -> Any:
 
     async def endpoint(request: Request) -> Response:
         principal = await authenticate(runtime, request)
-        admit(principal, Permission.READ_ALERTS)
+        admit(request, principal, Permission.READ_ALERTS)
         wanted = [_of_caller(request, principal, "role")]
         role = _slug(request, "role")
         manages = decide(principal, Permission.MANAGE_PARTNERS) is Verdict.ALLOWED
@@ -108,7 +110,7 @@ def alerts_endpoint(runtime: Runtime) -> Any:
                 "raised_at": alert.raised_at,
                 "due_at": alert.due_at,
             }
-            for name, stream in (await _loaded(runtime, rows)).items()
+            for name, stream in (await _loaded(request, runtime, rows)).items()
             for alert in stream.state.alerts.unacknowledged
             if role in (None, alert.role)
         ]
@@ -154,10 +156,13 @@ async def _soonest_page(runtime: Runtime, request: Request, wanted: Mapping[str,
     return await cases.find({**wanted, **following}).sort(order).limit(PAGE).to_list()
 
 
-async def _loaded(runtime: Runtime, rows: Sequence[Mapping[str, Any]]) -> dict[str, Loaded]:
-    """Return the streams of a page as they stand; one that is erased or stopped is left out."""
+async def _loaded(request: Request, runtime: Runtime, rows: Sequence[Mapping[str, Any]]) -> dict[str, Loaded]:
+    """Return the streams of a page as they stand, to be shown; one that is erased or stopped is left out."""
     found = await runtime.streams.load_many([row["_id"] for row in rows])
-    return {stream: loaded for stream, loaded in found.items() if isinstance(loaded, Loaded)}
+    loaded = {stream: each for stream, each in found.items() if isinstance(each, Loaded)}
+    for each in loaded.values():
+        saw(request, each.stream, each.clinic, each.patient)
+    return loaded
 
 
 async def _open_cases_of(runtime: Runtime, patients: Sequence[str]) -> dict[str, int]:

@@ -209,6 +209,7 @@ class Decisions:
                 traceparent=trace,
                 roles=actor.roles,
                 policy_version=context.policy.version,
+                recipient=event.recipient,
             )
             sealed.append(seal(event, described, key))
             recorded.append(Recorded(described, event))

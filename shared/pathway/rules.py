@@ -225,6 +225,19 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule("R-30", "A partner's webhook that is badly signed, stale or replayed, or answers an older request, has no effect.", "design"),
     Rule(
+        "R-31",
+        "What an organisation outside is told or reads of a case is a disclosure: recorded with date, recipient, address if known, what "
+        "and what for, kept, and accounted for over six years.",
+        "45 CFR 164.528; 45 CFR 164.316",
+    ),
+    Rule(
+        "R-32",
+        "Reading another clinic's case in an emergency needs a reason, ends by itself, calls someone at once, and stays open until someone "
+        "else reviewed it.",
+        "45 CFR 164.312(a)(2)(ii); HL7 FHIR AuditEvent (DCM 110113, 110127, ETREAT)",
+        ("emergency_access_minutes", "emergency_review_hours"),
+    ),
+    Rule(
         "R-34",
         "Benzodiazepines, opioids, stimulants, monoamine oxidase inhibitors, hypnotics, muscle relaxants and cannabinoids taken now are "
         "for the prescriber to consider, and so is a medication nobody could recognise, and what was taken "

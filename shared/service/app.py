@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from shared.clock import MovableCareClock
 from shared.events.codec import TooLarge
+from shared.http.accesses import RecordAccess
 from shared.http.commands import command_endpoint, form_endpoint, view_endpoint
 from shared.http.operations import Operations, metrics_endpoint
 from shared.http.policy import PolicyRoutes
@@ -74,6 +75,10 @@ def build_app(definition: ServiceDefinition, settings: Settings, extend: Extend 
             await register.refresh()
         for prepare in extension.prepare:
             await prepare()
+        await runtime.accesses.begin()
+        tasks.start("accesses", Background(runtime.accesses.run, runtime.accesses.stop))
+        access_relay = runtime.make_access_relay()
+        tasks.start("access-relay", Background(access_relay.run, access_relay.stop))
         if isinstance(runtime.clock, MovableCareClock):
             tasks.start("care-clock", Background(runtime.clock.follow))
         if definition.publishes:
@@ -105,6 +110,7 @@ def build_app(definition: ServiceDefinition, settings: Settings, extend: Extend 
 
     app = FastAPI(title=definition.title, version="1", lifespan=lifespan, redirect_slashes=False)
     app.router.route_class = PlainRoute
+    app.add_middleware(RecordAccess, runtime=runtime)
     _add_routes(app, runtime, extension, tasks)
     _add_problems(app, runtime)
     app.openapi = lambda: _openapi(app, definition)  # type: ignore[method-assign]

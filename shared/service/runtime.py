@@ -1,5 +1,6 @@
 """One service's parts, put together once. Nothing here knows HTTP, and nothing is made at import."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,13 +14,14 @@ from shared.access.tokens import Tokens, TokenVerifier
 from shared.clock import CareClock, MovableCareClock, SystemCareClock, system_now
 from shared.events.base import EventData
 from shared.events.codec import Recorded
-from shared.events.topics import source_of, topic_of, topics
+from shared.events.topics import access_topic_of, source_of, topic_of, topics
 from shared.log.commit import Cause, Commit, pseudonym_of, request_mac
 from shared.log.decisions import Committed, Decisions
 from shared.log.store import CommitStore
 from shared.log.streams import Loaded, Streams
 from shared.pathway.context import Actor, Context
 from shared.pathway.policy import SHIPPED, Book, read_document
+from shared.service.access_stream import AccessStream
 from shared.service.definition import ServiceDefinition
 from shared.settings import Settings
 from shared.telemetry.logs import Logger
@@ -84,7 +86,20 @@ class Runtime:
         self.parking = Parking(self.database["parked"])
         self.views = Views(self.database["views"])
         self.positions = Positions(self.database["positions"], reactions_in(self.database["commits"]))
+        # Apart from what the service keeps otherwise: the ledger can be dropped and filled again, and who asked it stays.
+        self.access_store = CommitStore(client[f"{settings.database_prefix}_{definition.name}_access"]["commits"])
+        self.accesses = AccessStream(
+            definition.name,
+            self.access_store,
+            self.vault,
+            # Keyed, since addresses of stores may hold passwords that a bare hash would let be guessed.
+            self.mac("settings", "", settings.model_dump_json().encode()).hex()[:16],
+            self.care_now,
+            lambda: self.policies.policy(self.care_now()).version,
+            self.metrics,
+        )
         self.relay: Relay | None = None
+        self.access_relay: Relay | None = None
         self.consumer: Consumer | None = None
 
     async def prepare(self) -> None:
@@ -92,6 +107,7 @@ class Runtime:
         await self.store.create_indexes()
         await self.streams.create_indexes()
         await self.parking.create_indexes()
+        await self.accesses.create_indexes()
         if isinstance(self.clock, MovableCareClock):
             await self.clock.refresh()
 
@@ -99,17 +115,41 @@ class Runtime:
         """Make the relay, which also keeps the cache and runs the ticker while it leads."""
         ticker = Ticker(self.definition.name, self.database["cases"], self.decisions, self.clock, self.log)
         self.relay = Relay(
-            self.definition.name,
+            topic_of(self.definition.name, self.settings.topic_prefix),
             self.settings,
             self.database["commits"],
             Lease(self.database["leases"], "relay", self.settings.lease_seconds),
             self.streams.keep_cache,
             followers,
             ticker.run,
+            self.metrics.oldest_unpublished_seconds,
             self.metrics,
             self.log,
         )
         return self.relay
+
+    def make_access_relay(self) -> Relay:
+        """Make the relay of accesses: nothing is folded from them, and nothing falls due."""
+
+        async def keep_no_cache(_versions: Mapping[str, int]) -> None:
+            return
+
+        async def tick_never() -> None:
+            await asyncio.Event().wait()
+
+        self.access_relay = Relay(
+            access_topic_of(self.definition.name, self.settings.topic_prefix),
+            self.settings,
+            self.access_store.collection,
+            Lease(self.database["leases"], "access-relay", self.settings.lease_seconds),
+            keep_no_cache,
+            (),
+            tick_never,
+            self.metrics.oldest_unpublished_access_seconds,
+            self.metrics,
+            self.log,
+        )
+        return self.access_relay
 
     def make_consumer(self, handler: Handler | None) -> Consumer:
         """Make the consumer: of the topics whose events the service reacts to, or of all for a handler of its own."""

@@ -25,6 +25,12 @@ class Metrics:
         self.oldest_unpublished_seconds = Gauge(
             "kapcare_oldest_unpublished_commit_seconds", "Age of the oldest commit not yet published", ["service"], registry=self._registry
         ).labels(**label)
+        self.oldest_unpublished_access_seconds = Gauge(
+            "kapcare_oldest_unpublished_access_seconds",
+            "Age of the oldest record of accesses not yet published",
+            ["service"],
+            registry=self._registry,
+        ).labels(**label)
         self._refusals = Counter("kapcare_refusals", "Requests and steps refused", ["service", "slug"], registry=self._registry)
         self.published = Counter("kapcare_published_events", "Events acknowledged by Kafka", ["service"], registry=self._registry).labels(
             **label
@@ -32,6 +38,9 @@ class Metrics:
         self._consumed = Counter("kapcare_consumed_events", "Events by what became of them", ["service", "result"], registry=self._registry)
         self._deliveries = Counter(
             "kapcare_webhook_attempts", "Attempts to tell partners, by what became of them", ["service", "result"], registry=self._registry
+        )
+        self._accesses = Counter(
+            "kapcare_accesses", "Requests whose access was recorded, by what was recorded", ["service", "event"], registry=self._registry
         )
         self._rings = Counter(
             "kapcare_on_call_rings", "Rings for whoever is on call, by what became of them", ["service", "result"], registry=self._registry
@@ -81,6 +90,10 @@ class Metrics:
     def delivered(self, result: str) -> None:
         """Count an attempt to tell a partner: taken, failed, dead (the last one failed) or heartbeat."""
         self._deliveries.labels(self._service, result).inc()
+
+    def accessed(self, event: str, times: int) -> None:
+        """Count the requests that an access event stands for, by its name."""
+        self._accesses.labels(self._service, event).inc(times)
 
     def rang(self, result: str) -> None:
         """Count a ring: rung, settled (no longer needed) or failed."""

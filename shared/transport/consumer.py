@@ -22,7 +22,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
 from shared.events.codec import Unreadable
-from shared.events.topics import owner_of, service_of
+from shared.events.topics import owner_of, service_of, tells_accesses
 from shared.log.errors import StoreUnavailable
 from shared.log.store import is_transient
 from shared.settings import Settings
@@ -80,7 +80,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self._group = f"{settings.topic_prefix}.{service}"
         self._settings = settings
         self._topics = list(topics)
-        self.hears = tuple(service_of(topic) for topic in topics)
+        self.hears = tuple(service_of(topic) for topic in topics if not tells_accesses(topic))
         """The services whose events come here."""
         self._handler = handler
         self._positions = positions
@@ -188,10 +188,10 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]
         return arrivals
 
     async def _hear(self, records: Sequence[ConsumerRecord]) -> None:
-        """Take note of the heartbeats among records that are handled."""
+        """Take note of the heartbeats among records that are handled; who tells of accesses alone says nothing of cases."""
         beats: dict[Place, Heartbeat] = {}
         for record in records:
-            beat = read_heartbeat(record) if is_heartbeat(record) else None
+            beat = read_heartbeat(record) if is_heartbeat(record) and not tells_accesses(record.topic) else None
             if beat is not None:
                 beats[(owner_of(record.topic), record.partition)] = beat
         if beats:

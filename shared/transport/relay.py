@@ -1,4 +1,4 @@
-"""The relay: one per service tails the commits and publishes each stream in order.
+"""The relay: one for each collection of commits tails it and publishes each stream in order.
 
 Every commit is kept, so Kafka is transport and never the record: a broker that forgot is noticed and refilled.
 Overlapping relays are harmless, because each publishes a stream in order from an acknowledged point and consumers
@@ -16,6 +16,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from opentelemetry.trace import SpanKind
+from prometheus_client import Gauge
 from pymongo import ASCENDING
 from pymongo.asynchronous.change_stream import AsyncCollectionChangeStream
 from pymongo.asynchronous.collection import AsyncCollection
@@ -23,7 +24,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from shared.clock import system_now
 from shared.events.codec import Sealed
-from shared.events.topics import source_of, topic_of
+from shared.events.topics import owner_of
 from shared.log.commit import Commit
 from shared.log.errors import StoreUnavailable
 from shared.log.store import is_transient
@@ -86,22 +87,23 @@ class _Change:
 
 
 class Relay:
-    """Publishes this service's commits, keeps the cache of streams, and runs the ticker while it holds the lease."""
+    """Publishes commits to a topic, keeps the cache of their streams, and runs the ticker while it holds the lease."""
 
     def __init__(
         self,
-        service: str,
+        topic: str,
         settings: Settings,
         commits: AsyncCollection[Any],
         lease: Lease,
         keep_cache: Callable[[Mapping[str, int]], Awaitable[None]],
         followers: Sequence[Follower],
         ticker: Callable[[], Awaitable[None]],
+        oldest_unpublished_seconds: Gauge,
         metrics: Metrics,
         log: Logger,
     ) -> None:
-        self._topic = topic_of(service, settings.topic_prefix)
-        self._source = source_of(service)
+        self._topic = topic
+        self._source = owner_of(topic)
         self._settings = settings
         self._commits = commits
         self._lease = lease
@@ -118,7 +120,7 @@ class Relay:
         self._last_beat = 0.0
         self._cache_lock = asyncio.Lock()
         self._unpublished_since: float | None = None
-        metrics.oldest_unpublished_seconds.set_function(self._oldest_unpublished_seconds)
+        oldest_unpublished_seconds.set_function(self._oldest_unpublished_seconds)
 
     async def run(self) -> None:
         """Lead whenever the lease can be had, until asked to stop. Store or broker trouble: pause and start at the saved place."""

@@ -11,11 +11,12 @@ from shared.access.decide import NETWORK_WIDE, ROLES, Permission, Principal, Res
 MAY = {
     "coordinator": "refer screen transfer consent stop read_case clear prepare account_for_supply integrate acknowledge read_alerts "
     "read_outcomes",
-    "therapist": "refer screen consent stop read_case clear prepare record_care account_for_supply integrate acknowledge read_alerts",
+    "therapist": "refer screen consent stop read_case clear prepare record_care account_for_supply integrate acknowledge read_alerts"
+    " open_emergency_access",
     "prescriber": "stop lift_hold read_case decide_eligibility decide_on_pressure authorise_dose record_care account_for_supply acknowledge"
-    " read_alerts recall_lot",
+    " read_alerts recall_lot open_emergency_access",
     "medical_monitor": "screen stop lift_hold read_case clear authorise_dose record_care account_for_supply acknowledge read_alerts"
-    " recall_lot",
+    " recall_lot open_emergency_access review_emergency_access",
     "medical_director": "adopt_policy explain read_network_outcomes",
     "auditor": "explain query_ledger read_progress read_network_outcomes",
     "admin": "manage_partners read_progress operate read_alerts recall_lot",

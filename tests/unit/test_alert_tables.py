@@ -32,6 +32,8 @@ from tests.unit.session.room import T0, approved_room, checked_room, dosed_room
 CALLS = {
     "kapcare.intake.SuicideRiskScreenRequired.v1": "therapist",
     "kapcare.intake.SafetyHoldPlaced.v1": "medical_monitor",
+    "kapcare.intake.EmergencyAccessOpened.v1": "medical_monitor",
+    "kapcare.intake.EmergencyAccessUnreviewed.v1": "medical_monitor",
     "kapcare.prescriber.ReviewOverdue.v1": "coordinator",
     "kapcare.prescriber.EligibilityRevoked.v1": "coordinator",
     "kapcare.prescriber.LateDecisionReceived.v1": "prescriber",

@@ -12,8 +12,9 @@ from typing import Any, Final, Literal, TypeVar
 
 from services.audit.domain.clear import outcome_of
 from shared.access.decide import ROLES
+from shared.access.record import PURPOSES
 from shared.events.registry import BY_TYPE
-from shared.events.topics import PUBLISHERS, source_of
+from shared.events.topics import RECORDERS, source_of
 
 PAGE_LIMIT: Final = 500
 PAGE_DEFAULT: Final = 100
@@ -23,7 +24,7 @@ LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 Name = TypeVar("Name", bound=str)
 Order = Literal["oldest", "newest"]
 Format = Literal["ndjson", "csv", "fhir"]
-By = Literal["type", "clinic", "actor", "role", "day", "source", "policy", "partner", "outcome", "case", "patient"]
+By = Literal["type", "clinic", "actor", "role", "day", "source", "policy", "partner", "outcome", "case", "patient", "purpose", "about"]
 ORDERS: Final[tuple[Order, ...]] = ("oldest", "newest")
 FORMATS: Final[tuple[Format, ...]] = ("ndjson", "csv", "fhir")
 Parameters = Iterable[tuple[str, str]]
@@ -41,9 +42,11 @@ COUNTED: Final[Mapping[By, str]] = {
     "outcome": "outcome",
     "case": "stream",
     "patient": "patient",
+    "purpose": "purpose",
+    "about": "about",
 }
 """What can be counted by -> field of the entry; `day` is the UTC day of `time`."""
-LISTS: Final = frozenset({"role", "partner"})
+LISTS: Final = frozenset({"role", "partner", "clinic", "patient", "about"})
 """Of these an entry can have several, or none."""
 
 
@@ -109,7 +112,7 @@ def _actor(value: str) -> str | None:
 
 
 def _source(value: str) -> str | None:
-    return next((source for service in PUBLISHERS if value in (service, source := source_of(service))), None)
+    return next((source for service in RECORDERS if value in (service, source := source_of(service))), None)
 
 
 def _one_of(*known: str) -> Callable[[str], str | None]:
@@ -121,13 +124,16 @@ _WORD: Final = r"[A-Za-z0-9][A-Za-z0-9:._-]{0,127}"
 
 _FILTERS: Final[Mapping[str, tuple[str, Callable[[str], str | None], str]]] = {
     "case": ("stream", _text(_WORD), "the id of a case, or of another stream such as partner-<slug>"),
+    "about": ("about", _text(_WORD), "the id of a case, or of another stream, that was accessed"),
     "patient": ("patient", _text(_WORD), "a patient's pseudonym"),
     "clinic": ("clinic", _text(_WORD), "the slug of a clinic"),
     "actor": ("actor", _actor, "the id of who acted, at most 255 characters"),
     "partner": ("partners", _text(_SLUG), "the slug of an organisation"),
     "role": ("roles", _one_of(*ROLES), f"one of {', '.join(ROLES)}"),
     "policy": ("policy", _text(_SLUG), "the version of a policy"),
-    "source": ("source", _source, f"one of {', '.join(PUBLISHERS)}"),
+    "source": ("source", _source, f"one of {', '.join(RECORDERS)}"),
+    "purpose": ("purpose", _one_of(*PURPOSES), f"one of {', '.join(PURPOSES)}"),
+    "address": ("address", _text(r"[0-9A-Fa-f.:]{2,45}"), "the IP address that was called from"),
     "outcome": ("outcome", _one_of("done", "refused"), "done or refused"),
 }
 """Parameter -> field of the entry, what the value becomes (None: refused), and what it must be, in words."""
@@ -138,40 +144,41 @@ FIELDS: Final = frozenset({*(field for field, _, _ in _FILTERS.values()), "type"
 
 def read_page(asked: Parameters) -> tuple[Query, Page]:
     """Read what is asked of /ledger/events; raises QueryRefused."""
-    given = _once(asked, {"cursor", "limit", "order"})
+    given = once(asked, FILTERS | {"cursor", "limit", "order"})
     order = _choice(given, "order", ORDERS, "oldest")
-    cursor = _whole(given, "cursor", 0, 10**12 - 1)
-    limit = _whole(given, "limit", 1, PAGE_LIMIT)
+    cursor = whole_number(given, "cursor", 0, 10**12 - 1)
+    limit = whole_number(given, "limit", 1, PAGE_LIMIT)
     return _query(given), Page(cursor, PAGE_DEFAULT if limit is None else limit, order)
 
 
 def read_export(asked: Parameters) -> tuple[Query, Format]:
     """Read what is asked of /ledger/export; raises QueryRefused."""
-    given = _once(asked, {"format"})
+    given = once(asked, FILTERS | {"format"})
     return _query(given), _choice(given, "format", FORMATS, "ndjson")
 
 
 def read_counts(asked: Parameters) -> tuple[Query, By]:
     """Read what is asked of /ledger/counts; raises QueryRefused."""
-    given = _once(asked, {"by"})
+    given = once(asked, FILTERS | {"by"})
     return _query(given), _choice(given, "by", tuple(COUNTED), None)
 
 
 def read_decision(asked: Parameters) -> str:
     """Read the event id that /ledger/known is asked about; raises QueryRefused."""
-    given = _once(asked, {"decision"}, filters=False)
+    given = once(asked, {"decision"})
     event = given.get("decision")
     if event is None or re.fullmatch(_WORD, event, re.ASCII) is None:
         raise QueryRefused("parameter", "`decision` must be the id of an event.")
     return event
 
 
-def _once(asked: Parameters, more: Iterable[str], *, filters: bool = True) -> dict[str, str]:
+def once(asked: Parameters, known: Iterable[str]) -> dict[str, str]:
+    """Return the parameters, each given once; raises QueryRefused for one that is not known."""
     pairs = list(asked)
     given = dict(pairs)
-    known = {*more, *(FILTERS if filters else ())}
-    if set(given) - known or len(given) != len(pairs):
-        raise QueryRefused("unknown-parameter", f"Each of these may be given once: {', '.join(sorted(known))}.")
+    names = set(known)
+    if set(given) - names or len(given) != len(pairs):
+        raise QueryRefused("unknown-parameter", f"Each of these may be given once: {', '.join(sorted(names))}.")
     return given
 
 
@@ -183,7 +190,7 @@ def _query(given: Mapping[str, str]) -> Query:
             if value is None:
                 raise QueryRefused("parameter", f"`{parameter}` must be {wanted}.")
             equal.append((field, value))
-    since, until = _moment(given, "from"), _moment(given, "to")
+    since, until = moment_of(given, "from"), moment_of(given, "to")
     if since is not None and until is not None and since > until:
         raise QueryRefused("parameter", "`from` lies after `to`.")
     types, outcome = _types(given.get("type")), given.get("outcome")
@@ -215,7 +222,8 @@ def _is_of(name: str, wanted: str) -> bool:
     return len(parts) == len(asked) and all(one in ("*", part) for part, one in zip(parts, asked, strict=True))
 
 
-def _moment(given: Mapping[str, str], name: str) -> datetime | None:
+def moment_of(given: Mapping[str, str], name: str) -> datetime | None:
+    """Return a moment that was given; raises QueryRefused for one without its zone."""
     if name not in given:
         return None
     try:
@@ -227,7 +235,8 @@ def _moment(given: Mapping[str, str], name: str) -> datetime | None:
     return moment.astimezone(UTC)
 
 
-def _whole(given: Mapping[str, str], name: str, lowest: int, highest: int) -> int | None:
+def whole_number(given: Mapping[str, str], name: str, lowest: int, highest: int) -> int | None:
+    """Return a whole number that was given; raises QueryRefused."""
     value = given.get(name)
     if value is None:
         return None

@@ -1,6 +1,6 @@
 """What calls a person in intake: the whole list, and the event types with which the service speaks of alerts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from shared.events import intake
@@ -20,6 +20,8 @@ SCREENER: Final = "c-ssrs"
 ALERTS: Final[Alarms] = {
     intake.SuicideRiskScreenRequired: Alarm("therapist", "suicide-risk-screen-required", about=lambda _: SCREENER),
     intake.SafetyHoldPlaced: Alarm("medical_monitor", "suicide-risk-high", emergency=True),
+    intake.EmergencyAccessOpened: Alarm("medical_monitor", "emergency-access", emergency=True, about=lambda opened: opened.grant),
+    intake.EmergencyAccessUnreviewed: Alarm("medical_monitor", "emergency-access-unreviewed", about=lambda late: late.grant),
 }
 """A hold here is the one that a high risk on the C-SSRS screener places (R-10); one that a clinician places calls nobody."""
 
@@ -53,6 +55,6 @@ def with_alerts(events: Sequence[EventData], context: Context) -> list[EventData
     return ALERT.with_alerts(ALERTS, events, context)
 
 
-def settled(alerts: Alerts, context: Context, *, screener_due: bool) -> list[EventData]:
-    """Return the end of the call for a screener that is not due any more (R-08)."""
-    return ALERT.resolve(alerts, (SCREENER,) if screener_due else (), context)
+def settled(alerts: Alerts, calls_for: Collection[str], context: Context) -> list[EventData]:
+    """Return the ends of calls for what is not awaited any more, such as a screener (R-08)."""
+    return ALERT.resolve(alerts, calls_for, context)

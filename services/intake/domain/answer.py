@@ -50,7 +50,7 @@ def answer_instrument(case: Case, command: AnswerInstrument, context: Context, r
     if command.instrument == "c-ssrs" and risk_of(scored) == "high":
         events.append(hold_for_risk(context))
     after = reduce(evolve, events, case)
-    settling = settled(after.alerts, context, screener_due=after.screener_due)
+    settling = settled(after.alerts, after.calls_for, context)
     return [*with_alerts(events, context), *since_screening(case, answered, context), *settling]
 
 

@@ -98,7 +98,7 @@ def _open_again(case: Case, events: list[EventData], context: Context) -> list[E
     goes_on = after.outcome is not None and after.outcome.kind == "completed"
     if goes_on and _at_high_risk(after) and not _at_high_risk(case) and not _has(events, intake.SafetyHoldPlaced):
         found.append(hold_for_risk(context))
-    return [*with_alerts(found, context), *settled(after.alerts, context, screener_due=after.screener_due)]
+    return [*with_alerts(found, context), *settled(after.alerts, after.calls_for, context)]
 
 
 def _has(events: list[EventData], kind: type[EventData]) -> bool:

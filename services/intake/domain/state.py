@@ -6,15 +6,18 @@ from datetime import date, datetime
 from functools import cached_property
 from typing import Literal
 
-from services.intake.domain import siblings
+from services.intake.domain import emergency_reviews, siblings
+from services.intake.domain.alerts import SCREENER
 from services.intake.domain.codes import ONLY_IF_NOT_MALE, QUESTIONS
+from services.intake.domain.emergency_reviews import EmergencyReviews
 from services.intake.domain.entries import Entries, Entry, counting, mark, read_by_screening, screener_due_since
 from services.intake.domain.siblings import Held
 from shared.events import intake
 from shared.events.base import EventData
 from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, Sex, StatedScore
-from shared.pathway import alert, stop
+from shared.pathway import alert, emergency, stop
 from shared.pathway.alert import Alerts
+from shared.pathway.emergency import Grants
 from shared.pathway.entry import Correction, placed
 from shared.pathway.folding import with_parts
 from shared.pathway.refusal import Refusal
@@ -92,6 +95,8 @@ class Case:
     alerts: Alerts = field(default_factory=Alerts)
     renewing_since: datetime | None = None
     """While the patient is screened again: since when. Only what was answered from then on counts for it."""
+    emergency: Grants = field(default_factory=Grants)
+    emergency_reviews: EmergencyReviews = field(default_factory=EmergencyReviews)
 
     @property
     def status(self) -> CaseStatus:
@@ -112,8 +117,14 @@ class Case:
 
     @property
     def deadlines(self) -> Mapping[str, datetime]:
-        """When the next alert must be acknowledged; nothing else falls due at intake."""
-        return self.alerts.deadlines
+        """When the next alert must be acknowledged, and what falls due of emergency accesses."""
+        return {**self.alerts.deadlines, **self.emergency_reviews.deadlines}
+
+    @property
+    def calls_for(self) -> frozenset[str]:
+        """What alerts are about that has not happened yet: a screener, the reviews of emergency accesses."""
+        reviews = (review.grant for review in self.emergency_reviews.awaited)
+        return frozenset((*reviews, *((SCREENER,) if self.screener_due else ())))
 
     @property
     def waits_for(self) -> Waiting | None:
@@ -207,7 +218,14 @@ class Case:
 
 def evolve(case: Case, event: EventData) -> Case:
     """Fold one event."""
-    case = with_parts(case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event), held=siblings.fold(case.held, event))
+    case = with_parts(
+        case,
+        stops=stop.fold(case.stops, event),
+        alerts=alert.fold(case.alerts, event),
+        held=siblings.fold(case.held, event),
+        emergency=emergency.fold(case.emergency, event),
+        emergency_reviews=emergency_reviews.fold(case.emergency_reviews, event),
+    )
     match event:
         case intake.InstrumentAnswered():
             answered = Entry("instrument", event.entry, event.answered_at, event.recorded_at, event.replaces, answered=event)
@@ -257,6 +275,8 @@ def _recorded(case: Case, entry: Entry, *, simulated: bool = False) -> Case:
         alerts=case.alerts,
         renewing_since=case.renewing_since,
         reopened_at=case.reopened_at,
+        emergency=case.emergency,
+        emergency_reviews=case.emergency_reviews,
     )
 
 

@@ -20,8 +20,9 @@ from services.integration.domain.planned import (
 from shared.events import integration as events
 from shared.events.base import EventData, Slug
 from shared.events.clinical import Instrument, Score
-from shared.pathway import alert, stop
+from shared.pathway import alert, emergency, stop
 from shared.pathway.alert import Alerts
+from shared.pathway.emergency import Grants
 from shared.pathway.folding import with_parts
 from shared.pathway.instruments import is_scored, score_c_ssrs
 from shared.pathway.refusal import Refusal
@@ -34,6 +35,7 @@ class Integration:
     """What follows the doses of one case."""
 
     stops: Stops = field(default_factory=Stops)
+    emergency: Grants = field(default_factory=Grants)
     baseline: tuple[Score, ...] = ()
     next_baseline: tuple[Score, ...] | None = None
     """What was screened after the end of this care: the baseline of the next one, should there be a dose."""
@@ -222,7 +224,12 @@ def _late(state: Integration) -> Iterator[tuple[datetime, Slug, Slug]]:
 
 def evolve(state: Integration, event: EventData) -> Integration:
     """Fold one event; an unknown one changes nothing."""
-    state = with_parts(state, stops=stop.fold(state.stops, event), alerts=alert.fold(state.alerts, event))
+    state = with_parts(
+        state,
+        stops=stop.fold(state.stops, event),
+        alerts=alert.fold(state.alerts, event),
+        emergency=emergency.fold(state.emergency, event),
+    )
     match event:
         case events.IntegrationScheduled():
             return _scheduled(state, event)

@@ -28,8 +28,9 @@ from shared.events.prescriber import (
     ReviewRecalled,
     ReviewWithheld,
 )
-from shared.pathway import alert, stop
+from shared.pathway import alert, emergency, stop
 from shared.pathway.alert import Alerts
+from shared.pathway.emergency import Grants
 from shared.pathway.folding import with_parts
 from shared.pathway.stop import Stops
 from shared.pathway.waiting import Waiting, for_stop
@@ -56,6 +57,7 @@ class Case:
 
     status: CaseStatus = "not_screened"
     stops: Stops = field(default_factory=Stops)
+    emergency: Grants = field(default_factory=Grants)
     summary: ScreeningSummary | None = None
     """The screening under review, or withheld from it."""
     request: int = 0
@@ -145,7 +147,11 @@ class Case:
 def evolve_case(case: Case, event: EventData) -> Case:
     """Return the case after an event."""
     case = with_parts(
-        case, stops=stop.fold(case.stops, event), alerts=alert.fold(case.alerts, event), supply=supply.fold(case.supply, event)
+        case,
+        stops=stop.fold(case.stops, event),
+        alerts=alert.fold(case.alerts, event),
+        supply=supply.fold(case.supply, event),
+        emergency=emergency.fold(case.emergency, event),
     )
     match event:
         case ReviewWithheld():

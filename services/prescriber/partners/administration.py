@@ -100,7 +100,7 @@ class Administration:
         return _answer({"deliveries": deliveries, "next": following})
 
     async def _admit(self, request: Request, *parameters: str) -> None:
-        admit(await authenticate(self._runtime, request), Permission.MANAGE_PARTNERS)
+        admit(request, await authenticate(self._runtime, request), Permission.MANAGE_PARTNERS)
         if set(request.query_params) - set(parameters):
             raise Problem(422, "unknown-parameter", f"What narrows this: {', '.join(parameters) or 'nothing'}.")
 

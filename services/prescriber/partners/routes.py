@@ -22,7 +22,7 @@ from services.prescriber.partners.directory import Directory
 from services.prescriber.partners.messages import EXAMPLE_CASE
 from services.prescriber.partners.sandbox import Sandbox
 from shared.access.decide import Permission, Principal, Resource, Verdict, decide
-from shared.http.callers import admit, authenticate
+from shared.http.callers import admit, authenticate, saw
 from shared.http.problems import Problem
 from shared.log.streams import Loaded
 from shared.pathway.refusal import Refusal
@@ -96,11 +96,10 @@ class PartnerRoutes:
         found = self._runtime.database["cases"].find(wanted, projection=["_id"]).sort([("_id", ASCENDING)])
         cases = [row["_id"] for row in await found.limit(REVIEWS_AT_ONCE).to_list()]
         loaded = await self._runtime.streams.load_many(cases)
-        reviews = [
-            {"case": case.stream, "request": case.state.request, "due_at": case.state.due_at}
-            for case in loaded.values()
-            if isinstance(case, Loaded) and _open_with(principal, case)
-        ]
+        mine = [case for case in loaded.values() if isinstance(case, Loaded) and _open_with(principal, case)]
+        for case in mine:
+            saw(request, case.stream, case.clinic, case.patient)
+        reviews = [{"case": case.stream, "request": case.state.request, "due_at": case.state.due_at} for case in mine]
         return _json({"reviews": reviews, "next": cases[-1] if len(cases) == REVIEWS_AT_ONCE else None})
 
     async def example(self, request: Request) -> Response:
@@ -111,11 +110,11 @@ class PartnerRoutes:
     async def _caller(self, request: Request) -> tuple[Principal, Organisation]:
         """Return who asks, and the organisation that it asks for."""
         principal = await authenticate(self._runtime, request)
-        admit(principal, Permission.REVIEW_AS_PARTNER)
+        admit(request, principal, Permission.REVIEW_AS_PARTNER)
         organisation = self._directory.find(principal.organisation or "")
         if organisation is None:
             raise Problem(404, "not-found", "The access token names no organisation that is registered here.")
-        admit(principal, Permission.REVIEW_AS_PARTNER, Resource(clinic=None, partner=organisation.slug))
+        admit(request, principal, Permission.REVIEW_AS_PARTNER, Resource(clinic=None, partner=organisation.slug))
         if organisation.status == "left":
             raise Refusal("partner-left", "The organisation has left the network.")
         return principal, organisation

@@ -19,9 +19,9 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.prescriber.partners.tokens import LIFETIME_SECONDS, Client, PartnerTokens
+from services.prescriber.partners.tokens import LIFETIME_SECONDS, Client, PartnerTokens, principal_of
 from shared.http.body import read_capped
-from shared.http.callers import address_of
+from shared.http.callers import address_of, asking
 from shared.http.failure_limit import FailureLimit
 from shared.http.problems import Problem
 from shared.service.runtime import Runtime
@@ -111,6 +111,7 @@ class TokenRequests:
             return self._refuse(refused.error)
         self._runtime.log.info("a partner got a token", partner=client.organisation, credential=client.credential.slug)
         token = self._tokens.issue(client)
+        asking(request).principal, asking(request).token_issued = principal_of(client), True
         content = {"access_token": token, "token_type": "Bearer", "expires_in": LIFETIME_SECONDS, "scope": "partner"}
         return Response(to_json(content), media_type="application/json", headers=_UNCACHED)
 

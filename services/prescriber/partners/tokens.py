@@ -42,6 +42,11 @@ class Client:
     credential: Credential
 
 
+def principal_of(client: Client) -> Principal:
+    """Return who a client's token speaks for."""
+    return Principal(ISSUER, client.credential.client_id, frozenset({"partner"}), frozenset(), client.organisation)
+
+
 class PartnerTokens:
     """Issues tokens to partners, and turns bearer tokens, its own and the issuer's, into principals."""
 
@@ -85,7 +90,7 @@ class PartnerTokens:
         client = self._known().get(self._verified(token)["sub"])
         if client is None:
             raise TokenRefused
-        return Principal(ISSUER, client.credential.client_id, frozenset({"partner"}), frozenset(), client.organisation)
+        return principal_of(client)
 
     def _known(self) -> dict[str, Client]:
         """Return the clients of now, by client id."""

@@ -11,8 +11,9 @@ from shared.events import session as events
 from shared.events import stay
 from shared.events.base import EventData
 from shared.events.clinical import BloodPressure, MonitoringLimits, Route, TreatmentPlan
-from shared.pathway import alert, stop
+from shared.pathway import alert, emergency, stop
 from shared.pathway.alert import Alerts
+from shared.pathway.emergency import Grants
 from shared.pathway.entry import Correction, placed
 from shared.pathway.folding import with_parts
 from shared.pathway.policy import PolicyValues
@@ -36,6 +37,7 @@ class Course:
     """The course of one case; sessions count from 1 across all its plans."""
 
     stops: Stops = field(default_factory=Stops)
+    emergency: Grants = field(default_factory=Grants)
     approval: Approval | None = None
     """The newest approval that opened."""
     opened_at: datetime | None = None
@@ -266,7 +268,12 @@ class Course:
 
 def evolve(course: Course, event: EventData) -> Course:
     """Fold one event; an unknown one changes nothing."""
-    course = with_parts(course, stops=stop.fold(course.stops, event), alerts=alert.fold(course.alerts, event))
+    course = with_parts(
+        course,
+        stops=stop.fold(course.stops, event),
+        alerts=alert.fold(course.alerts, event),
+        emergency=emergency.fold(course.emergency, event),
+    )
     match event:
         case events.CourseOpened() | events.CourseWithheld() | events.CourseClosed() | events.CourseCompleted():
             return _of_approval(course, event)

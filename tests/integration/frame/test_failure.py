@@ -1,7 +1,6 @@
 """What waits, health, and failure, as a caller sees them."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -48,8 +47,6 @@ async def test_operations_are_the_operators_and_discards_want_a_reason(client: C
     assert [(item["id"], item["reason"]) for item in listed] == [("y/1.0", "r")]
     assert "data" not in listed[0]
     assert (await client.post("/operations/parked/y/1.0/discard", {"reason": "a test"}, authorization=admin)).status == 200
-    acts: list[Any] = await client.runtime.database["operations"].find({"event": "y/1.0"}).to_list()
-    assert [(act["act"], act["reason"], act["by"]) for act in acts] == [("discard", "a test", "clinician-1")]
     assert (await client.post("/operations/care-clock", {"to": "2030-01-01T00:00:00Z"}, authorization=admin)).status == 404
 
 
@@ -61,7 +58,8 @@ async def test_heads_and_progress(client: Client) -> None:
     assert heads["heads"][case] == 2
     progress = (await client.get("/operations/progress", authorization=auditor)).json()
     assert progress["service"] == "intake"
-    assert progress["committed"] == sum(heads["heads"].values())
+    assert progress["committed"] == sum(last for stream, last in heads["heads"].items() if not stream.startswith("access-"))
+    assert any(stream.startswith("access-") for stream in heads["heads"])
 
 
 async def test_health_and_metrics(client: Client) -> None:

@@ -110,15 +110,15 @@ class Kept:
         for begin in range(0, len(waiting), at_once):
             await self.ledger.append(waiting[begin : begin + at_once])
 
-    async def signed(self, size: int) -> KeptCheckpoint:
-        """Wait for the checkpoint of this size."""
+    async def signed(self, size: int, *, or_more: bool = False) -> KeptCheckpoint:
+        """Wait for the checkpoint of this size, or of more where others append too."""
 
         async def there() -> KeptCheckpoint | None:
             last = await self.checkpoints.latest()
             return last if last is not None and last.size >= size else None
 
         found: KeptCheckpoint = await toy.eventually(there)
-        assert found.size == size
+        assert or_more or found.size == size
         return found
 
     async def sign(self) -> KeptCheckpoint:

@@ -9,7 +9,7 @@ from aiohttp import web
 from bson import Binary
 
 from services.audit.domain.tree import leaf_hash
-from services.audit.verify import Verification, verify
+from services.audit.verify import Verification, heads_over_http, verify
 from tests import toy
 from tests.integration.ledger.kept import CASE, KEY, Kept, arrival, arrivals, case_names
 
@@ -36,7 +36,7 @@ async def service_with_heads() -> AsyncIterator[tuple[str, dict[str, int]]]:
 
 
 async def verified(kept: Kept, url: str | None) -> Verification:
-    return await verify(kept.ledger, kept.checkpoints, KEY.public, {"intake": url}, "Bearer auditor")
+    return await verify(kept.ledger, kept.checkpoints, KEY.public, {"intake": heads_over_http(url, "Bearer auditor")})
 
 
 async def five_signed(kept: Kept) -> None:

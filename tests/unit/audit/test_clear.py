@@ -1,11 +1,12 @@
 """The fields that entries are found by."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from services.audit.domain.clear import CLEAR_FIELDS, REFUSALS, clear_fields, outcome_of, partners_of
-from shared.events.base import Envelope
+from shared.events.base import Access, Envelope
 from shared.events.registry import BY_TYPE
 
 NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
@@ -50,7 +51,8 @@ def test_a_clinical_no_was_decided() -> None:
 
 
 def test_fields_that_would_say_nothing_are_left_out() -> None:
-    assert set(CLEAR_FIELDS) - set(clear_fields(envelope())) == {"causation", "policy", "roles", "partners"}
+    accessed = {"about", "route", "status", "purpose", "address", "detail", "times"}
+    assert set(CLEAR_FIELDS) - set(clear_fields(envelope())) == {"causation", "policy", "roles", "partners", "recipient", *accessed}
     full = Envelope(
         "c.0",
         "urn:kapcare:prescriber",
@@ -58,6 +60,15 @@ def test_fields_that_would_say_nothing_are_left_out() -> None:
         *("case-1", NOW, 1, "north", "p", "partner:oak", "c", "b.0"),
         roles=frozenset({"partner", "admin"}),
         policy_version="v1",
+        recipient="oak",
+        access=Access("GET /cases", 200, "TREAT", ("case-1",), "10.0.0.1", "after=case-0"),
     )
     assert set(clear_fields(full)) == set(CLEAR_FIELDS)
     assert clear_fields(full)["roles"] == ["admin", "partner"]
+
+
+def test_what_was_shown_together_is_found_by_each_clinic_and_patient() -> None:
+    """One list shows cases of several; commas stand in no clinic's slug and in no pseudonym."""
+    fields = clear_fields(replace(envelope(), clinic="north,south", patient="p,q", recipient="oak"))
+    assert (fields["clinic"], fields["patient"], fields["partners"]) == (["north", "south"], ["p", "q"], ["oak"])
+    assert (clear_fields(envelope())["clinic"], clear_fields(envelope())["patient"]) == ("north", "p")

@@ -19,7 +19,7 @@ from tests.unit.intake.cases import NOW, after, answer, fold, ready, referred, s
 
 
 def test_routes_are_distinct_and_only_referrals_begin_a_case() -> None:
-    assert len({command.path for command in COMMANDS}) == len(COMMANDS) == 14
+    assert len({command.path for command in COMMANDS}) == len(COMMANDS) == 17
     assert {command.path for command in COMMANDS if command.begins} == {"/cases", "/referrals/fhir"}
     assert all(("{case}" in command.path) is (command.begins is None) for command in COMMANDS)
 

@@ -101,7 +101,16 @@ def test_what_is_recorded_leaves_every_other_part_of_the_case_as_it_is() -> None
     at_risk = answer(ready(), "c-ssrs", [0, 0, 0, 1, 0, None])
     renewed = intake.ScreeningRenewed(reason="follow_up", renewed_at=NOW)
     reopened = intake.ScreeningReopened(reason="amended", reopened_at=NOW)
-    screened = fold(at_risk, [reopened, screen(ready()), screen(at_risk), renewed, *answer_events(at_risk, simulated=True)])
+    emergency = intake.EmergencyAccessOpened(
+        grant="grant-1",
+        opened_by="someone",
+        reason="other",
+        explanation="a test",
+        opened_at=NOW,
+        expires_at=NOW + timedelta(hours=1),
+        review_by=NOW + timedelta(days=3),
+    )
+    screened = fold(at_risk, [reopened, screen(ready()), screen(at_risk), renewed, emergency, *answer_events(at_risk, simulated=True)])
     others = [each.name for each in fields(Case) if each.name != "entries"]
     begins = Case()
     assert all(getattr(screened, name) != getattr(begins, name) for name in others), "every part differs from its default"

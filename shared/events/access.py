@@ -1,0 +1,46 @@
+"""Events by which every service tells who accessed what. What an auditor asks for stands in the clear (`Access`); no value that was
+read is here."""
+
+from typing import ClassVar
+
+from shared.events.base import EventData, Text
+
+
+class InstanceStarted(EventData):
+    """A process of the service started: its stream of accesses begins. `detail` is a digest of its settings without their secrets."""
+
+    TYPE: ClassVar[str] = "kapcare.access.InstanceStarted.v1"
+
+
+class RecordRead(EventData):
+    """Something was shown to someone: a case, a list, an answer of the ledger, an export."""
+
+    TYPE: ClassVar[str] = "kapcare.access.RecordRead.v1"
+
+
+class AccessRefused(EventData):
+    """Someone known asked for what is not theirs, or for what is not there."""
+
+    TYPE: ClassVar[str] = "kapcare.access.AccessRefused.v1"
+
+
+class LoginFailed(EventData):
+    """Someone who could not prove who they are asked for something, perhaps several times within a second."""
+
+    TYPE: ClassVar[str] = "kapcare.access.LoginFailed.v1"
+
+
+class TokenIssued(EventData):
+    """A partner's credential was used: its software got an access token for it."""
+
+    TYPE: ClassVar[str] = "kapcare.access.TokenIssued.v1"
+
+
+class OperationDone(EventData):
+    """An operator did something that is no event of a case; `detail` names to what."""
+
+    TYPE: ClassVar[str] = "kapcare.access.OperationDone.v1"
+    reason: Text | None = None
+
+
+EVENTS: tuple[type[EventData], ...] = (InstanceStarted, RecordRead, AccessRefused, LoginFailed, TokenIssued, OperationDone)
