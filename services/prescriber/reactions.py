@@ -13,11 +13,10 @@ from services.prescriber.domain.reconcile import say_unreconciled
 from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import noting
+from services.prescriber.domain.transfer import take_transfer
 from shared.events import intake, integration, session
 from shared.events.base import EventData
-from shared.events.prescriber import TransferNoted
 from shared.pathway.context import Context
-from shared.pathway.transfer import noting as noting_transfer
 from shared.service.definition import Reactions
 
 
@@ -30,7 +29,7 @@ def table(partners: Partners) -> Reactions:
         intake.ScreeningReopened: recall,
         intake.ScreenedOut: recall,
         intake.ScreeningOutdated: note_outdated,
-        intake.CaseTransferred: noting_transfer(TransferNoted),
+        intake.CaseTransferred: take_transfer,
         intake.ConsentGiven: note,
         intake.ConsentWithdrawn: note,
         intake.SafetyHoldPlaced: note,
