@@ -32,6 +32,7 @@ from tests.integration.partner_stub import PartnerStub, serving
 from tests.unit.prescriber.given import POLICY, plan, summary
 
 Answer = tuple[int, dict[str, Any]]
+SCOPES: tuple[intake.ConsentScope, ...] = ("treatment", "disclosure_to_prescriber")
 
 
 @dataclass
@@ -71,12 +72,12 @@ class Clinic:
             "decision_key": str(stub.private.public),
         }
 
-    async def screened(self, *findings: Finding) -> str:
+    async def screened(self, *findings: Finding, scopes: tuple[intake.ConsentScope, ...] = SCOPES) -> str:
         """A consented case with a completed screening, as intake publishes it."""
         case = f"case-{uuid.uuid4().hex}"
         now = system_now()
         events = [
-            intake.ConsentGiven(version="c1", scopes=("treatment", "disclosure_to_prescriber"), given_at=now),
+            intake.ConsentGiven(version="c1", scopes=scopes, given_at=now),
             intake.ScreeningCompleted(summary=summary(*findings), completed_at=now, policy_version=POLICY.version),
         ]
         cause = Cause.http("test", "clinician", uuid.uuid4().hex, b"m" * 32)
@@ -84,6 +85,11 @@ class Clinic:
             case, lambda _state, _context: events, cause, toy.CLINICIAN, origin=Origin("riverside", "patient-1")
         )
         return case
+
+    async def said_at_intake(self, case: str, *said: EventData) -> None:
+        """Record events of a case at intake, which publishes them."""
+        cause = Cause.http("test", "clinician", uuid.uuid4().hex, b"m" * 32)
+        await self.intake.decisions.run(case, lambda _state, _context: said, cause, toy.CLINICIAN)
 
     async def told(self) -> tuple[PartnerStub, dict[str, Any]]:
         """Wait until a partner was told of one more review; what else it was told is let go."""
