@@ -106,13 +106,8 @@ def terms_of_disclosure(case: Case, clinic: str, policy: Policy) -> Mapping[str,
 
 
 def not_seen(case: Case, by: Slug, context: Context) -> list[StepRefused]:
-    """R-33: no partner approves what it may have fetched without substance-use content; a contraindication could be hidden in it.
-
-    It is asked anew, under another request, once the consent covers the disclosure: what it knew by then does not count.
-    """
-    if by == IN_HOUSE or not is_protected(case, context.clinic, context.policy):
-        return []
-    if not (case.scope_was_missing or is_withheld(case, context.clinic, context.policy)):
+    """R-33: no partner approves while substance-use content is withheld from it; a contraindication could be hidden in it."""
+    if by == IN_HOUSE or not is_withheld(case, context.clinic, context.policy):
         return []
     return [
         StepRefused(
@@ -127,7 +122,10 @@ def not_seen(case: Case, by: Slug, context: Context) -> list[StepRefused]:
 
 
 def can_show_more(case: Case, context: Context) -> bool:
-    """Whether a partner's open review may have been fetched without content that the consent covers by now (R-33)."""
+    """Whether a partner may have fetched its review without content that the consent covers by now (R-33).
+
+    Then it is asked anew, under another request, so that nobody approves on what was fetched before.
+    """
     is_partners = case.partner not in {None, IN_HOUSE} and is_protected(case, context.clinic, context.policy)
     return is_partners and case.scope_was_missing and not is_withheld(case, context.clinic, context.policy)
 

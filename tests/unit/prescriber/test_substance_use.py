@@ -4,7 +4,6 @@
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from services.prescriber.domain.past import past_decisions
 from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import STOPS, lifting, noting
-from services.prescriber.domain.substance_use import MEDICATIONS, NOTICE, WITHHELD, speaks_of_substance_use
+from services.prescriber.domain.substance_use import MEDICATIONS, NOTICE, WITHHELD, is_withheld, speaks_of_substance_use
 from services.prescriber.domain.transfer import take_transfer
 from shared.events import intake
 from shared.events.base import Envelope, EventData
@@ -267,11 +266,18 @@ def test_r33_a_scope_that_came_during_a_hold_is_asked_about_when_the_hold_ends()
     (hold,) = held.stops.holds
     events = lifting(partners)(held, LiftHold(hold=hold, reason="seen"), at())
     assert [type(event).__name__ for event in events] == ["SafetyHoldLifted", "ReviewAssigned"]
+    asked_anew = told(held, events)
+    held_again = told(asked_anew, STOPS.place(asked_anew, PlaceHold(reason="other"), replace(at(), seed="event:2")))
+    (hold,) = held_again.stops.holds
+    events = lifting(partners)(held_again, LiftHold(hold=hold, reason="seen"), at())
+    assert [type(event).__name__ for event in events] == ["SafetyHoldLifted"]
 
 
 def test_r33_withdrawn_at_the_prescriber_the_scope_is_not_in_force() -> None:
     case = reviewed(WITH_SCOPE)
+    assert not is_withheld(case, "riverside", PROGRAM)
     (withdrawn,) = STOPS.withdraw(case, WithdrawConsent(withdrawn_at=NOW), at())
+    assert is_withheld(told(case, [withdrawn]), "riverside", PROGRAM)
     assert rules(approving(told(case, [withdrawn]))) == ["R-20"]
 
 
@@ -357,7 +363,3 @@ def test_r33_the_brands_that_intake_reads_of_these_ingredients_are_in_the_table_
 def test_r33_what_speaks_of_substance_use(name: str, speaks: bool) -> None:
     """FDA labels: buprenorphine, methadone and naltrexone for opioid, disulfiram and acamprosate for alcohol use disorder."""
     assert speaks_of_substance_use(name) is speaks
-
-
-def test_r33_weights_are_kept_with_what_is_shown() -> None:
-    assert Decimal(shown_to_partner(reviewed())["summary"]["weight_kg"]) == TELLING.weight_kg
