@@ -200,6 +200,11 @@ def test_r33_no_partner_approves_what_is_withheld_and_nothing_else_is_said_of_th
     assert refused.plan is not None
 
 
+def test_r33_where_intakes_word_may_be_missing_that_is_said_too_for_it_may_be_the_consent() -> None:
+    """Then the partner is asked to send its decision again, and nothing is recorded (`view-too-old`)."""
+    assert rules(approving(reviewed(), replace(at(), views={}))) == ["R-20", "R-33"]
+
+
 def test_r33_a_partner_may_decline_and_ask_while_content_is_withheld() -> None:
     case = reviewed()
     (declined,) = decide_as_partner(case, decision("ineligible"), at(), by=case.partner or "")
