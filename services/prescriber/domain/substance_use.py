@@ -54,9 +54,9 @@ WITHHELD: Final = (
 """What is withheld, always the same. No table can tell what free text, a condition that no rule has read, or the code that a finding
 rests on (alcoholic cirrhosis, of `liver_disease`) says: all of them are withheld."""
 WHY_WITHHELD: Final = (
-    "The clinic holds records under 42 CFR part 2, and the patient's consent does not cover disclosing them to you. From every such "
-    "review substance-use content is withheld, whether there is any or not. A contraindication may be among it, so you cannot approve: "
-    "ask the clinic for the patient's consent, or decide that the patient is not eligible."
+    "The case is or was with a clinic that holds records under 42 CFR part 2, and the patient's consent does not cover disclosing them "
+    "to you. From every such review substance-use content is withheld, whether there is any or not. A contraindication may be among it, "
+    "so you cannot approve: ask the clinic for the patient's consent, or decide that the patient is not eligible."
 )
 NOTICE: Final = "42 CFR part 2 prohibits unauthorized use or disclosure of these records."
 """The second of the two statements one of which goes with each disclosure (42 CFR 2.32(a)(2))."""

@@ -311,6 +311,7 @@ def test_r33_an_approval_is_refused_again_when_it_is_explained_and_would_not_hav
     recorded = [Recorded(_envelope(number, event), event) for number, event in enumerate(history, start=1)]
     (past,) = past_decisions(recorded)
     assert past.result[0] == "refused"
+    assert [value for name, value in past.facts if name == "consent covers"] == ["disclosure_to_prescriber", "treatment"]
     assert past.again(PROGRAM) == past.result
     assert past.again(POLICY)[0] == "approved"
 
