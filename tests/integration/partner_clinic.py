@@ -22,6 +22,7 @@ from shared.clock import system_now
 from shared.events import intake
 from shared.events.base import EventData
 from shared.events.clinical import Finding
+from shared.events.intake import ConsentScope
 from shared.log.commit import Cause, Commit
 from shared.service.app import server_options
 from shared.service.definition import Origin
@@ -32,7 +33,7 @@ from tests.integration.partner_stub import PartnerStub, serving
 from tests.unit.prescriber.given import POLICY, plan, summary
 
 Answer = tuple[int, dict[str, Any]]
-SCOPES: tuple[intake.ConsentScope, ...] = ("treatment", "disclosure_to_prescriber")
+SCOPES: tuple[ConsentScope, ...] = ("treatment", "disclosure_to_prescriber")
 
 
 @dataclass
@@ -72,12 +73,12 @@ class Clinic:
             "decision_key": str(stub.private.public),
         }
 
-    async def screened(self, *findings: Finding, scopes: tuple[intake.ConsentScope, ...] = SCOPES) -> str:
+    async def screened(self, *findings: Finding) -> str:
         """A consented case with a completed screening, as intake publishes it."""
         case = f"case-{uuid.uuid4().hex}"
         now = system_now()
         events = [
-            intake.ConsentGiven(version="c1", scopes=scopes, given_at=now),
+            intake.ConsentGiven(version="c1", scopes=SCOPES, given_at=now),
             intake.ScreeningCompleted(summary=summary(*findings), completed_at=now, policy_version=POLICY.version),
         ]
         cause = Cause.http("test", "clinician", uuid.uuid4().hex, b"m" * 32)

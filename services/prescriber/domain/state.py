@@ -102,7 +102,7 @@ class Case:
     """Outcomes that were worse than the baseline (R-29)."""
     outdated: tuple[Slug, ...] = ()
     """What was recorded at intake since this screening and would have changed it; empty for one that still holds."""
-    scope_was_missing: bool = False
+    scope_was_missing: bool = True
     """Whether at some time since the last request the consent did not cover disclosing substance-use content (R-33)."""
     earlier_clinics: tuple[Slug, ...] = ()
     """The clinics that the case was transferred from."""
