@@ -112,6 +112,10 @@ def _notes(document: Document) -> list[str]:
             for clinic in sorted(zoned - placed)
         ),
         *(f"{clinic} has a state and no time zone: it goes by the network's" for clinic in sorted(placed - zoned)),
+        *(
+            f"{clinic} is a Part 2 program and has neither state nor time zone: is it spelt as in its tokens?"
+            for clinic in sorted(set(document.part2_programs) - placed - zoned)
+        ),
     ]
 
 

@@ -29,4 +29,7 @@ def example_review(request: int, due_at: datetime) -> dict[str, Any]:
         },
         "clearances": [],
         "answers": [],
+        "withheld": [],
+        "why_withheld": None,
+        "redisclosure": None,
     }

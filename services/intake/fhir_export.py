@@ -3,9 +3,10 @@
 What counts goes out as it stands, what was corrected as entered in error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
 from services.intake.domain.entries import Entries, Entry
 from services.intake.domain.state import Case, Outcome
@@ -19,6 +20,12 @@ from shared.fhir.instruments import Answered, instrument
 from shared.fhir.record import Record, Resource
 from shared.pathway.entry import Correction
 from shared.pathway.stop import Stops
+
+DISCLOSED: Final[Mapping[str, str]] = {
+    "disclosure_to_prescriber": "Disclose to the prescriber",
+    "substance_use_disclosure": "Disclose substance use records to the prescriber",
+}
+"""By the consent scopes that permit a disclosure."""
 
 
 def export(case: str, clinic: str, patient: str, state: Case) -> list[Resource]:
@@ -88,7 +95,7 @@ def _consents(record: Record, entry: Entry, stops: Stops) -> Iterator[Resource]:
         permitted = said(
             type="permit",
             period=period(entry.happened_at, ended_at),
-            action=[concept(DISCLOSE, "Disclose to the prescriber")] if scope == "disclosure_to_prescriber" else None,
+            action=[concept(DISCLOSE, DISCLOSED[scope])] if scope in DISCLOSED else None,
         )
         yield record.resource(
             "Consent",

@@ -19,6 +19,7 @@ from services.prescriber.domain.reassign import Reassign, reassigning
 from services.prescriber.domain.revoke import Revoke, revoke
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import STOPS, lifting
+from services.prescriber.domain.substance_use import is_withheld, terms_of_disclosure, without_substance_use
 from services.prescriber.domain.supply import Balance, Line, Supply
 from services.prescriber.fhir_export import export
 from services.prescriber.partners.commands import partner_commands
@@ -26,6 +27,7 @@ from shared.access.decide import Permission
 from shared.fhir.record import MEDIA_TYPE, bundle_of
 from shared.pathway.adoption import STREAM, AdoptPolicy, adopt
 from shared.pathway.alert import AcknowledgeAlert, show
+from shared.pathway.policy import Policy
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import LiftHold, PlaceHold, WithdrawConsent
 from shared.service.definition import Command, View
@@ -235,17 +237,22 @@ def show_case(case: Case) -> dict[str, Any]:
     }
 
 
-def show_review(case: Case) -> dict[str, Any]:
-    """Disclose to the assigned partner what an open review needs, and no more; raises Refusal while disclosure is stopped."""
+def show_review(case: Case, clinic: str, policy: Policy) -> dict[str, Any]:
+    """Disclose to the assigned partner what an open review needs, and no more; raises Refusal while disclosure is stopped.
+
+    Substance-use content of a Part 2 program only under the consent that covers it (R-33).
+    """
     case.stops.require_clear("disclosure_to_prescriber")
     if case.status != "in_review":
         raise Refusal("no-open-review", "No review of this case is open.")
+    shown = without_substance_use(case) if is_withheld(case, clinic, policy) else case
     return {
-        "request": case.request,
-        "due_at": case.due_at,
-        "summary": case.summary,
-        "clearances": case.clearances,
-        "answers": case.answers,
+        "request": shown.request,
+        "due_at": shown.due_at,
+        "summary": shown.summary,
+        "clearances": shown.clearances,
+        "answers": shown.answers,
+        **terms_of_disclosure(case, clinic, policy),
     }
 
 
@@ -302,6 +309,7 @@ VIEWS = (
         render=show_review,
         summary="What the assigned partner needs to decide",
         waits_for_inbox=True,
+        by_policy=True,
     ),
     View(
         path="/cases/{case}/supply", permission=Permission.READ_CASE, render=show_supply, summary="The medication of a case, in milligrams"

@@ -13,12 +13,12 @@ from services.prescriber.domain.reconcile import say_unreconciled
 from services.prescriber.domain.review import opening
 from services.prescriber.domain.state import Case
 from services.prescriber.domain.stops import noting
+from services.prescriber.domain.transfer import take_transfer
 from shared.events import intake, integration, session
 from shared.events.base import EventData
-from shared.events.prescriber import EmergencyAccessNoted, TransferNoted
+from shared.events.prescriber import EmergencyAccessNoted
 from shared.pathway.context import Context
 from shared.pathway.emergency import noting as noting_emergency
-from shared.pathway.transfer import noting as noting_transfer
 from shared.service.definition import Reactions
 
 
@@ -32,9 +32,9 @@ def table(partners: Partners) -> Reactions:
         intake.ScreeningReopened: recall,
         intake.ScreenedOut: recall,
         intake.ScreeningOutdated: note_outdated,
-        intake.CaseTransferred: noting_transfer(TransferNoted),
         intake.EmergencyAccessOpened: note_emergency,
         intake.EmergencyAccessEnded: note_emergency,
+        intake.CaseTransferred: take_transfer,
         intake.ConsentGiven: note,
         intake.ConsentWithdrawn: note,
         intake.SafetyHoldPlaced: note,

@@ -9,6 +9,9 @@ from shared.events import base
 from shared.events.base import EventData, Slug, Text
 from shared.events.clinical import Fact, Finding, Indication, Instrument, Route, ScreeningSummary, Sex, StatedScore
 
+ConsentScope = Literal["treatment", "disclosure_to_prescriber", "substance_use_disclosure"]
+"""What a consent covers. The last, that records under 42 CFR part 2 go to the prescriber organisation for treatment (R-33)."""
+
 
 class PatientReferred(EventData):
     """A therapist or coordinator referred a patient; the case begins."""
@@ -44,7 +47,7 @@ class ConsentGiven(EventData):
 
     TYPE: ClassVar[str] = "kapcare.intake.ConsentGiven.v1"
     version: Slug
-    scopes: tuple[Literal["treatment", "disclosure_to_prescriber"], ...]
+    scopes: tuple[ConsentScope, ...]
     given_at: AwareDatetime
     entry: Slug | None = None
     recorded_at: AwareDatetime | None = None

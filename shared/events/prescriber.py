@@ -312,6 +312,8 @@ class TransferNoted(base.TransferNoted):
     """The medical review and the medication of the case went to another clinic."""
 
     TYPE: ClassVar[str] = "kapcare.prescriber.TransferNoted.v1"
+    from_clinic: Slug | None = None
+    """Where the case was, whose records keep their protection (R-33); None where it was noted before notes said so."""
 
 
 class EmergencyAccessNoted(base.EmergencyAccessNoted):

@@ -152,6 +152,7 @@ CONSENT_DOCUMENT = loinc("59284-0")
 CONSENT_SCOPE: Mapping[str, Code] = {
     "treatment": Code(f"{_TERMINOLOGY}consentscope", "treatment", "Treatment", _HL7),
     "disclosure_to_prescriber": Code(f"{_TERMINOLOGY}consentscope", "patient-privacy", "Privacy Consent", _HL7),
+    "substance_use_disclosure": Code(f"{_TERMINOLOGY}consentscope", "patient-privacy", "Privacy Consent", _HL7),
 }
 DISCLOSE = Code(f"{_TERMINOLOGY}consentaction", "disclose", "Disclose", _HL7)
 TEST_DATA = Code(f"{_TERMINOLOGY}v3-ActReason", "HTEST", "test health data", _HL7)

@@ -106,7 +106,8 @@ def view_endpoint(runtime: Runtime, row: View) -> Endpoint:
             content = row.render(stream, loaded.clinic, loaded.patient, loaded.state)
         else:
             content = {row.kind: stream, "clinic": loaded.clinic, "patient": loaded.patient, "version": loaded.version}
-            content |= row.render(loaded.state)
+            under = (loaded.clinic, runtime.policies.policy(runtime.care_now(), loaded.clinic)) if row.by_policy else ()
+            content |= row.render(loaded.state, *under)
         return Response(to_json(content), media_type=row.media_type, headers={"ETag": f'"{loaded.version}"'})
 
     return endpoint

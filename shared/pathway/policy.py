@@ -199,8 +199,8 @@ class Document(_Part):
 
     `version` names it, and no other document may have the same. `time_zones` maps a clinic to its IANA zone; the entry
     `network` is for clinics that have none. `clinic_states` maps a clinic to the state it lies in, by postal code; of a clinic
-    that is not there the state is not known. What this release needs and it lacks is taken from the shipped document; rows
-    that nothing reads any more stay, and are not read.
+    that is not there the state is not known. `part2_programs` are the clinics that hold records under 42 CFR part 2 (R-33). What
+    this release needs and it lacks is taken from the shipped document; rows that nothing reads any more stay, and are not read.
     """
 
     version: Slug
@@ -209,6 +209,7 @@ class Document(_Part):
     valid_to: AwareDatetime | None = None
     time_zones: Mapping[str, str]
     clinic_states: Mapping[str, str] = {}
+    part2_programs: tuple[Slug, ...] = ()
     values: Mapping[str, Row]
 
     @field_validator("time_zones")
@@ -233,6 +234,13 @@ class Document(_Part):
                 raise ValueError(f"the state of {clinic} is unknown")
         return states
 
+    @field_validator("part2_programs")
+    @classmethod
+    def _programs_are_clinics(cls, programs: tuple[Slug, ...]) -> tuple[Slug, ...]:
+        if "network" in programs:
+            raise ValueError("only a clinic is a Part 2 program; name each of them")
+        return programs
+
     def resolve(self, clinic: str | None, route: Route | None, shipped: "Document | None" = None) -> PolicyValues:
         """Return the values for a clinic and route; raises pydantic.ValidationError naming the row that is missing or wrong."""
         rows = {**({} if shipped is None else shipped.values), **self.values}
@@ -247,6 +255,7 @@ class Document(_Part):
             state=self.clinic_states.get(clinic or "network"),
             values=self.resolve(clinic, None, shipped),
             clinics=frozenset(self.time_zones) - {"network"},
+            part2_programs=frozenset(self.part2_programs),
             by_route={
                 override.route: self.resolve(clinic, override.route, shipped)
                 for row in self.values.values()
@@ -287,6 +296,8 @@ class Policy(BaseModel):
     """The clinics that the document names, by their time zones."""
     state: str | None = None
     """The state that the clinic lies in, by postal code; None where it is not known."""
+    part2_programs: frozenset[str] = frozenset()
+    """All clinics that hold records under 42 CFR part 2: a case may come from another one (R-33)."""
 
     def on(self, route: Route | None) -> PolicyValues:
         """Return the values for a route."""

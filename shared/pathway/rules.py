@@ -238,6 +238,13 @@ RULES: Final[tuple[Rule, ...]] = (
         ("emergency_access_minutes", "emergency_review_hours"),
     ),
     Rule(
+        "R-33",
+        "Of a case of a Part 2 program, or that comes from one, a partner organisation has substance-use content only under a consent "
+        "that covers its disclosure, with the notice on redisclosure; otherwise it is withheld, said to be so, and the partner cannot "
+        "approve.",
+        "42 CFR 2.31 to 2.33 as amended by 89 FR 12472",
+    ),
+    Rule(
         "R-34",
         "Benzodiazepines, opioids, stimulants, monoamine oxidase inhibitors, hypnotics, muscle relaxants and cannabinoids taken now are "
         "for the prescriber to consider, and so is a medication nobody could recognise, and what was taken "

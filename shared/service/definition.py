@@ -99,6 +99,8 @@ class View:
     waits_for_inbox: bool = False
     """For views that disclose: refused while an event of the case is held or parked here."""
     media_type: str = "application/json"
+    by_policy: bool = False
+    """For views that a policy decides on: `render` takes (state, clinic, policy), as in force at care time now."""
     whole: bool = False
     """For documents of a fixed form: `render` takes (stream, clinic, patient, state), and the frame adds nothing."""
 

@@ -22,6 +22,7 @@ from shared.clock import system_now
 from shared.events import intake
 from shared.events.base import EventData
 from shared.events.clinical import Finding
+from shared.events.intake import ConsentScope
 from shared.log.commit import Cause, Commit
 from shared.service.app import server_options
 from shared.service.definition import Origin
@@ -32,6 +33,7 @@ from tests.integration.partner_stub import PartnerStub, serving
 from tests.unit.prescriber.given import POLICY, plan, summary
 
 Answer = tuple[int, dict[str, Any]]
+SCOPES: tuple[ConsentScope, ...] = ("treatment", "disclosure_to_prescriber")
 
 
 @dataclass
@@ -76,7 +78,7 @@ class Clinic:
         case = f"case-{uuid.uuid4().hex}"
         now = system_now()
         events = [
-            intake.ConsentGiven(version="c1", scopes=("treatment", "disclosure_to_prescriber"), given_at=now),
+            intake.ConsentGiven(version="c1", scopes=SCOPES, given_at=now),
             intake.ScreeningCompleted(summary=summary(*findings), completed_at=now, policy_version=POLICY.version),
         ]
         cause = Cause.http("test", "clinician", uuid.uuid4().hex, b"m" * 32)
@@ -84,6 +86,11 @@ class Clinic:
             case, lambda _state, _context: events, cause, toy.CLINICIAN, origin=Origin("riverside", "patient-1")
         )
         return case
+
+    async def said_at_intake(self, case: str, *said: EventData) -> None:
+        """Record events of a case at intake, which publishes them."""
+        cause = Cause.http("test", "clinician", uuid.uuid4().hex, b"m" * 32)
+        await self.intake.decisions.run(case, lambda _state, _context: said, cause, toy.CLINICIAN)
 
     async def told(self) -> tuple[PartnerStub, dict[str, Any]]:
         """Wait until a partner was told of one more review; what else it was told is let go."""

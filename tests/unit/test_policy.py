@@ -105,6 +105,9 @@ def test_resolving_is_a_look_up_in_order_of_particularity(
         {"clinic_states": {"riverside": "or"}},
         {"clinic_states": {"riverside": "Oregon"}},
         {"clinic_states": {"network": "OR"}},
+        {"part2_programs": ["network"]},
+        {"part2_programs": ["Riverside Clinic"]},
+        {"part2_programs": "riverside"},
         {"unknown": 1},
     ],
     ids=lambda changes: next(iter(changes)),
@@ -213,6 +216,34 @@ def test_a_document_that_says_of_no_clinic_where_it_lies_is_still_read() -> None
     del written["clinic_states"]
     book = Book(read_document(), [Document.model_validate_json(json.dumps(written))])
     assert book.policy(NOW, "riverside").state is None
+
+
+def test_r33_the_part2_programs_are_the_clinics_that_the_document_names_and_no_others() -> None:
+    written = document(part2_programs=["riverside"])
+    for clinic in ("riverside", "hillside", None):
+        assert written.at(clinic).part2_programs == {"riverside"}
+    assert read_policy().part2_programs == set()
+
+
+def test_r33_a_document_that_names_no_part2_program_is_still_read() -> None:
+    """As every document was before one could be named."""
+    written = document().model_dump(mode="json")
+    del written["part2_programs"]
+    book = Book(read_document(), [Document.model_validate_json(json.dumps(written))])
+    assert book.policy(NOW, "riverside").part2_programs == set()
+
+
+def test_r33_the_check_notes_a_part2_program_that_may_be_misspelt(tmp_path: Path) -> None:
+    file = tmp_path / "policy.json"
+    zones = {"network": "America/New_York", "riverside": "America/Los_Angeles"}
+    programs = ["riverside", "harbor", "riversde"]
+    file.write_text(
+        document(time_zones=zones, clinic_states={"riverside": "OR", "harbor": "ME"}, part2_programs=programs).model_dump_json()
+    )
+    done = CliRunner().invoke(app, ["check", str(file)])
+    assert [line for line in done.output.splitlines() if "Part 2" in line] == [
+        "note: riversde is a Part 2 program and has neither state nor time zone: is it spelt as in its tokens?"
+    ]
 
 
 def test_the_check_notes_a_clinic_of_which_the_state_or_the_time_zone_may_have_been_forgotten(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """Consent: given here, withdrawn anywhere; and the event types with which intake speaks of stops."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
 from services.intake.domain.state import Case
 from shared.events import intake
 from shared.events.base import EventData, Slug
+from shared.events.intake import ConsentScope
 from shared.pathway.context import Context
 from shared.pathway.happened import require_happened
 from shared.pathway.refusal import Refusal
@@ -25,7 +26,7 @@ class GiveConsent(Request):
     """The patient consents to a version of the form; `scopes` name what the consent covers."""
 
     version: Slug
-    scopes: Annotated[tuple[Literal["treatment", "disclosure_to_prescriber"], ...], Field(min_length=1, max_length=2)]
+    scopes: Annotated[tuple[ConsentScope, ...], Field(min_length=1, max_length=3)]
     given_at: AwareDatetime
 
 

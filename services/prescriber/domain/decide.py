@@ -13,6 +13,7 @@ from services.prescriber.domain.evaluation import StatedEvaluation, not_evaluate
 from services.prescriber.domain.outdated import SCREENING_OUTDATED
 from services.prescriber.domain.plan import dose_warnings, hard_limits, supply_warnings
 from services.prescriber.domain.state import Case, merged
+from services.prescriber.domain.substance_use import not_seen
 from shared.events.base import EventData, Slug
 from shared.events.clinical import BloodPressure, MonitoringLimits, TreatmentPlan
 from shared.events.prescriber import (
@@ -165,13 +166,13 @@ def _approve(case: Case, command: Decision, context: Context, by: Slug) -> list[
     plan = command.plan.to_event()
     answers = merged(case.answers, tuple(answer.to_event() for answer in command.clearances))
     evaluation = None if command.evaluation is None else command.evaluation.to_event()
-    refused = _stopped(case, context) or [
-        *_not_known_up_to_now(context),
+    forbidden = not_seen(case, by, context) or [
         *_outdated(case, context),
         *_uncleared(case, answers, context),
         *not_evaluated(evaluation, plan.route, context),
         *hard_limits(case, plan, context),
     ]
+    refused = _stopped(case, context) or [*_not_known_up_to_now(context), *forbidden]
     if refused:
         asked = {"plan": plan, "clearances": answers, "evaluation": evaluation, "follow_up_on": command.follow_up_on}
         return [refusal.model_copy(update=asked) for refusal in refused]

@@ -101,6 +101,8 @@ def _facts(case: Case, asked: Decision) -> tuple[tuple[str, str], ...]:
     if case.summary is not None:
         known = [("age", str(case.summary.age)), ("weight", f"{case.summary.weight_kg} kg"), ("risk", str(case.summary.risk))]
     known += [("consent or hold", case.stops.why_stopped() or "nothing stops")]
+    known += [("consent covers", scope) for scope in sorted(case.stops.consent_scopes)]
+    known += [("transferred from", clinic) for clinic in case.earlier_clinics]
     known += [("needs clearance", item) for item in case.clearances]
     known += [(f"clearance {item}", "cleared" if cleared else "not cleared") for item, cleared in _answers(case, asked)]
     stated = asked.model_dump(mode="json", include={"plan", "evaluation", "follow_up_on"}, exclude_none=True)

@@ -5,6 +5,7 @@ from functools import reduce
 from services.prescriber.domain.partners.assign import choose, due_at, find, why_not_kept
 from services.prescriber.domain.partners.state import Organisation, Partners
 from services.prescriber.domain.state import Case, evolve_case
+from services.prescriber.domain.substance_use import can_show_more
 from shared.events.base import EventData, Slug
 from shared.events.clinical import ScreeningSummary
 from shared.events.intake import ScreeningCompleted
@@ -30,7 +31,8 @@ def release(case: Case, events: list[EventData], partners: Partners, context: Co
     """Return the events, and the review they set free: a withheld one opens, an answered clearance goes back.
 
     Who could not answer in time because a stop forbade it was not silent, and is asked again. An organisation that left or
-    lost its licence meanwhile is not: nobody new could be asked for it during the stop, so another one is now.
+    lost its licence meanwhile is not: nobody new could be asked for it during the stop, so another one is now. A partner that
+    may have fetched the review without substance-use content is asked again once the consent covers that (R-33).
     """
     after = reduce(evolve_case, events, case)
     if after.stops.why_stopped("disclosure_to_prescriber") is not None:
@@ -40,7 +42,8 @@ def release(case: Case, events: list[EventData], partners: Partners, context: Co
         return [*events, *opened(after, after.summary, choose(known, context), known, context)]
     was_stopped = after.status == "in_review" and case.stops.why_stopped("disclosure_to_prescriber") is not None
     asks_again = was_stopped and (after.overdue or why_taken(after, known, context) is not None)
-    if after.status == "clearance_answered" or asks_again:
+    shows_more = after.status == "in_review" and can_show_more(after, context)
+    if after.status == "clearance_answered" or asks_again or shows_more:
         return [*events, *_asked_again(after, known, context)]
     return events
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from services.prescriber.domain import supply
 from services.prescriber.domain.supply import Supply
 from shared.events.base import EventData, Slug
 from shared.events.clinical import ScreeningSummary, TreatmentPlan
+from shared.events.intake import ConsentScope
 from shared.events.prescriber import (
     IN_HOUSE,
     ApprovingPartnerLeft,
@@ -27,6 +28,7 @@ from shared.events.prescriber import (
     ReviewReassigned,
     ReviewRecalled,
     ReviewWithheld,
+    TransferNoted,
 )
 from shared.pathway import alert, emergency, stop
 from shared.pathway.alert import Alerts
@@ -34,6 +36,9 @@ from shared.pathway.emergency import Grants
 from shared.pathway.folding import with_parts
 from shared.pathway.stop import Stops
 from shared.pathway.waiting import Waiting, for_stop
+
+SUBSTANCE_USE_DISCLOSURE: Final[ConsentScope] = "substance_use_disclosure"
+"""The consent scope under which a partner organisation may have substance-use content (R-33)."""
 
 CaseStatus = Literal[
     "not_screened",
@@ -99,6 +104,10 @@ class Case:
     """Outcomes that were worse than the baseline (R-29)."""
     outdated: tuple[Slug, ...] = ()
     """What was recorded at intake since this screening and would have changed it; empty for one that still holds."""
+    scope_was_missing: bool = True
+    """Whether at some time since the last request the consent did not cover disclosing substance-use content (R-33)."""
+    earlier_clinics: tuple[Slug, ...] = ()
+    """The clinics that the case was transferred from."""
 
     @property
     def deadlines(self) -> Mapping[str, datetime]:
@@ -146,12 +155,14 @@ class Case:
 
 def evolve_case(case: Case, event: EventData) -> Case:
     """Return the case after an event."""
+    stops = stop.fold(case.stops, event)
     case = with_parts(
         case,
-        stops=stop.fold(case.stops, event),
+        stops=stops,
         alerts=alert.fold(case.alerts, event),
         supply=supply.fold(case.supply, event),
         emergency=emergency.fold(case.emergency, event),
+        scope_was_missing=case.scope_was_missing or SUBSTANCE_USE_DISCLOSURE not in stops.consent_scopes,
     )
     match event:
         case ReviewWithheld():
@@ -159,13 +170,8 @@ def evolve_case(case: Case, event: EventData) -> Case:
         case ReviewOpened():
             opened = replace(_screened(case, event.summary), status="in_review", request=event.request)
             return replace(opened, opened_at=event.opened_at, since=event.opened_at)
-        case ReviewAssigned():
-            case = replace(case, assigned=tuple(dict.fromkeys((*case.assigned, event.partner))))
-            return replace(case, status="in_review", request=event.request, partner=event.partner, due_at=event.due_at, overdue=False)
-        case ReviewOverdue():
-            return replace(case, overdue=True)
-        case ReviewReassigned():
-            return replace(case, lost=tuple(dict.fromkeys((*case.lost, event.from_partner))))
+        case ReviewAssigned() | ReviewOverdue() | ReviewReassigned():
+            return _of_assignment(case, event)
         case ReviewRecalled():
             recalled = replace(case, status="recalled", summary=None, partner=None, due_at=None)
             return replace(recalled, asked=(), to_clear=(), answers=(), outdated=())
@@ -181,6 +187,8 @@ def evolve_case(case: Case, event: EventData) -> Case:
             return _of_approval(case, event)
         case DeteriorationNoted():
             return replace(case, deteriorations=(*case.deteriorations, event))
+        case TransferNoted(from_clinic=str(left)):
+            return replace(case, earlier_clinics=tuple(dict.fromkeys((*case.earlier_clinics, left))))
         case _:
             return case
 
@@ -195,6 +203,18 @@ def _screened(case: Case, summary: ScreeningSummary) -> Case:
     outdated = case.outdated if case.summary == summary else ()
     fresh = replace(case, due_at=None, overdue=False, asked=(), to_clear=(), answers=(), lost=(), outdated=outdated)
     return replace(fresh, summary=summary, opened_at=None, decided_at=None, since=None)
+
+
+def _of_assignment(case: Case, event: ReviewAssigned | ReviewOverdue | ReviewReassigned) -> Case:
+    match event:
+        case ReviewAssigned():
+            missing = SUBSTANCE_USE_DISCLOSURE not in case.stops.consent_scopes
+            case = replace(case, assigned=tuple(dict.fromkeys((*case.assigned, event.partner))), scope_was_missing=missing)
+            return replace(case, status="in_review", request=event.request, partner=event.partner, due_at=event.due_at, overdue=False)
+        case ReviewOverdue():
+            return replace(case, overdue=True)
+        case ReviewReassigned():
+            return replace(case, lost=tuple(dict.fromkeys((*case.lost, event.from_partner))))
 
 
 _OfApproval = EligibilityApproved | EligibilityDeclined | EligibilityExpired | EligibilityRevoked | ApprovingPartnerLeft

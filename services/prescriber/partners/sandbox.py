@@ -60,7 +60,8 @@ class Sandbox:
     def show(self, partner: Slug) -> Mapping[str, Any]:
         """Return the example review as GET /partner/reviews/{case} shows real ones, with `"test": true`."""
         head = {"case": EXAMPLE_CASE, "clinic": _CLINIC, "patient": _PATIENT, "version": 1}
-        return {**head, **show_review(self._case(partner)), "test": True}
+        policy = self._runtime.policies.policy(self._runtime.care_now(), _CLINIC)
+        return {**head, **show_review(self._case(partner), _CLINIC, policy), "test": True}
 
     def answer(self, partner: Slug, decided: Decision) -> Response:
         """Answer a verified decision on the example by the real rules. Raises Refusal or Problem as a real one would be refused."""

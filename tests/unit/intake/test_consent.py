@@ -33,6 +33,24 @@ def test_r20_consent_is_recorded_as_given() -> None:
     )
 
 
+def test_r33_a_consent_may_cover_the_disclosure_of_substance_use_records_besides() -> None:
+    scopes = [*BOTH, "substance_use_disclosure"]
+    body = {"version": "2026-1", "scopes": scopes, "given_at": (NOW - timedelta(hours=1)).isoformat()}
+    case = after(referred(), give_consent, GiveConsent.model_validate_json(json.dumps(body)))
+    assert case.stops.consent_scopes == set(scopes)
+    for wrong in ([*scopes, "treatment"], [*BOTH, "research"], []):
+        with pytest.raises(ValidationError):
+            GiveConsent.model_validate_json(json.dumps(body | {"scopes": wrong}))
+
+
+def test_r33_a_service_that_takes_note_of_a_consent_notes_all_its_scopes() -> None:
+    scopes: tuple[Any, ...] = (*BOTH, "substance_use_disclosure")
+    given_elsewhere = intake.ConsentGiven(version="2026-1", scopes=scopes, given_at=NOW)
+    (noted,) = STOPS.note(Case(), given_elsewhere, reacting("intake"))
+    assert isinstance(noted, intake.StopNoted)
+    assert evolve(Case(), noted).stops.consent_scopes == set(scopes)
+
+
 def test_r20_consent_from_the_future_is_refused() -> None:
     assert give_consent(referred(), giving(0), at())
     with pytest.raises(Refusal) as refused:

@@ -326,6 +326,13 @@ def test_r20_each_scope_is_a_consent_that_a_withdrawal_ends() -> None:
     assert [coded(each["scope"])[1] for each in of_kind(exported(consent(referred(), "treatment")), "Consent")] == ["treatment"]
 
 
+def test_r33_the_disclosure_of_substance_use_records_is_a_consent_of_its_own() -> None:
+    scopes = ("treatment", "disclosure_to_prescriber", "substance_use_disclosure")
+    actions = [each["provision"].get("action") for each in of_kind(exported(consent(referred(), *scopes)), "Consent")]
+    said = ["Disclose to the prescriber", "Disclose substance use records to the prescriber", None]
+    assert [action and action[0]["text"] for action in actions] == said
+
+
 def test_intake_reads_back_sex_and_totals_from_its_own_export() -> None:
     """The only change is the one that a referrer must make: a whole date of birth, which an export does not give away."""
     older = StatedFact(kind="observation", system="loinc", code="82667-7", unit="{score}", value=Decimal(7), on=TODAY - timedelta(days=9))

@@ -17,7 +17,10 @@ def test_r29_the_networks_prescribers_see_a_deterioration_and_a_partner_does_not
     for event in note_deterioration(case, WORSE, given.context()):
         case = evolve_case(case, event)
     assert [(each.instrument, each.total) for each in show_case(case)["deteriorations"]] == [("phq-9", 15)]
-    assert set(show_review(case)) == {"request", "due_at", "summary", "clearances", "answers"}
+    assert set(show_review(case, "riverside", given.POLICY)) == {
+        *("request", "due_at", "summary", "clearances", "answers"),
+        *("withheld", "why_withheld", "redisclosure"),
+    }
     assert case.alerts.roles == ["prescriber"]
 
 

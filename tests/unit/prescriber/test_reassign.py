@@ -28,7 +28,7 @@ from shared.events.prescriber import (
 )
 from shared.pathway.refusal import Refusal
 from tests.unit.alerting import without_alerts
-from tests.unit.prescriber.given import CONSENT, NORTH, NOW, SOUTH, context, decision, in_review, nobody, partners, screened, told
+from tests.unit.prescriber.given import CONSENT, NORTH, NOW, POLICY, SOUTH, context, decision, in_review, nobody, partners, screened, told
 
 DUE = NOW + timedelta(hours=72)
 HOLD = intake.SafetyHoldPlaced(hold="hold-1", reason="adverse_event", placed_at=NOW)
@@ -73,7 +73,7 @@ def test_a_silent_partner_loses_the_review_to_another_at_once() -> None:
     after = after_silence(case)
     assert (after.status, after.request, after.partner, after.overdue) == ("in_review", 2, other, False)
     assert after.deadlines == {"partner_answer": DUE + timedelta(hours=72)}
-    assert show_review(after)["request"] == 2
+    assert show_review(after, "riverside", POLICY)["request"] == 2
 
 
 def test_with_no_other_partner_the_review_goes_in_house() -> None:

@@ -14,7 +14,7 @@ from services.prescriber.partners.sandbox import EXAMPLE_REQUEST, example_case
 from shared.events.partner import TestEventAsked
 from shared.events.prescriber import EligibilityApproved
 from shared.pathway.refusal import Refusal
-from tests.unit.prescriber.given import NORTH, NOW, context, decision, organisation, rules
+from tests.unit.prescriber.given import NORTH, NOW, POLICY, context, decision, organisation, rules
 
 CLEARED = [{"item": "hypertension", "cleared": True, "note": "controlled"}]
 IN_PERSON = {"mode": "in_person"}
@@ -27,7 +27,7 @@ def test_the_example_has_the_form_of_a_case() -> None:
 def test_the_example_is_open_with_whoever_asks_and_shows_what_must_be_cleared() -> None:
     case = example_case("north", NOW, 72)
     assert (case.partner, case.status, case.due_at) == ("north", "in_review", NOW + timedelta(hours=72))
-    shown = show_review(case)
+    shown = show_review(case, "riverside", POLICY)
     assert (shown["request"], shown["clearances"]) == (EXAMPLE_REQUEST, ("hypertension",))
     assert shown["summary"].note == "An example, of no patient."
 
