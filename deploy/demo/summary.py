@@ -65,6 +65,9 @@ class Report:
     patients: int
     outcomes: Mapping[str, int]
     events: Mapping[str, int]
+    """What happened in the cases, by name."""
+    accesses: Mapping[str, int]
+    """What the ledger tells of who accessed what, by name."""
     parked: int
     ledger_size: int
     gaps: int
@@ -105,6 +108,7 @@ class Report:
             "patients": self.patients,
             "outcomes": dict(sorted(self.outcomes.items())),
             "events": dict(sorted(self.events.items())),
+            "accesses": dict(sorted(self.accesses.items())),
             "parked": self.parked,
             "ledger": {"size": self.ledger_size, "gaps": self.gaps, "verified": self.ledger_verified},
             "webhooks": dict(self.webhooks),
@@ -119,7 +123,7 @@ class Report:
 async def report(calls: Calls, patients: Sequence[Patient], partner: Mapping[str, Any], seconds: float) -> Report:
     """Gather the report from what the services, the ledger and the partner say."""
     parked = await asyncio.gather(*(calls.get(OPERATOR, service, "/operations/parked") for service in SERVICES))
-    events, holds, due = await _events(calls)
+    events, accesses, holds, due = await _events(calls)
     by_group = (await calls.get(DIRECTOR, "integration", "/outcomes", {"instrument": "phq-9"})).content
     ledger = (await calls.get(AUDITOR, "audit", "/ledger/verification")).content
     views = [patient.situation.view("intake") for patient in patients]
@@ -128,6 +132,7 @@ async def report(calls: Calls, patients: Sequence[Patient], partner: Mapping[str
         patients=len(patients),
         outcomes=Counter(patient.end for patient in patients if patient.end is not None),
         events=events,
+        accesses=accesses,
         parked=sum(len(answer.content["parked"]) for answer in parked),
         ledger_size=ledger["size"],
         gaps=_count_gaps(ledger["gaps"]),
@@ -178,7 +183,8 @@ def print_report(shown: Report, console: Console) -> None:
         console.print(f"  {line}")
     gaps = "no gaps" if not shown.gaps else f"{shown.gaps} GAPS"
     verified = "verified" if shown.ledger_verified else "NOT VERIFIED"
-    console.print(f"Ledger: {shown.ledger_size} entries, {gaps}, {verified}. Parked: {shown.parked}.")
+    read = f"{sum(shown.accesses.values())} of them tell who accessed what"
+    console.print(f"Ledger: {shown.ledger_size} entries, {read}; {gaps}, {verified}. Parked: {shown.parked}.")
     again = f"{shown.decisions.made} decisions made again under their own policy: "
     again += "all the same" if not shown.decisions.changed else f"{shown.decisions.changed} DIFFERENT"
     console.print(f"{again}; under a stricter one {shown.decisions.changed_if_stricter} would have differed.")
@@ -244,12 +250,13 @@ def _picture_of_a_session(patients: Sequence[Patient]) -> str:
     return session_timeline(session, None if limits is None else limits["hold_above"])
 
 
-async def _events(calls: Calls) -> tuple[Counter[str], Counter[str], int]:
-    """Return the events by type, the holds by the service that placed them, and how many webhooks were due.
+async def _events(calls: Calls) -> tuple[Counter[str], Counter[str], Counter[str], int]:
+    """Return events of cases and of accesses by name, holds by the service that placed them, and how many webhooks were due.
 
     What a silent partner lost stays with the network's own prescribers.
     """
     counted: Counter[str] = Counter()
+    accesses: Counter[str] = Counter()
     holds: Counter[str] = Counter()
     webhooks = 0
     in_house: set[str] = set()
@@ -257,15 +264,18 @@ async def _events(calls: Calls) -> tuple[Counter[str], Counter[str], int]:
     while True:
         page = (await calls.get(AUDITOR, "audit", "/ledger/events", query)).content
         for event in page["events"]:
-            name = event["type"].split(".")[2]
+            _, service, name, _ = event["type"].split(".")
+            if service == "access":
+                accesses[name] += 1
+                continue
             counted[name] += 1
             if name == "SafetyHoldPlaced":
-                holds[event["type"].split(".")[1]] += 1
+                holds[service] += 1
             if name == "ReviewReassigned":
                 in_house.add(event["case"])
             webhooks += name == "ReviewAssigned" and event["case"] not in in_house
         if page["next"] is None:
-            return counted, holds, webhooks
+            return counted, accesses, holds, webhooks
         query = {"limit": PAGE, "cursor": str(page["next"])}
 
 

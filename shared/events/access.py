@@ -1,9 +1,12 @@
 """Events by which every service tells who accessed what. What an auditor asks for stands in the clear (`Access`); no value that was
 read is here."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from shared.events.base import EventData, Text
+
+STREAM_PREFIX: Final = "access-"
+"""What the name of every stream of accesses begins with."""
 
 
 class InstanceStarted(EventData):

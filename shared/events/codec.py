@@ -141,13 +141,11 @@ def time_text(moment: datetime) -> str:
 def _access(headers: Mapping[str, str]) -> Access | None:
     if "ce_route" not in headers:
         return None
-    try:
-        status, times = int(headers["ce_status"]), int(headers.get("ce_times", "1"))
-        purpose = headers["ce_purpose"]
-    except (KeyError, ValueError):
-        raise Unreadable("access") from None
+    status, times, purpose = headers.get("ce_status", ""), headers.get("ce_times", "1"), headers.get("ce_purpose")
+    if purpose is None or not all(number.isascii() and number.isdigit() and len(number) < 10 for number in (status, times)):
+        raise Unreadable("access")
     about = tuple(filter(None, headers.get("ce_about", "").split(",")))
-    return Access(headers["ce_route"], status, purpose, about, headers.get("ce_address"), headers.get("ce_detail"), times)
+    return Access(headers["ce_route"], int(status), purpose, about, headers.get("ce_address"), headers.get("ce_detail"), int(times))
 
 
 def _access_headers(access: Access) -> Mapping[str, str]:

@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 
 from shared.access.decide import Permission
 from shared.access.record import Asking, Seen
-from shared.events.access import InstanceStarted
+from shared.events.access import STREAM_PREFIX, InstanceStarted
 from shared.events.base import Access, Envelope, EventData
 from shared.events.codec import Sealed, seal
 from shared.events.topics import source_of
@@ -124,7 +124,7 @@ class AccessStream:
     async def _append(self, accesses: Sequence[Accessed]) -> list[None]:
         place, self._place = self._place, None  # until it is known what became of the commit
         if place is None:
-            stream = f"access-{uuid.uuid4().hex}"
+            stream = f"{STREAM_PREFIX}{uuid.uuid4().hex}"
             place = _Place(stream, await self._vault.create(stream, CLINIC))
             accesses = [self._started, *accesses]
         commit = self._commit(place, [(accessed, part) for accessed in accesses for part in _parts(accessed.asking)])

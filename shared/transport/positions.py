@@ -7,6 +7,7 @@ from typing import Any, Final
 from pymongo import UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 
+from shared.events.access import STREAM_PREFIX
 from shared.transport.arrival import Lane
 
 REMEMBERED_LANES: Final = 200_000
@@ -77,7 +78,7 @@ class Positions:
         self._remembered.update((lane, position) for lane, position in moved.items() if lane in self._remembered)
 
     async def taken(self) -> dict[str, int]:
-        """Return how many events of each source were taken, over all streams."""
+        """Return how many events of each source were taken, over all streams but those that tell of accesses."""
         effects = self._effects
         named = [
             {"$match": {effects.sequence: {"$exists": True}}},
@@ -87,6 +88,7 @@ class Positions:
             {"$project": {"source": 1, "stream": 1, "sequence": "$last.sequence"}},
             {"$unionWith": {"coll": effects.collection.name, "pipeline": named}},
             {"$group": {"_id": {"source": "$source", "stream": "$stream"}, "sequence": {"$max": "$sequence"}}},
+            {"$match": {"_id.stream": {"$not": {"$regex": f"^{STREAM_PREFIX}"}}}},
             {"$group": {"_id": "$_id.source", "events": {"$sum": "$sequence"}}},
         ]
         return {row["_id"]: row["events"] async for row in await self._collection.aggregate(pipeline)}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.events.base import Envelope
+from shared.events.base import Access, Envelope
 from shared.events.codec import EVENT_LIMIT_BYTES, Sealed, TooLarge, Unreadable, open_sealed, read_envelope, read_headers, seal
 from shared.events.intake import PatientReferred, SuicideRiskScreenRequired
 from shared.events.prescriber import ClearanceAnswered
@@ -49,6 +49,29 @@ def test_headers_are_those_of_the_kafka_binding() -> None:
     assert headers["ce_sequence"] == "00000000000000000007"
     names = [name.removeprefix("ce_") for name in headers if name != "content-type"]
     assert all(name.isalnum() and name == name.lower() and len(name) <= 20 for name in names)
+
+
+WHOLE = Access("GET /cases", 200, "TREAT", ("case-1", "case-2"), "2001:db8::1", "after=case-0", 3)
+
+
+@pytest.mark.parametrize("access", [WHOLE, Access("START", 200, "HSYSADMIN"), replace(WHOLE, about=()), replace(WHOLE, times=1)])
+def test_an_access_reads_back_from_the_clear(access: Access) -> None:
+    told = replace(ENVELOPE, access=access, recipient="oak", patient="patient-1,patient-2")
+    sealed = seal(EVENT, told, KEY)
+    assert read_envelope(sealed.headers) == told
+    names = [name.removeprefix("ce_") for name in sealed.headers if name != "content-type"]
+    assert all(name.isalnum() and name == name.lower() and len(name) <= 20 for name in names)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"ce_status": "x"}, {"ce_status": ""}, {"ce_status": "-1"}, {"ce_times": "\u0663"}, {"ce_times": "1" * 10}]
+)
+def test_an_access_that_is_none_is_unreadable(changes: dict[str, str]) -> None:
+    headers = seal(EVENT, replace(ENVELOPE, access=WHOLE), KEY).headers
+    with pytest.raises(Unreadable, match="access"):
+        read_envelope({**headers, **changes})
+    with pytest.raises(Unreadable, match="access"):
+        read_envelope({name: value for name, value in headers.items() if name != "ce_purpose"})
 
 
 def test_no_clinical_value_stands_in_the_clear() -> None:
