@@ -13,10 +13,9 @@ from services.intake.app import DEFINITION as INTAKE
 from services.integration.app import DEFINITION as INTEGRATION
 from services.prescriber.app import define
 from services.session.app import DEFINITION as SESSION
-from shared.events.asyncapi import asyncapi_document, summary_of
+from shared.events.asyncapi import address_of, asyncapi_document, summary_of
 from shared.events.base import EventData
 from shared.events.registry import PUBLISHED
-from shared.events.topics import topic_of
 from shared.pathway.policy import read_document
 from shared.pathway.rules import RULES
 from shared.service.definition import ServiceDefinition
@@ -44,7 +43,7 @@ def events() -> str:
     ]
     for service, published in PUBLISHED.items():
         lines += [
-            f"## {service}: `{topic_of(service)}`",
+            f"## {service}: `{address_of(service)}`",
             "",
             "| type | what it says | key fields | who reacts, and how |",
             "|---|---|---|---|",

@@ -5,7 +5,7 @@ from typing import Any
 from shared.events.base import EventData
 from shared.events.codec import CONTENT_TYPE
 from shared.events.registry import PUBLISHED
-from shared.events.topics import source_of, topic_of
+from shared.events.topics import RECORDERS, access_topic_of, source_of, topic_of
 
 ATTRIBUTES = {
     "ce_specversion": "Always 1.0.",
@@ -15,17 +15,30 @@ ATTRIBUTES = {
     "ce_subject": "The stream: a case or a partner; also the record's key.",
     "ce_time": "When it was recorded, in care time, RFC 3339 UTC.",
     "ce_sequence": "Contiguous from 1 per source and subject, 20 digits.",
-    "ce_clinic": "The clinic that the case belongs to.",
-    "ce_patient": "The network's pseudonym of the patient.",
+    "ce_clinic": "The clinic that the case belongs to; of an access of several cases, several with commas between.",
+    "ce_patient": "The network's pseudonym of the patient; of an access of several cases, several with commas between.",
     "ce_actor": "Opaque id of who acted.",
     "ce_correlationid": "Shared by a whole chain of events.",
     "ce_causationid": "The id of the event reacted to.",
     "ce_traceparent": "W3C trace context of the decision.",
     "ce_roles": "The roles of the actor's access token, sorted, with commas between; absent for services and ticks.",
     "ce_policyversion": "The version of the policy that the decision was made under.",
+    "ce_recipient": "The organisation outside that is told of the case, or read it (R-31).",
+    "ce_route": "Of an access: method and form of the path.",
+    "ce_status": "Of an access: the HTTP status.",
+    "ce_purpose": "Of an access: HL7 v3 PurposeOfUse, such as TREAT or ETREAT.",
+    "ce_about": "Of an access: the streams that were shown or refused, with commas between.",
+    "ce_address": "Of an access: the IP address it came from.",
+    "ce_detail": "Of an access: the query of what was answered, or what an operation was done to.",
+    "ce_times": "Of an access: how many requests this stands for; absent for one.",
     "content-type": CONTENT_TYPE,
 }
-OPTIONAL = frozenset({"ce_causationid", "ce_traceparent", "ce_roles", "ce_policyversion"})
+OPTIONAL = frozenset(
+    {
+        *("ce_causationid", "ce_traceparent", "ce_roles", "ce_policyversion", "ce_recipient"),
+        *("ce_route", "ce_status", "ce_purpose", "ce_about", "ce_address", "ce_detail", "ce_times"),
+    }
+)
 
 
 def asyncapi_document(readers: dict[str, tuple[type[EventData], ...]]) -> dict[str, Any]:
@@ -42,11 +55,7 @@ def asyncapi_document(readers: dict[str, tuple[type[EventData], ...]]) -> dict[s
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     for service, events in PUBLISHED.items():
-        channels[service] = {
-            "address": topic_of(service),
-            "description": f"Everything that {source_of(service)} publishes; only it may write here.",
-            "messages": {},
-        }
+        channels[service] = _channel(service)
         for event in events:
             name = _message_name(event)
             schema = event.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -84,6 +93,23 @@ def asyncapi_document(readers: dict[str, tuple[type[EventData], ...]]) -> dict[s
         "channels": channels,
         "operations": operations,
         "components": {"messages": messages, "schemas": schemas},
+    }
+
+
+def address_of(service: str) -> str:
+    """Return the topic under which a service's events are described; `access` stands for that of each service."""
+    return access_topic_of("{service}") if service == "access" else topic_of(service)
+
+
+def _channel(service: str) -> dict[str, Any]:
+    if service != "access":
+        described = f"Everything that {source_of(service)} publishes of cases; only it may write here."
+        return {"address": address_of(service), "description": described, "messages": {}}
+    return {
+        "address": address_of(service),
+        "description": "Who accessed what at a service; only it may write here, and only the ledger reads it.",
+        "parameters": {"service": {"enum": list(RECORDERS), "description": "The service that was asked."}},
+        "messages": {},
     }
 
 
