@@ -46,7 +46,7 @@ def verify(
     """Verify the whole ledger by its files, with the program that stands alone; a failure ends with exit code 1.
 
     Of the stack that is up: the files are fetched, verified, and compared with what every service has. A case or an export is
-    verified by its proofs, and with a mirror (--offline) also that nothing of it was left out.
+    verified by its proofs, and with a mirror (--offline), which is brought up to date, also that nothing of it was left out.
     """
     vkey, witnesses = key or own_key(data), witness or []
     if case is not None or export_file is not None:
@@ -146,6 +146,9 @@ async def _verify_export(
         if file is None:
             file = Path(folder) / "export.ndjson"
             await audit_questions.write_export({} if case is None else {"case": case}, file, data)
+            if tiles is not None:
+                # The ledger went on meanwhile, if only by who asked it: the mirror must hold what the export is proved against.
+                await _mirror(tiles, key, data, cosigned=False)
         told = await verify_alone("export", file, key, witnesses, tiles=tiles)
     return {"verified": told["verdict"] == "holds", **told}
 
