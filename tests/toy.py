@@ -4,11 +4,12 @@ import asyncio
 import base64
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 from pymongo import AsyncMongoClient
 
@@ -22,6 +23,7 @@ from shared.log.commit import Cause
 from shared.pathway.context import Actor, Context
 from shared.pathway.refusal import Refusal
 from shared.pathway.stop import Request
+from shared.service.access_stream import AccessStream
 from shared.service.definition import Command, Origin, Reactions, ServiceDefinition, StreamKind, View
 from shared.service.runtime import Runtime
 from shared.settings import Settings
@@ -260,6 +262,17 @@ class Stage:
         """Another process of the prescriber, with its reactions mended or broken."""
         definition = PRESCRIBER if reactions is None else replace(PRESCRIBER, reactions=reactions)
         return Runtime(definition, self.settings, self.prescriber.client, self.prescriber.log)
+
+
+@contextmanager
+def untold() -> Iterator[None]:
+    """Nobody's accesses are recorded, so that the ledger holds what a test appends and no more; that they are is tested elsewhere."""
+
+    async def append(_stream: AccessStream, accesses: Sequence[Any]) -> list[None]:
+        return [None] * len(accesses)
+
+    with patch.object(AccessStream, "_append", append):
+        yield
 
 
 @asynccontextmanager

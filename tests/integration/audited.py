@@ -18,7 +18,7 @@ from deploy.local.issuer import ISSUER, Issuer
 from deploy.local.ports import free_port
 from services.audit.app import build
 from services.audit.ledger import Ledger
-from shared.events.base import Envelope
+from shared.events.base import Access, Envelope
 from shared.events.codec import read_envelope, seal
 from shared.events.intake import SuicideRiskScreenRequired
 from shared.service.app import server_options
@@ -82,6 +82,43 @@ def small_network(count: int) -> list[Envelope]:
     return made
 
 
+def accesses(count: int) -> list[Envelope]:
+    """Accesses after those events: single cases, lists of several clinics and patients, refusals, a partner's, emergencies."""
+    made: list[Envelope] = []
+    for number in range(count):
+        name = ("RecordRead", "RecordRead", "RecordRead", "AccessRefused", "LoginFailed")[number % 5]
+        several = number % 3 + 1 if name == "RecordRead" else 1
+        cases = [(number + each) % 6 for each in range(several)] if name != "LoginFailed" else []
+        partner = name == "RecordRead" and number % 7 == 0
+        made.append(
+            Envelope(
+                id=f"{1_000_000 + number:032x}.0",
+                source=f"urn:kapcare:{('intake', 'session', 'audit')[number % 3]}",
+                type=f"kapcare.access.{name}.v1",
+                subject=f"access-{number % 3}",
+                time=BEGAN + timedelta(days=30, minutes=number),
+                sequence=number // 3 + 1,
+                clinic=",".join(sorted({("riverside", "northgate", "harbor")[case % 3] for case in cases})) or "network",
+                patient=",".join(sorted(f"patient-{case}" for case in cases)) or "none",
+                actor="oak.main" if partner else "nobody" if name == "LoginFailed" else "nurse-1",
+                correlation="c",
+                roles=frozenset({"partner"}) if partner else frozenset() if name == "LoginFailed" else frozenset({"therapist"}),
+                policy_version="network-2",
+                recipient="oak" if partner else None,
+                access=Access(
+                    route="GET /cases/{case}",
+                    status={"RecordRead": 200, "AccessRefused": 404, "LoginFailed": 401}[name],
+                    purpose="ETREAT" if number % 10 == 1 else "TREAT",
+                    about=tuple(f"case-{case:032x}" for case in cases),
+                    address=("10.0.0.7", "2001:db8::1")[number % 2],
+                    detail="after=case-0" if several > 1 else None,
+                    times=3 if name == "LoginFailed" else 1,
+                ),
+            )
+        )
+    return made
+
+
 def _latest_elsewhere(made: list[Envelope], stream: str, service: str) -> str | None:
     """The last event but one of the stream that another service recorded: its lane went on since."""
     others = [envelope.id for envelope in made if envelope.subject == stream and not envelope.source.endswith(service)]
@@ -114,7 +151,14 @@ class Audited:
 
 @asynccontextmanager
 async def audited(mongo_url: str, bootstrap: str, recorded: list[Envelope]) -> AsyncIterator[Audited]:
-    """The audit service, as it is served in production, over a ledger of these events."""
+    """The audit service, as it is served in production, over a ledger of these events, to which nobody's questions are added."""
+    with toy.untold():
+        async with _serving(mongo_url, bootstrap, recorded) as found:
+            yield found
+
+
+@asynccontextmanager
+async def _serving(mongo_url: str, bootstrap: str, recorded: list[Envelope]) -> AsyncIterator[Audited]:
     issuer = Issuer(OKPKey.generate_key("Ed25519"))
 
     async def keys(_request: web.Request) -> web.Response:

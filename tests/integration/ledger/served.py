@@ -1,11 +1,10 @@
 """The audit service as it is run, on loopback, and an auditor who calls it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from unittest.mock import patch
 
 import aiohttp
 from pymongo import AsyncMongoClient
@@ -15,7 +14,6 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from services.audit.app import build
-from shared.service.access_stream import AccessStream
 from shared.settings import Settings
 from tests import toy
 from tests.integration.frame.served import ISSUER, Answer, Keys, _no_lifespan, served, token
@@ -70,17 +68,6 @@ async def issuing(mongo_url: str, bootstrap: str, **changes: Any) -> AsyncIterat
         yield settings, keys
 
 
-@contextmanager
-def untold() -> Iterator[None]:
-    """Nobody's accesses are recorded, so that the ledger holds what a test appends and no more; that they are is tested elsewhere."""
-
-    async def append(_stream: AccessStream, accesses: Sequence[Any]) -> list[None]:
-        return [None] * len(accesses)
-
-    with patch.object(AccessStream, "_append", append):
-        yield
-
-
 @asynccontextmanager
 async def auditing(mongo_url: str, bootstrap: str, **changes: Any) -> AsyncIterator[Auditor]:
     """The service on a database and topics of its own."""
@@ -92,7 +79,7 @@ async def auditing(mongo_url: str, bootstrap: str, **changes: Any) -> AsyncItera
 async def running(settings: Settings, keys: Keys) -> AsyncIterator[Auditor]:
     """The service on what is there."""
     client: AsyncMongoClient[dict[str, Any]]
-    with untold():
+    with toy.untold():
         async with (
             served(build(settings)) as base,
             aiohttp.ClientSession() as session,

@@ -11,7 +11,7 @@ from tests import toy
 from tests.faults.injected import events_of
 from tests.integration.frame.served import served
 from tests.integration.ledger.kept import ORIGIN, Kept, everything_signed_holds
-from tests.integration.ledger.served import SEED, untold
+from tests.integration.ledger.served import SEED
 
 
 async def test_a_dropped_ledger_is_filled_again_from_the_commits(mongo_url: str, kafka_bootstrap: str) -> None:
@@ -24,13 +24,13 @@ async def test_a_dropped_ledger_is_filled_again_from_the_commits(mongo_url: str,
     ):
         database: AsyncDatabase[dict[str, Any]] = client[f"{stage.settings.database_prefix}_audit"]
         cases = [await stage.case("one", "two", "three") for _ in range(4)]
-        with untold():
+        with toy.untold():
             async with served(build(stage.settings)):
                 await Kept(database).signed(16)
         await everything_signed_holds(Kept(database))
         await client.drop_database(database.name)
         more = await stage.case("four")
-        with untold():
+        with toy.untold():
             async with served(build(stage.settings.model_copy(update={"ledger_origin": "test.example/ledger-2"}))):
                 await toy.eventually(lambda: is_caught_up(relay))
                 relay.refill()

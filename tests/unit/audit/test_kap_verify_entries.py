@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.audit import kap_verify
+from services.audit.domain.clear import REFUSALS
 from services.audit.domain.entry import MalformedEntry, entry_bytes, read_entry
+from services.audit.domain.query import FILTERS
 
 MERKLE = Path(__file__).resolve().parents[2] / "vectors" / "merkle" / "inclusion.json"
 HEADERS = {"ce_source": "urn:kapcare:intake", "ce_subject": "case-1", "ce_sequence": f"{1:020d}", "ce_time": "2026-03-01T08:00:00.000Z"}
@@ -180,6 +182,20 @@ PARTNER = {"ce_actor": "oak.north.k1", "ce_roles": "partner"}
         ("partner", "oak", {"ce_actor": "partner:oak/dr-7"}, True),
         ("partner", "oak", {"ce_actor": "partner:oakland"}, False),
         ("partner", "oak", {"ce_subject": "partner-oak"}, True),
+        ("partner", "oak", {"ce_recipient": "oak"}, True),
+        ("partner", "oak", {"ce_recipient": "oakland"}, False),
+        ("patient", "patient-2", {"ce_patient": "patient-1,patient-2"}, True),
+        ("patient", "patient-2", {"ce_patient": "patient-1,patient-22"}, False),
+        ("clinic", "north", {"ce_clinic": "north,south"}, True),
+        ("about", "case-2", {"ce_about": "case-1,case-2"}, True),
+        ("about", "case-2", {}, False),
+        ("purpose", "ETREAT", {"ce_purpose": "ETREAT"}, True),
+        ("purpose", "TREAT", {"ce_purpose": "ETREAT"}, False),
+        ("address", "10.0.0.7", {"ce_address": "10.0.0.7"}, True),
+        ("address", "10.0.0.7", {}, False),
+        ("outcome", "refused", {"ce_type": "kapcare.access.AccessRefused.v1"}, True),
+        ("outcome", "refused", {"ce_type": "kapcare.access.LoginFailed.v1"}, True),
+        ("outcome", "done", {"ce_type": "kapcare.access.RecordRead.v1"}, True),
         ("type", "kapcare.session.*", {"ce_type": "kapcare.session.StepRefused.v1"}, True),
         ("type", "kapcare.*.StepRefused.v1", {"ce_type": "kapcare.session.StepRefused.v1"}, True),
         ("type", "kapcare.*.StepRefused", {"ce_type": "kapcare.session.StepRefused.v1"}, False),
@@ -200,3 +216,8 @@ PARTNER = {"ce_actor": "oak.north.k1", "ce_roles": "partner"}
 def test_filters_ask_for_what_the_auditor_guide_says(name: str, value: str, headers: dict[str, str], asked: bool) -> None:
     """Expected by hand, from the words of the guide and of the ledger's API; the entry happened at 08:00 exactly."""
     assert kap_verify.FILTERS[name]({**HEADERS, **headers}, value) is asked
+
+
+def test_the_verifier_knows_every_filter_of_an_export() -> None:
+    assert set(kap_verify.FILTERS) == FILTERS
+    assert set(kap_verify.REFUSALS) == REFUSALS
