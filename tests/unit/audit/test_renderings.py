@@ -1,5 +1,6 @@
 """CSV by Python's own reader, AuditEvents by `fhir.resources` and by R4's value sets as written in the specification."""
 
+import base64
 import csv
 import io
 import json
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from services.audit.audit_events import DICOM_KINDS, UPDATES, action_of, audit_event
 from services.audit.domain.clear import clear_fields
 from services.audit.renderings import CHUNK_BYTES, CSV_COLUMNS, csv_line, csv_row, rendered, row_of
-from shared.events.base import Envelope
+from shared.events.base import Access, Envelope
 from shared.events.registry import BY_TYPE
 
 NOW = datetime(2026, 3, 2, 10, 30, tzinfo=UTC)
@@ -113,6 +114,59 @@ def test_an_audit_event_says_who_in_which_role_did_what_on_whose_case() -> None:
     assert (patient["what"]["identifier"]["value"], patient["type"]["code"], patient["role"]["code"]) == ("patient-1", "1", "1")
     assert (case["what"]["identifier"]["value"], case["type"]["code"]) == ("case-" + "a" * 32, "2")
     assert {detail["type"]: detail["valueString"] for detail in recorded["detail"]}["ledger-index"] == "41"
+
+
+def accessed(name: str, **changes: Any) -> dict[str, Any]:
+    access = Access(
+        "GET /cases/{case}", changes.pop("status", 200), changes.pop("purpose", "TREAT"), ("case-1", "case-2"), "10.0.0.7", "a=b"
+    )
+    given = {"subject": "access-1", "patient": "patient-1,patient-2", "clinic": "north,south", "access": access}
+    return entry(f"kapcare.access.{name}.v1", **(given | changes))
+
+
+def test_a_read_says_who_got_what_of_whom_from_where_and_what_for_and_no_result() -> None:
+    """IHE BALP's minimum: identifiers only, the query (base64 in R4), purpose of use, network address."""
+    event = audit_event(accessed("RecordRead", recipient="oak"))
+    AuditEvent.model_validate_json(json.dumps(event))
+    assert (event["type"]["code"], event["subtype"][0]["code"], event["action"], event["outcome"]) == ("110110", "read", "R", "0")
+    assert event["purposeOfEvent"] == [
+        {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}]},
+    ]
+    reader, recipient, _ = event["agent"]
+    assert (reader["network"], reader["type"]["coding"][0]["code"]) == ({"address": "10.0.0.7", "type": "2"}, "IRCP")
+    assert recipient["who"]["identifier"] == {"system": "urn:kapcare:organisation", "value": "oak"}
+    named = [entity["what"]["identifier"]["value"] for entity in event["entity"]]
+    assert named == ["patient-1", "patient-2", "case-1", "case-2", "GET /cases/{case}", "c.0"]
+    assert base64.b64decode(event["entity"][4]["query"]) == b"a=b"
+    assert event["source"]["site"] == "north,south"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "subtype", "action", "outcome"),
+    [
+        ("AccessRefused", "110110", "kapcare.access.AccessRefused.v1", "E", "4"),
+        ("LoginFailed", "110114", "110122", "E", "4"),
+        ("TokenIssued", "110114", "110122", "E", "0"),
+        ("InstanceStarted", "110100", "110120", "E", "0"),
+        ("OperationDone", "110110", "kapcare.access.OperationDone.v1", "E", "0"),
+    ],
+)
+def test_accesses_have_the_codes_of_dicom(name: str, kind: str, subtype: str, action: str, outcome: str) -> None:
+    """DICOM PS3.16: 110114 User Authentication, 110122 Login, 110100 Application Activity, 110120 Application Start."""
+    event = audit_event(accessed(name))
+    AuditEvent.model_validate_json(json.dumps(event))
+    assert (event["type"]["code"], event["subtype"][0]["code"]) == (kind, subtype)
+    assert (event["action"], event["outcome"]) == (action, outcome)
+
+
+@pytest.mark.parametrize(("name", "subtype"), [("EmergencyAccessOpened", "110127"), ("EmergencyAccessEnded", "110138")])
+def test_r32_an_emergency_override_stands_out(name: str, subtype: str) -> None:
+    """domain.md R-32: type DCM 110113 Security Alert, subtype 110127 Emergency Override Started, purpose ETREAT."""
+    event = audit_event(entry(f"kapcare.intake.{name}.v1"))
+    assert (event["type"]["code"], event["subtype"][0]["code"]) == ("110113", subtype)
+    assert event["purposeOfEvent"][0]["coding"][0]["code"] == "ETREAT"
+    read = audit_event(accessed("RecordRead", purpose="ETREAT"))
+    assert read["purposeOfEvent"][0]["coding"][0]["code"] == "ETREAT"
 
 
 def test_a_refusal_is_an_attempt_that_failed() -> None:
