@@ -200,7 +200,7 @@ class Sender:
             return
         at = self._sent_at[delivery.endpoint] = self._now()
         answer = await self._post(poster, endpoint, delivery.webhook_id, delivery.body)
-        tried = Try(at, answer.outcome, answer.took_seconds)
+        tried = Try.noted(at, answer.outcome, answer.took_seconds)
         if answer.taken:
             self._dispatch.taken(delivery)
             self._deliveries.woken.set()
