@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -39,7 +39,7 @@ def with_note(size: int, root: bytes = b"r") -> Answering:
     return with_body(note(size, root))
 
 
-def with_body(body: str | bytes, status: int = 200, **headers: str) -> Answering:
+def with_body(body: str | bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Answering:
     async def answer(_request: web.Request) -> web.StreamResponse:
         return web.Response(body=body, status=status, headers=headers)
 
@@ -136,12 +136,12 @@ def prescriber_in_haste(mongo_url: str) -> AbstractAsyncContextManager[Prescribe
     [
         with_body("no checkpoint yet", 404),
         with_body(note(9), 500),
-        with_body(b"", 302, Location="/ledger/elsewhere"),
+        with_body(b"", 302, {"Location": "/ledger/elsewhere"}),
         with_body(b"\xff\xfe garbage"),
         with_body(""),
         with_body(b"x" * 8_193),
         with_body(note(9).encode() + b" " * 8_193),
-        with_body(gzip.compress(note(9).encode()), **{"Content-Encoding": "gzip"}),
+        with_body(gzip.compress(note(9).encode()), 200, {"Content-Encoding": "gzip"}),
         pouring,
         drop_by_drop,
         never,
