@@ -162,6 +162,12 @@ async def test_what_is_no_checkpoint_leaves_what_was_known(mongo_url: str, badly
         assert set(ledger.asked) == {"/ledger/tlog/checkpoint"}
 
 
+async def test_an_answer_without_an_end_is_cut_off_and_not_waited_for(mongo_url: str) -> None:
+    patient = aiohttp.ClientTimeout(total=120)
+    async with prescriber_in_haste(mongo_url) as service, ledger_that_answers(pouring) as ledger, followed(service, ledger, patient):
+        await counted(service, "failed", more_than=1)
+
+
 async def test_a_ledger_that_is_not_there_leaves_none_known(mongo_url: str) -> None:
     async with prescriber_in_haste(mongo_url) as service, followed(service, Ledger(never, "http://127.0.0.1:1")) as known:
         await counted(service, "failed", more_than=1)

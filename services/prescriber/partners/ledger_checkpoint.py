@@ -10,12 +10,13 @@ from typing import Any, Final, Literal
 import aiohttp
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from services.prescriber.domain.partners.checkpoint import NOTE_LIMIT_BYTES, Checkpoint, NoCheckpoint, Progress
+from services.prescriber.domain.partners.checkpoint import Checkpoint, NoCheckpoint, Progress
 from shared.log.store import is_transient
 from shared.service.runtime import Runtime
 from shared.transport.ending import asked_to_end
 
 PATH: Final = "/ledger/tlog/checkpoint"
+ANSWER_LIMIT_BYTES: Final = 8_192
 PATIENCE: Final = aiohttp.ClientTimeout(total=5, connect=2)
 AGAIN_SECONDS: Final = 5.0
 """The pause after a failure, where heartbeats are not more frequent anyway."""
@@ -84,7 +85,7 @@ class LedgerCheckpoint:
             if response.status != 200:
                 raise NoCheckpoint(f"it was answered with {response.status}")
             content = b""
-            while len(content) <= NOTE_LIMIT_BYTES and (chunk := await response.content.read(NOTE_LIMIT_BYTES + 1 - len(content))):
+            while len(content) <= ANSWER_LIMIT_BYTES and (chunk := await response.content.read(ANSWER_LIMIT_BYTES + 1 - len(content))):
                 content += chunk
             return content
 
