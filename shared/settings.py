@@ -131,6 +131,8 @@ class Settings(BaseSettings):
     session_url: str | None = None
     integration_url: str | None = None
     """Where the ledger asks each service for its heads."""
+    audit_url: str | None = None
+    """Where the prescriber service fetches the ledger's newest checkpoint for partners; without it they are told of none."""
 
     @model_validator(mode="after")
     def _witnesses_may_be_called(self) -> Self:

@@ -199,7 +199,7 @@ MUST_BE_TAKEN: Final = (
     Check(
         "heartbeat",
         "takes a heartbeat",
-        "Answer 2xx; it has no `sequence`, and its `last_sequence` tells you what you should have.",
+        "Answer 2xx; it has no `sequence`, its `last_sequence` tells you what you should have, and its `checkpoint` is for you to keep.",
         deliveries.heartbeat,
         taken,
     ),

@@ -23,6 +23,11 @@ from shared.events.codec import time_text
 
 LARGE_BYTES: Final = 19_900
 """Standard Webhooks asks senders to stay under 20 kB."""
+CHECKPOINT: Final = (
+    f"kapcare.example/check\n12\n{base64.b64encode(b'r' * 32).decode()}\n\n"
+    f"\u2014 kapcare.example/check {base64.b64encode(b's' * 68).decode()}\n"
+)
+"""Of no ledger and signed by nobody, in the form of a real one."""
 BURST_CASES: Final = 10
 BURST_OF_EACH: Final = 2
 SIGNATURE_BYTES: Final = {"v1": 32, "v1a": 64}
@@ -76,9 +81,13 @@ def unknown_type(compose: Composer) -> Sequence[Outgoing]:
 
 
 def heartbeat(compose: Composer) -> Sequence[Outgoing]:
-    """The sign of life, which has no sequence of its own."""
+    """The sign of life, which has no sequence of its own, without a checkpoint of the ledger and with one."""
     data = {"endpoint": ENDPOINT, "last_sequence": compose.next_sequence - 1}
-    return [compose.good(compose.unnumbered({"type": HEARTBEAT, "timestamp": time_text(compose.now()), "data": data}))]
+    with_checkpoint = {**data, "checkpoint": CHECKPOINT}
+    return [
+        compose.good(compose.unnumbered({"type": HEARTBEAT, "timestamp": time_text(compose.now()), "data": one}), label)
+        for one, label in ((data, "without a checkpoint"), (with_checkpoint, "with a checkpoint"))
+    ]
 
 
 def test_message(compose: Composer) -> Sequence[Outgoing]:

@@ -17,9 +17,11 @@ from deploy.partner_kit.answering import Call
 from deploy.partner_kit.behaviours import Behaviour
 from deploy.partner_kit.desk import Desk, Noted
 from deploy.partner_kit.identity import DecisionKey, Identity
+from deploy.partner_kit.kept_checkpoint import KeptCheckpoint
 from deploy.partner_kit.network import Network, NotYet, Reply
 from deploy.partner_kit.receiving import NotProven, verified
 from deploy.partner_kit.sequels import Sent
+from services.prescriber.domain.partners.checkpoint import NoCheckpoint
 
 FIRST_PAUSE_SECONDS: Final = 0.1
 LONGEST_PAUSE_SECONDS: Final = 2.0
@@ -42,10 +44,19 @@ Say = Callable[[str], None]
 class Office:
     """Takes webhooks and works on each review on its own."""
 
-    def __init__(self, identity: Identity, desk: Desk, behaviour: Behaviour, prescriber: str, say: Say = lambda _line: None) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        desk: Desk,
+        behaviour: Behaviour,
+        prescriber: str,
+        say: Say = lambda _line: None,
+        checkpoint: KeptCheckpoint | None = None,
+    ) -> None:
         self._webhook = Webhook(identity.webhook_secret)
         self._key = DecisionKey.generate() if behaviour.forges else identity.key
         self._desk, self._behaviour, self._prescriber, self._say = desk, behaviour, prescriber, say
+        self._checkpoint = checkpoint
         self._attempts: Counter[str] = Counter()
         self._under_way: set[str] = set()
         self._woken, self._gap = asyncio.Event(), asyncio.Event()
@@ -133,6 +144,22 @@ class Office:
             self._desk.take_up(str(data.get("case")))
         elif kind == HEARTBEAT:
             self._announced = max(self._announced, int(data.get("last_sequence", 0)))
+            if self._checkpoint is not None and "checkpoint" in data:
+                self._keep(self._checkpoint, data["checkpoint"])
+
+    def _keep(self, kept: KeptCheckpoint, note: object) -> None:
+        try:
+            told, progress = kept.take(note)
+        except NoCheckpoint as why:
+            self._say(f"was told something that is no checkpoint of the ledger: {why}{self._judged(expected=False)}")
+            return
+        match progress:
+            case "newer":
+                self._say(f"keeps a checkpoint of {told.origin}, of {told.size} entries: {kept.file}")
+            case "backwards" | "forked":
+                self._say(f"was told a checkpoint of {told.size} entries that contradicts {kept.file}{self._judged(expected=False)}")
+            case "same":
+                pass
 
     def _look_for_a_gap(self) -> None:
         if self._desk.unbroken() < max(self._desk.newest(), self._announced):

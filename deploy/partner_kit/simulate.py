@@ -17,6 +17,7 @@ from deploy.local.running import RunningStack
 from deploy.partner_kit.behaviours import Behaviour
 from deploy.partner_kit.desk import Desk
 from deploy.partner_kit.identity import Identity
+from deploy.partner_kit.kept_checkpoint import KeptCheckpoint
 from deploy.partner_kit.network import Network, Reply
 from deploy.partner_kit.office import Office, Say
 from deploy.partner_kit.serving import serving
@@ -43,7 +44,7 @@ async def simulate(behaviour: Behaviour, slug: str, port: int | None, data: Path
         say(f"{slug} {'was' if known else 'is now'} registered, and serves {identity.url}/webhooks; {behaviour.name}: {behaviour.does}")
         token = lambda: issuer.mint(PRESCRIBER, ["partner"], organisation=slug, lifetime=TOKEN_LIFETIME)  # noqa: E731
         desk = Desk(folder / "desk.sqlite")
-        office = Office(identity, desk, behaviour, PRESCRIBER, say)
+        office = Office(identity, desk, behaviour, PRESCRIBER, say, KeptCheckpoint(folder / "checkpoint"))
         await be(office, identity, Network(session, url, slug, token), once=once)
         return office.surprises == 0
 

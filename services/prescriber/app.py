@@ -17,6 +17,7 @@ from services.prescriber.partners.deliveries import Deliveries
 from services.prescriber.partners.departures import Departures
 from services.prescriber.partners.directory import Directory
 from services.prescriber.partners.inbound import Inbound
+from services.prescriber.partners.ledger_checkpoint import LedgerCheckpoint
 from services.prescriber.partners.routes import PartnerRoutes
 from services.prescriber.partners.sending import Sender
 from services.prescriber.partners.token_requests import TokenRequests
@@ -71,7 +72,8 @@ def build(settings: Settings) -> FastAPI:
 
     def extend(runtime: Runtime) -> Extension:
         deliveries = Deliveries(runtime.database, directory)
-        sender = Sender(runtime, directory, deliveries)
+        ledger = None if settings.audit_url is None else LedgerCheckpoint(runtime, settings.audit_url)
+        sender = Sender(runtime, directory, deliveries, ledger=ledger)
         lot_holds = LotHolds(runtime)
         tokens = PartnerTokens(runtime.tokens, settings.receipt_key.get_secret_value(), directory.partners, runtime.system_clock)
         runtime.tokens = tokens
@@ -93,6 +95,7 @@ def build(settings: Settings) -> FastAPI:
                 "sender": Background(sender.run, sender.stop),
                 "lot-holds": Background(lot_holds.run),
                 "departures": Background(departures.run),
+                **({} if ledger is None else {"ledger-checkpoint": Background(ledger.run)}),
             },
             followers=(partial(directory.follow, runtime), partial(deliveries.follow, runtime), lot_holds.follow, departures.follow),
             pending={"deliveries": deliveries.pending, "lot_holds": lot_holds.pending, "departures": departures.pending},

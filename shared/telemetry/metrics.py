@@ -59,6 +59,13 @@ class Metrics:
             "kapcare_ledger_witness_answers", "What witnesses answered", ["service", "witness", "result"], registry=self._registry
         )
 
+        self._checkpoints_heard = Counter(
+            "kapcare_ledger_checkpoints_heard",
+            "Checkpoints of the ledger fetched to tell partners of, by what became of them",
+            ["service", "result"],
+            registry=self._registry,
+        )
+
         self._proven = Counter(
             "kapcare_proven_messages",
             "Messages of partners whose signature held, by the id of the key",
@@ -102,6 +109,10 @@ class Metrics:
     def witnessed(self, witness: str, result: str) -> None:
         """Count an answer of a witness: cosigned, refused, ahead (it saw a larger ledger), or failed (none, or none that holds)."""
         self._witnesses.labels(self._service, witness, result).inc()
+
+    def checkpoint_heard(self, result: str) -> None:
+        """Count a fetch of the ledger's checkpoint: newer, same, backwards (smaller), forked (of another tree), or failed (none)."""
+        self._checkpoints_heard.labels(self._service, result).inc()
 
     def text(self) -> bytes:
         """Return everything in Prometheus text format."""

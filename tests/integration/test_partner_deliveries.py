@@ -102,8 +102,10 @@ class Prescriber:
 
 
 @asynccontextmanager
-async def prescriber_on(mongo_url: str, *, allow_loopback: bool = True, prefix: str | None = None) -> AsyncIterator[Prescriber]:
-    settings = toy.settings_for(mongo_url, "127.0.0.1:1", prefix or toy.unique(), allow_loopback_webhooks=allow_loopback)
+async def prescriber_on(
+    mongo_url: str, *, allow_loopback: bool = True, prefix: str | None = None, **changes: Any
+) -> AsyncIterator[Prescriber]:
+    settings = toy.settings_for(mongo_url, "127.0.0.1:1", prefix or toy.unique(), allow_loopback_webhooks=allow_loopback, **changes)
     directory = Directory()
     async with toy.runtime_of(define(directory.partners, allow_loopback=allow_loopback), settings) as runtime:
         deliveries = Deliveries(runtime.database, directory)

@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal, Self
 
 from bson import Binary
-from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from services.prescriber.domain.partners.state import Endpoint
 from services.prescriber.partners.directory import Directory
@@ -25,7 +25,7 @@ from shared.events.codec import Recorded
 from shared.events.partner import DeliveriesReplayed
 from shared.log.batcher import Batcher
 from shared.log.commit import Commit
-from shared.log.store import DUPLICATE_KEY
+from shared.log.store import DUPLICATE_KEY, is_transient
 from shared.service.runtime import Runtime
 from shared.vault.port import KeyMissing
 from shared.webhooks.dispatch import Delivery
@@ -42,6 +42,8 @@ INDEXES: Final = (
     ),
     IndexModel([("endpoint", ASCENDING), ("state", ASCENDING)], name="dead", partialFilterExpression={"state": "dead"}),
 )
+_SENT: Final = ("endpoint", "stream", "sequence", "webhook_id", "body", "attempts", "next_at")
+"""What of a row is needed to send it."""
 _FOLLOWED: Final = frozenset({DeliveriesReplayed.TYPE, *(event.TYPE for event in TELLING)})
 
 
@@ -55,11 +57,26 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One attempt, as the delivery log shows it."""
+    """One attempt, as the delivery log shows it: when to a tenth of a second, and how long it took to a hundredth."""
 
     at: datetime
     outcome: int | str
     seconds: float
+
+    @classmethod
+    def noted(cls, at: datetime, outcome: int | str, seconds: float) -> Self:
+        """Return an attempt as it is kept: what ended alike at about the same time is the same, and written as one."""
+        return cls(at.replace(microsecond=at.microsecond // 100_000 * 100_000), outcome, round(seconds, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an attempt makes of a delivery."""
+
+    state: Literal["due", "done", "dead"]
+    attempts: int
+    next_at: datetime | None
+    tried: Try
 
 
 def key_of(partner: str, endpoint: str) -> str:
@@ -74,7 +91,7 @@ class Deliveries:
         self.rows: AsyncCollection[dict[str, Any]] = database["endpoint_deliveries"]
         self.health: AsyncCollection[dict[str, Any]] = database["endpoint_health"]
         self._directory = directory
-        self._updates: Batcher[tuple[str, dict[str, Any]], None] = Batcher(self._write)
+        self._results: Batcher[tuple[str, Result], None] = Batcher(self._write, at_once=1)
         self.written: list[Delivery] | None = None
         """What was written here since the sender looked; None while another instance sends."""
         self.woken = asyncio.Event()
@@ -121,7 +138,7 @@ class Deliveries:
     async def due(self, endpoint: str, after: int = 0) -> AsyncIterator[Delivery]:
         """Yield what is due to an endpoint after a sequence, in order, so many at most."""
         wanted = {"endpoint": endpoint, "state": "due", "sequence": {"$gt": after}}
-        async for row in self.rows.find(wanted, batch_size=LOADED).sort([("sequence", ASCENDING)]).limit(LOADED):
+        async for row in self.rows.find(wanted, projection=_SENT, batch_size=LOADED).sort([("sequence", ASCENDING)]).limit(LOADED):
             yield _delivery(row)
 
     async def grown(self, last: Mapping[str, int]) -> list[str]:
@@ -138,20 +155,15 @@ class Deliveries:
 
     async def done(self, delivery: Delivery, tried: Try) -> None:
         """The endpoint took it."""
-        await self._settle(delivery, "done", tried)
+        await self._results.submit((delivery.id, Result("done", delivery.attempts + 1, None, tried)))
 
     async def dead(self, delivery: Delivery, tried: Try) -> None:
         """Given up; it can be fetched, and made due again."""
-        await self._settle(delivery, "dead", tried)
+        await self._results.submit((delivery.id, Result("dead", delivery.attempts + 1, None, tried)))
 
     async def failed(self, again: Delivery, tried: Try) -> None:
         """An attempt failed; the next one follows."""
-        change: dict[str, Any] = {"next_at": again.not_before, "attempts": again.attempts}
-        await self._updates.submit((again.id, {"$set": change, **_noted(tried)}))
-
-    async def _settle(self, delivery: Delivery, state: str, tried: Try) -> None:
-        change: dict[str, Any] = {"state": state, "attempts": delivery.attempts + 1, "settled_at": system_now()}
-        await self._updates.submit((delivery.id, {"$set": change, **_noted(tried)}))
+        await self._results.submit((again.id, Result("due", again.attempts, again.not_before, tried)))
 
     async def due_to(self) -> list[str]:
         """Return the endpoints to which something is due."""
@@ -165,9 +177,20 @@ class Deliveries:
         """What is due to an endpoint that is no more is given up."""
         await self.rows.update_many({"endpoint": endpoint, "state": "due"}, {"$set": {"state": "dead", "settled_at": system_now()}})
 
-    async def _write(self, updates: Sequence[tuple[str, dict[str, Any]]]) -> Sequence[None]:
-        await self.rows.bulk_write([UpdateOne({"_id": identity, "state": "due"}, change) for identity, change in updates], ordered=False)
-        return [None] * len(updates)
+    async def _write(self, results: Sequence[tuple[str, Result]]) -> Sequence[None]:
+        alike: dict[Result, list[str]] = {}
+        for identity, result in results:
+            alike.setdefault(result, []).append(identity)
+        now = system_now()
+        updates = [UpdateMany(_not_yet(result, identities), _change(result, now)) for result, identities in alike.items()]
+        try:
+            await self.rows.bulk_write(updates, ordered=False)
+        except PyMongoError as error:
+            if not is_transient(error):
+                raise
+            # The driver does not send again what changes many; here nothing changes twice.
+            await self.rows.bulk_write(updates, ordered=False)
+        return [None] * len(results)
 
     async def _replay(self, place: int, replay: DeliveriesReplayed) -> None:
         """Make a range due again, once for each time it is asked for: not for what a later place in the partner's stream asked for."""
@@ -236,9 +259,17 @@ def _delivery(row: Mapping[str, Any]) -> Delivery:
     )
 
 
-def _noted(tried: Try) -> dict[str, Any]:
-    note = {"at": tried.at, "outcome": tried.outcome, "seconds": round(tried.seconds, 3)}
-    return {"$push": {"tries": {"$each": [note], "$slice": -TRIES_KEPT}}}
+def _not_yet(result: Result, identities: Sequence[str]) -> dict[str, Any]:
+    """Return what finds these rows as long as the result is not written."""
+    wanted = {"_id": {"$in": identities}, "state": "due"}
+    return {**wanted, "attempts": {"$lt": result.attempts}} if result.state == "due" else wanted
+
+
+def _change(result: Result, now: datetime) -> dict[str, Any]:
+    changed: dict[str, Any] = {"state": result.state, "attempts": result.attempts}
+    changed |= {"next_at": result.next_at} if result.state == "due" else {"settled_at": now}
+    tried = {"at": result.tried.at, "outcome": result.tried.outcome, "seconds": result.tried.seconds}
+    return {"$set": changed, "$push": {"tries": {"$each": [tried], "$slice": -TRIES_KEPT}}}
 
 
 async def _open(runtime: Runtime, commits: Sequence[Commit]) -> list[Recorded]:

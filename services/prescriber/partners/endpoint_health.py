@@ -76,6 +76,7 @@ class EndpointHealth:
         return [name for name, kept in self._kept.items() if kept.failing_since is not None and now - kept.failing_since >= bound]
 
     async def _write(self, endpoint: str, change: dict[str, Any]) -> None:
-        await self._rows.update_one({"_id": endpoint}, {"$set": change}, upsert=True)
+        # Known before it is stored, or whatever ends meanwhile writes the same; where storing fails, the sender starts again and reads.
         kept = self._kept.get(endpoint, _NOTHING)
         self._kept[endpoint] = replace(kept, **{name: value for name, value in change.items() if name in _KNOWN})
+        await self._rows.update_one({"_id": endpoint}, {"$set": change}, upsert=True)

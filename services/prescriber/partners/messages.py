@@ -69,9 +69,12 @@ def body_of(message: Message, recorded: Recorded, sequence: int) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def heartbeat_of(endpoint: Slug, last_sequence: int, at: str) -> bytes:
-    """Return the body of a heartbeat: up to which sequence the endpoint was sent something, so that a gap at the end shows too."""
-    data = {"endpoint": endpoint, "last_sequence": last_sequence}
+def heartbeat_of(endpoint: Slug, last_sequence: int, at: str, checkpoint: str | None) -> bytes:
+    """Return the body of a heartbeat: up to which sequence the endpoint was sent something, so that a gap at the end shows too.
+
+    `checkpoint` is the newest signed note of the ledger; left out where none is known.
+    """
+    data = {"endpoint": endpoint, "last_sequence": last_sequence, **({} if checkpoint is None else {"checkpoint": checkpoint})}
     return json.dumps({"type": HEARTBEAT, "timestamp": at, "data": data}, separators=(",", ":")).encode()
 
 

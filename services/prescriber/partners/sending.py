@@ -18,6 +18,7 @@ from services.prescriber.domain.partners.state import Endpoint, Partner
 from services.prescriber.partners.deliveries import LOADED, Deliveries, Try, key_of
 from services.prescriber.partners.directory import Directory
 from services.prescriber.partners.endpoint_health import EndpointHealth
+from services.prescriber.partners.ledger_checkpoint import LedgerCheckpoint
 from services.prescriber.partners.messages import heartbeat_of
 from shared.clock import system_now
 from shared.events.base import EventData
@@ -44,11 +45,19 @@ GONE: Final = 410
 class Sender:
     """Sends, as long as this instance holds the lease."""
 
-    def __init__(self, runtime: Runtime, directory: Directory, deliveries: Deliveries, now: Callable[[], datetime] = system_now) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        directory: Directory,
+        deliveries: Deliveries,
+        now: Callable[[], datetime] = system_now,
+        ledger: LedgerCheckpoint | None = None,
+    ) -> None:
         self._runtime = runtime
         self._directory = directory
         self._deliveries = deliveries
         self._now = now
+        self._ledger = ledger
         self._lease = Lease(runtime.database["leases"], "sender", runtime.settings.lease_seconds)
         self._health = EndpointHealth(deliveries.health)
         self._stopping = asyncio.Event()
@@ -200,7 +209,7 @@ class Sender:
             return
         at = self._sent_at[delivery.endpoint] = self._now()
         answer = await self._post(poster, endpoint, delivery.webhook_id, delivery.body)
-        tried = Try(at, answer.outcome, answer.took_seconds)
+        tried = Try.noted(at, answer.outcome, answer.took_seconds)
         if answer.taken:
             self._dispatch.taken(delivery)
             self._deliveries.woken.set()
@@ -240,7 +249,8 @@ class Sender:
     async def _heartbeat(self, poster: Poster, name: str, endpoint: Endpoint) -> None:
         """Tell that all is well. Not every receiver knows what a heartbeat is: only one that cannot be reached does not do well."""
         now = self._now()
-        body = heartbeat_of(endpoint.slug, await self._deliveries.last_sequence(name), time_text(now))
+        checkpoint = None if self._ledger is None else self._ledger.newest
+        body = heartbeat_of(endpoint.slug, await self._deliveries.last_sequence(name), time_text(now), checkpoint)
         answer = await self._post(poster, endpoint, f"heartbeat-{uuid.uuid4().hex}", body)
         self._runtime.metrics.delivered("heartbeat")
         if answer.taken:

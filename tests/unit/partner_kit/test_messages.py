@@ -12,6 +12,7 @@ from deploy.partner_kit import deliveries, forgeries
 from deploy.partner_kit.checks import CHECKS, MUST_BE_REFUSED, MUST_BE_TAKEN, Check
 from deploy.partner_kit.judging import refused
 from deploy.partner_kit.messages import ABOUT_A_REVIEW, Outgoing
+from services.prescriber.domain.partners.checkpoint import Checkpoint
 from services.prescriber.partners.messages import body_of, heartbeat_of, message_of
 from shared.events.base import EventData
 from shared.events.codec import Recorded
@@ -125,10 +126,11 @@ def test_a_large_body_is_nearly_20_kb() -> None:
 def test_a_heartbeat_has_no_sequence_and_names_the_last_one() -> None:
     compose = composer()
     compose.assigned()
-    (message,) = deliveries.heartbeat(compose)
-    body = json.loads(message.body)
-    assert "sequence" not in body
-    assert body["data"] == {"endpoint": "main", "last_sequence": 1}
+    without, with_one = (json.loads(message.body) for message in deliveries.heartbeat(compose))
+    assert "sequence" not in without
+    assert without["data"] == {"endpoint": "main", "last_sequence": 1}
+    assert with_one["data"] == {**without["data"], "checkpoint": deliveries.CHECKPOINT}
+    assert Checkpoint.read(deliveries.CHECKPOINT.encode()).size == 12
 
 
 def test_what_is_sent_is_what_the_network_sends() -> None:
@@ -142,7 +144,8 @@ def test_what_is_sent_is_what_the_network_sends() -> None:
         TestEventAsked(partner="north", endpoint="main", example=False),
         TestEventAsked(partner="north", endpoint="main", example=True),
     ]
-    theirs = {_shape(_body_of(event, case)) for event in events} | {_shape(json.loads(heartbeat_of("main", 3, "t")))}
+    beats = [json.loads(heartbeat_of("main", 3, "t", checkpoint)) for checkpoint in (None, deliveries.CHECKPOINT)]
+    theirs = {_shape(body) for body in (*(_body_of(event, case) for event in events), *beats)}
     compose = composer()
     sent = [deliveries.one, deliveries.known_types, deliveries.test_message, deliveries.heartbeat]
     assert {_shape(json.loads(message.body)) for make in sent for message in make(compose)} == theirs

@@ -5,17 +5,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from standardwebhooks import Webhook
 
 from deploy.partner_kit import forgeries
 from deploy.partner_kit.behaviours import answer_the_request_before, named
 from deploy.partner_kit.desk import Desk
 from deploy.partner_kit.example_review import example_review
-from deploy.partner_kit.identity import DecisionKey
+from deploy.partner_kit.identity import DecisionKey, Identity
 from deploy.partner_kit.judgement import decide
+from deploy.partner_kit.kept_checkpoint import KeptCheckpoint
 from deploy.partner_kit.messages import Composer, Keys, Outgoing
 from deploy.partner_kit.network import Reply
+from deploy.partner_kit.office import Office
 from deploy.partner_kit.receiving import NotProven, verified
+from services.audit.domain.checkpoint import Checkpoint
 from services.prescriber.partners.inbound import ReviewDecided
 from shared.events.clinical import ScreeningSummary
 from shared.pathway.policy import read_document
@@ -134,3 +138,32 @@ def test_a_surprise_is_what_a_behaviour_does_not_expect() -> None:
     assert not forging.is_answered_as_expected(taken)
     assert well.is_answered_as_expected(refused)
     assert taken.recorded == ("DecisionReceived",)
+
+
+def told(size: int, root: bytes = b"r", origin: str = "test.example/ledger") -> str:
+    private = Ed25519PrivateKey.from_private_bytes(b"s" * 32)
+    return str(Checkpoint(origin, size, root * 32).signed(private))
+
+
+def test_a_partner_keeps_the_largest_checkpoint_that_it_was_told_of_and_says_what_contradicts_it(tmp_path: Path, desk: Desk) -> None:
+    well = named("well-behaved")
+    assert well is not None
+    lines: list[str] = []
+    kept = KeptCheckpoint(tmp_path / "checkpoint")
+    office = Office(Identity.kept_in(tmp_path, "north", "North"), desk, well, "dr-1", lines.append, kept)
+
+    def hear(number: int, data: dict[str, object]) -> None:
+        office._note(f"heartbeat-{number}", None, b"", {"type": "kapcare.heartbeat", "data": {"endpoint": "main", **data}})
+
+    hear(0, {"last_sequence": 0})
+    assert kept.newest() is None
+    for number, size in enumerate((7, 7, 9), 1):
+        hear(number, {"checkpoint": told(size)})
+        assert kept.file.read_text() == told(size)
+    assert (office.surprises, len(lines)) == (0, 2)
+    contradicting: tuple[object, ...] = (told(8), told(9, b"x"), told(10, origin="another.example/ledger"), "garbage", 7, None)
+    for number, note in enumerate(contradicting, 10):
+        hear(number, {"checkpoint": note})
+        assert kept.file.read_text() == told(9)
+    assert office.surprises == len(contradicting)
+    desk.close_file()

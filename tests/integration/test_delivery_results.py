@@ -1,0 +1,110 @@
+"""What attempts make of deliveries: written together where it is the same, each once, also where the store answers badly."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from services.prescriber.partners.deliveries import Try
+from services.prescriber.partners.endpoint_health import EndpointHealth
+from shared.webhooks.dispatch import Delivery
+from tests.faults.injected import failing
+from tests.integration.partner_stub import partner
+from tests.integration.test_endpoints import screens
+from tests.integration.test_partner_deliveries import Prescriber, prescriber_on
+
+AT = datetime(2026, 11, 27, 12, 0, 0, 999_999, tzinfo=UTC)
+TAKEN = Try.noted(AT, 204, 0.0149)
+REFUSED = Try.noted(AT, 503, 0.02)
+
+
+async def due(service: Prescriber) -> list[Delivery]:
+    return [delivery async for delivery in service.deliveries.due("north/main")]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "kept"),
+    [(0.0, 0.0), (0.0049, 0.0), (0.0051, 0.01), (0.0149, 0.01), (0.0151, 0.02), (14.999, 15.0)],
+)
+def test_how_long_an_attempt_took_is_kept_to_a_hundredth(seconds: float, kept: float) -> None:
+    assert Try.noted(AT, 204, seconds).seconds == kept
+
+
+@pytest.mark.parametrize(("microsecond", "kept"), [(0, 0), (99_999, 0), (100_000, 100_000), (999_999, 900_000)])
+def test_when_an_attempt_was_is_kept_to_a_tenth(microsecond: int, kept: int) -> None:
+    assert Try.noted(AT.replace(microsecond=microsecond), 204, 0.1).at == AT.replace(microsecond=kept)
+
+
+async def test_what_ended_alike_is_one_update_and_what_did_not_is_another(mongo_url: str) -> None:
+    async with partner("north") as north, prescriber_on(mongo_url) as service:
+        await service.register(north)
+        await screens(service, 7)
+        first, second, third, late, refused, gone, untouched = await due(service)
+        written = []
+        bulk_write = service.deliveries.rows.bulk_write
+
+        async def count(updates: list[Any], **how: Any) -> None:
+            written.append(len(updates))
+            await bulk_write(updates, **how)
+
+        service.deliveries.rows.bulk_write = count  # type: ignore[method-assign, assignment]
+        slow = Try.noted(AT, 204, 1.5)
+        again = replace(refused, attempts=1, not_before=AT)
+        deliveries = service.deliveries
+        await asyncio.gather(
+            deliveries.done(first, TAKEN),
+            deliveries.done(second, TAKEN),
+            deliveries.done(third, Try.noted(AT - timedelta(milliseconds=50), 204, 0.0051)),  # the same to a tenth and a hundredth
+            deliveries.done(late, slow),
+            deliveries.failed(again, REFUSED),
+            deliveries.dead(gone, REFUSED),
+        )
+        assert written == [4]
+        rows = {row["_id"]: row for row in await service.rows()}
+        for one in (first, second, third, late):
+            row = rows[one.id]
+            assert (row["state"], row["attempts"], row["next_at"]) == ("done", 1, None)
+            assert row["settled_at"] is not None
+        assert [rows[one.id]["tries"][0]["seconds"] for one in (first, second, third, late)] == [0.01, 0.01, 0.01, 1.5]
+        assert (rows[again.id]["state"], rows[again.id]["attempts"], rows[again.id]["settled_at"]) == ("due", 1, None)
+        assert rows[again.id]["next_at"] == AT.replace(microsecond=999_000)
+        assert (rows[gone.id]["state"], rows[gone.id]["tries"][0]["outcome"]) == ("dead", 503)
+        assert (rows[untouched.id]["state"], rows[untouched.id]["tries"]) == ("due", [])
+
+
+@pytest.mark.parametrize("fault", [{"closeConnection": True}, {"writeConcernError": {"code": 91, "errmsg": "shutting down"}}])
+async def test_a_result_whose_writing_is_not_confirmed_is_written_again_and_noted_once(mongo_url: str, fault: dict[str, Any]) -> None:
+    """The first fault loses the write, the second one its confirmation alone."""
+    async with partner("north") as north, prescriber_on(mongo_url) as service:
+        await service.register(north)
+        await screens(service, 2)
+        taken, refused = await due(service)
+        again = replace(refused, attempts=1, not_before=AT)
+        async with failing(service.runtime, ["update"], times=1, **fault):
+            await asyncio.gather(service.deliveries.done(taken, TAKEN), service.deliveries.failed(again, REFUSED))
+        rows = {row["_id"]: row for row in await service.rows()}
+        assert [tried["outcome"] for tried in rows[taken.id]["tries"]] == [204]
+        assert [tried["outcome"] for tried in rows[refused.id]["tries"]] == [503]
+        assert [rows[one.id]["state"] for one in (taken, refused)] == ["done", "due"]
+
+
+async def test_what_many_attempts_find_out_of_an_endpoint_at_once_is_written_once(mongo_url: str) -> None:
+    async with prescriber_on(mongo_url) as service:
+        health = EndpointHealth(service.deliveries.health)
+        written = []
+        update_one = service.deliveries.health.update_one
+
+        async def count(*what: Any, **how: Any) -> None:
+            written.append(what)
+            await update_one(*what, **how)
+
+        service.deliveries.health.update_one = count  # type: ignore[method-assign, assignment]
+        await asyncio.gather(*(health.took("north/main", AT) for _ in range(5)))
+        await asyncio.gather(*(health.failed("north/main", 503, AT) for _ in range(5)))
+        await asyncio.gather(*(health.took("north/main", AT) for _ in range(5)))
+        assert len(written) == 3
+        kept = await service.deliveries.health.find_one({"_id": "north/main"})
+        assert kept is not None
+        assert kept["failing_since"] is None
