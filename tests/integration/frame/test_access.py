@@ -91,6 +91,7 @@ async def test_each_role_may_do_what_its_permissions_say_and_nothing_else(client
             "integrate",
             "acknowledge",
             "read_alerts",
+            "open_emergency_access",
         },
         "prescriber": {
             "stop",
@@ -104,6 +105,7 @@ async def test_each_role_may_do_what_its_permissions_say_and_nothing_else(client
             "acknowledge",
             "read_alerts",
             "recall_lot",
+            "open_emergency_access",
         },
         "medical_monitor": {
             "screen",
@@ -117,6 +119,8 @@ async def test_each_role_may_do_what_its_permissions_say_and_nothing_else(client
             "acknowledge",
             "read_alerts",
             "recall_lot",
+            "open_emergency_access",
+            "review_emergency_access",
         },
         "medical_director": {"adopt_policy", "explain", "read_network_outcomes"},
         "auditor": {"explain", "query_ledger", "read_progress", "read_network_outcomes"},
