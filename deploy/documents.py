@@ -13,7 +13,7 @@ from services.intake.app import DEFINITION as INTAKE
 from services.integration.app import DEFINITION as INTEGRATION
 from services.prescriber.app import define
 from services.session.app import DEFINITION as SESSION
-from shared.events.asyncapi import address_of, asyncapi_document, summary_of
+from shared.events.asyncapi import asyncapi_document, described_topic, summary_of
 from shared.events.base import EventData
 from shared.events.registry import PUBLISHED
 from shared.pathway.policy import read_document
@@ -43,7 +43,7 @@ def events() -> str:
     ]
     for service, published in PUBLISHED.items():
         lines += [
-            f"## {service}: `{address_of(service)}`",
+            f"## {service}: `{described_topic(service)}`",
             "",
             "| type | what it says | key fields | who reacts, and how |",
             "|---|---|---|---|",

@@ -12,6 +12,8 @@ from typing import Any
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
+from shared.events.topics import RECORDERS
+
 NAME = "kapcare"
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.2
@@ -36,6 +38,12 @@ async def prepare(root_url: str, member: str, user: str, password: str, database
             await client.admin.command("updateUser", user, pwd=password, roles=roles)
 
 
+def databases_of(prefix: str) -> list[str]:
+    """Return the databases of the services."""
+    parts = (*RECORDERS, *(f"{service}_access" for service in RECORDERS), "vault")
+    return [f"{prefix}_{part}" for part in parts]
+
+
 async def _initiate(client: AsyncMongoClient[dict[str, Any]], member: str) -> None:
     try:
         await client.admin.command("replSetGetStatus")
@@ -54,9 +62,8 @@ def main() -> int:
         print(f"{missing.args[0]} is not set", file=sys.stderr)
         return 2
     prefix = os.environ.get("KAPCARE_DATABASE_PREFIX", "kapcare")
-    parts = ("intake", "prescriber", "session", "integration", "audit", "vault")
     try:
-        asyncio.run(prepare(root_url, member, user, password, [f"{prefix}_{part}" for part in parts]))
+        asyncio.run(prepare(root_url, member, user, password, databases_of(prefix)))
     except (PyMongoError, TimeoutError) as error:
         print(f"the database was not prepared: {str(error) or 'no primary in time'}", file=sys.stderr)
         return 1

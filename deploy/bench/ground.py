@@ -96,7 +96,7 @@ class Ground:
                 await until_ready(children[role], partial(_answers, f"http://127.0.0.1:{port}/health/ready"), START_PATIENCE)
             databases = {role: self.client[f"{prefix}_{role}"] for role in ROLES}
             yield Running(build, children, Target(ports["intake"], self._token), broker.bootstrap, databases)
-        for name in (*ROLES, "vault"):
+        for name in (*ROLES, *(f"{role}_access" for role in ROLES), "vault"):
             await self.client.drop_database(f"{prefix}_{name}")
 
     async def _start(self) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from deploy.bench.builds import BUILDS, Build, Evidence
 from deploy.bench.figures import Calibration, Groups, Latency, Measured, Round, percentile
@@ -14,9 +14,12 @@ from deploy.bench.ground import FETCH_MAX_WAIT_MS, Ground, Running
 from deploy.bench.jobs import start_job
 from deploy.local.failure import StackError
 from deploy.topics import PARTITIONS
+from shared.events.access import InstanceStarted
 from shared.events.topics import topic_of
 
 WINDOW = 256
+STARTED: Final = {"type": InstanceStarted.TYPE}
+"""What the ledger holds beside the events of cases while nobody reads: that processes started."""
 LATENCY_RATE = 100.0
 WRITERS = 64
 WARM_UP_CASES = 500
@@ -172,7 +175,7 @@ class _Turn:
         self._entries += more
         entries = running.databases["audit"]["entries"]
         patience = time.monotonic() + PATIENCE_SECONDS + 10 * self._options.seconds
-        while (kept := await entries.estimated_document_count()) < self._entries:
+        while (kept := await entries.estimated_document_count() - await entries.count_documents(STARTED)) < self._entries:
             for child in running.children.values():
                 if not child.running:
                     raise await child.died()

@@ -34,7 +34,9 @@ OneCase = Annotated[str | None, typer.Option("--case", help="Only this case.")]
 def verify(
     case: OneCase = None,
     export_file: Annotated[Path | None, typer.Option("--export", help="An export instead, without any stack.", exists=True)] = None,
-    offline: Annotated[Path | None, typer.Option(help="A mirror instead, without any stack.", exists=True, file_okay=False)] = None,
+    offline: Annotated[
+        Path | None, typer.Option(help="A mirror: instead of a stack; with --case it is brought up to date.", exists=True, file_okay=False)
+    ] = None,
     mirror_directory: Annotated[
         Path | None, typer.Option("--mirror", help="Where the ledger's files go, to be there the next time.", file_okay=False)
     ] = None,

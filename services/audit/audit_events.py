@@ -39,6 +39,8 @@ DICOM_KINDS: Final[Mapping[str, tuple[tuple[str, str], tuple[str, str]]]] = {
 }
 """Names of events that DICOM has a type and a subtype for (R-32)."""
 
+DISCLOSURES: Final = frozenset({"PartnerTold", "ReviewAssigned"})
+"""Names of events by which an organisation, or the network's own prescribers, get to read of a case."""
 OVERRIDES: Final = frozenset({"EmergencyAccessOpened", "EmergencyAccessEnded"})
 """Names of events of which an emergency is the purpose, whatever else they say."""
 
@@ -55,7 +57,7 @@ def action_of(entry: Entry) -> Action:
     name = _name(entry)
     if entry["outcome"] == "refused":
         return "E"
-    if name == "RecordRead" or ("recipient" in entry and "route" not in entry):
+    if name == "RecordRead" or name in DISCLOSURES:
         return "R"
     if "route" in entry:
         return "E"
@@ -74,7 +76,7 @@ def audit_event(entry: Entry) -> Element:
         recorded=time_text(entry["time"]),
         outcome="4" if entry["outcome"] == "refused" else "0",
         purposeOfEvent=[{"coding": [_coding(_REASON, purpose)]}] if purpose is not None else [],
-        agent=[_agent(entry), *([_recipient(entry["recipient"])] if "recipient" in entry else []), _recorder(entry)],
+        agent=[_agent(entry), *_recipients(entry), _recorder(entry)],
         source={
             "site": ",".join(_all(entry["clinic"])),
             "observer": _identified("Device", "service", _service(entry)),
@@ -135,25 +137,26 @@ def _asked(entry: Entry) -> list[Element]:
 def _agent(entry: Entry) -> Element:
     actor = entry["actor"]
     automatic = actor.startswith("service:")
-    took_part = ("IRCP", "information recipient") if "route" in entry else ("AUT", "author (originator)")
+    reads = "route" in entry and "recipient" not in entry
+    took_part = ("IRCP", "information recipient") if reads else ("AUT", "author (originator)")
     roles = [{"coding": [_coding(LOCAL_SYSTEM, role)], "text": role.replace("_", " ")} for role in entry.get("roles", [])]
     policy = entry.get("policy")
     return said(
         type={"coding": [_dicom("110150", "Application") if automatic else _coding(_PARTICIPATION, *took_part)]},
         role=roles,
-        who=_identified(None if automatic else "Practitioner", "person", actor),
+        who=_identified("Practitioner" if roles and "partner" not in entry.get("roles", []) else None, "person", actor),
         requestor=True,
         policy=[] if policy is None else [f"urn:kapcare:policy:{policy}"],
         network={"address": entry["address"], "type": _INTERNET} if "address" in entry else None,
     )
 
 
-def _recipient(organisation: str) -> Element:
-    return {
-        "type": {"coding": [_coding(_PARTICIPATION, "IRCP", "information recipient")]},
-        "who": _identified("Organization", "organisation", organisation),
-        "requestor": False,
-    }
+def _recipients(entry: Entry) -> list[Element]:
+    """Return who was told, or for whom a partner's software read."""
+    if "recipient" not in entry:
+        return []
+    who = _identified("Organization", "organisation", entry["recipient"])
+    return [{"type": {"coding": [_coding(_PARTICIPATION, "IRCP", "information recipient")]}, "who": who, "requestor": False}]
 
 
 def _recorder(entry: Entry) -> Element:

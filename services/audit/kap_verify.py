@@ -511,7 +511,7 @@ def _partners(headers: dict[str, str]) -> list[str]:
     """The organisations that acted, that the stream is about, or that were told of the case."""
     actor, parts = headers.get("ce_actor", ""), headers.get("ce_actor", "").split(".")
     found = [headers["ce_subject"][8:]] if headers["ce_subject"].startswith("partner-") else []
-    found += [headers["ce_recipient"]] if "ce_recipient" in headers else []
+    found += [headers["ce_recipient"]] if headers.get("ce_recipient", "in-house") != "in-house" else []
     if actor.startswith("partner:"):
         return [*found, actor[8:].partition("/")[0]]
     clients = [".".join(parts[:end]) for end in range(1, len(parts))]

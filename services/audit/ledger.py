@@ -46,11 +46,6 @@ INDEXES: Final = (
     IndexModel([("purpose", ASCENDING), ("_id", ASCENDING)], name="by_purpose", partialFilterExpression={"purpose": {"$exists": True}}),
     IndexModel([("address", ASCENDING), ("_id", ASCENDING)], name="by_address", partialFilterExpression={"address": {"$exists": True}}),
     IndexModel(
-        [("patient", ASCENDING), ("time", ASCENDING), ("_id", ASCENDING)],
-        name="disclosed",
-        partialFilterExpression={"recipient": {"$exists": True}},
-    ),
-    IndexModel(
         [(name, ASCENDING) for name in ("outcome", "_id", "clinic", "type", "policy")],
         name="refused",
         partialFilterExpression={"outcome": "refused"},

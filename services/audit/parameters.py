@@ -6,6 +6,7 @@ from typing import Final
 
 from starlette.requests import Request
 
+from shared.http.callers import asked_by_query
 from shared.http.problems import Problem
 
 _NUMBER: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
@@ -16,6 +17,7 @@ def read_parameters(request: Request, known: set[str]) -> Mapping[str, str]:
     given = request.query_params
     if set(given) - known or len(given.multi_items()) != len(given):
         raise Problem(422, "unknown-parameter", f"Each of these may be given once: {', '.join(sorted(known))}.")
+    asked_by_query(request)
     return given
 
 

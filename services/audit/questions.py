@@ -14,7 +14,7 @@ from services.audit.reading import Reader, TakesTooLong, TooMany
 from services.audit.renderings import MEDIA_TYPES, rendered, row_of
 from shared.access.decide import Permission
 from shared.events.codec import time_text
-from shared.http.callers import admit, authenticate
+from shared.http.callers import admit, asked_by_query, authenticate
 from shared.http.problems import Problem
 from shared.service.runtime import Runtime
 
@@ -91,9 +91,11 @@ async def admit_auditor(runtime: Runtime, request: Request) -> None:
 def asked(request: Request, read: Callable[[Parameters], Read]) -> Read:
     """Return what is asked; raises Problem 422."""
     try:
-        return read(request.query_params.multi_items())
+        question = read(request.query_params.multi_items())
     except QueryRefused as refused:
         raise Problem(422, refused.slug, refused.what) from None
+    asked_by_query(request)
+    return question
 
 
 def _named(entry: Clear) -> dict[str, object]:

@@ -17,7 +17,7 @@ from services.intake.domain.emergency import (
     open_emergency_access,
     review_emergency_access,
 )
-from services.intake.domain.emergency_reviews import AwaitedReview
+from services.intake.domain.emergency_reviews import EmergencyAccess
 from services.intake.domain.entries import Entry
 from services.intake.domain.fhir import identify
 from services.intake.domain.refer import ReferBundle, ReferPatient, refer_bundle, refer_patient
@@ -114,7 +114,7 @@ def show_case(case: Case) -> dict[str, Any]:
         "holds": sorted(case.stops.holds),
         "held_for_another_case": sorted(held.hold for held in case.held if held.carried_from and held.hold in case.stops.holds),
         "alerts": show(case.alerts),
-        "emergency_accesses_to_review": [_show_review(review) for review in case.emergency_reviews.awaited],
+        "emergency_accesses": [_show_emergency(access) for access in case.emergency_reviews.opened],
         "scores": [
             {
                 **_show_total(each.answered),
@@ -140,13 +140,25 @@ def show_case(case: Case) -> dict[str, Any]:
     }
 
 
-def _show_review(review: AwaitedReview) -> dict[str, Any]:
+def _show_emergency(access: EmergencyAccess) -> dict[str, Any]:
+    verdict = access.verdict
     return {
-        "grant": review.grant,
-        "opened_by": review.opened_by,
-        "reason": review.reason,
-        "opened_at": review.opened_at.isoformat(),
-        "review_by": review.due_at.isoformat(),
+        "grant": access.grant,
+        "opened_by": access.opened_by,
+        "reason": access.reason,
+        "explanation": access.explanation,
+        "opened_at": access.opened_at.isoformat(),
+        "until": (access.ended_at or access.expires_at).isoformat(),
+        "ended": access.ended_at is not None,
+        "review_by": access.due_at.isoformat(),
+        "review": None
+        if verdict is None
+        else {
+            "justified": verdict.justified,
+            "note": verdict.note,
+            "reviewed_by": verdict.reviewed_by,
+            "reviewed_at": verdict.reviewed_at.isoformat(),
+        },
     }
 
 

@@ -16,7 +16,7 @@ from services.integration.domain.judge import SYMPTOM_SCALES
 from services.integration.domain.report import report
 from shared.access.decide import Permission, Principal, Verdict, decide
 from shared.events.clinical import Instrument
-from shared.http.callers import admit, authenticate
+from shared.http.callers import admit, asked_by_query, authenticate
 from shared.http.problems import Problem
 from shared.log.streams import Loaded
 from shared.service.runtime import Runtime
@@ -100,6 +100,7 @@ class OutcomeReport:
 def _asked(request: Request) -> tuple[Instrument, str | None]:
     if set(request.query_params) - {"instrument", "clinic"}:
         raise Problem(422, "unknown-parameter", "Only instrument and clinic choose what is reported.")
+    asked_by_query(request)
     instrument = request.query_params.get("instrument", PRIMARY)
     if instrument not in SYMPTOM_SCALES:
         raise Problem(422, "instrument", f"`instrument` is one of {', '.join(SYMPTOM_SCALES)}.")

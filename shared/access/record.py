@@ -29,6 +29,7 @@ OTHER_PURPOSES: Final[Mapping[Permission, Purpose]] = {
 }
 """What a permission is for, where that is not treatment."""
 
+EMERGENCIES: Final = frozenset({Permission.OPEN_EMERGENCY_ACCESS, Permission.REVIEW_EMERGENCY_ACCESS})
 UNRECORDED: Final = frozenset({Permission.READ_PROGRESS})
 """Counts of events and the last numbers of streams: asked many times a minute, and about nobody."""
 
@@ -52,13 +53,15 @@ class Asking:
     """Whether it is let in by an emergency access (R-32)."""
     committed: bool = False
     """Whether it is a command: what it led to is an event of its own."""
+    shared: bool = False
+    """Whether what it asks for is the same for everyone with a token: a form, the policy."""
+    query: bool = False
+    """Whether its query was read, and holds nothing else."""
+    recorded: bool = False
+    """Whether it was recorded before it was done."""
     seen: dict[str, Seen] = field(default_factory=dict)
     token_issued: bool = False
     """Whether the answer is an access token, for a credential of the principal."""
-    operation: str | None = None
-    """What an operator's act was done to."""
-    reason: str | None = None
-    """Why an operator did it."""
 
     @property
     def purpose(self) -> Purpose:
@@ -71,16 +74,17 @@ class Asking:
 def access_event(asking: Asking, status: int) -> EventData | None:
     """Return the access event that an answered request is; None for what shows nothing of anyone, or is an event already.
 
-    Refused for its form or its moment, a request showed nothing; refused by a clinical rule, it is recorded as that.
+    Refused for its form or its moment, a request showed nothing; refused by a clinical rule, it is recorded as that. Of what is about an
+    emergency access, every refusal is recorded.
     """
-    if status == 401:
+    if status in (401, 429):
         return access.LoginFailed()
+    if asking.principal is None or asking.recorded:
+        return None
     if asking.token_issued:
         return access.TokenIssued()
-    if asking.principal is None:
-        return None
-    if status in (403, 404):
+    if status in (403, 404) or (asking.permission in EMERGENCIES and 400 <= status < 500):
         return access.AccessRefused()
-    if status >= 400 or asking.committed or asking.permission is None or asking.permission in UNRECORDED:
+    if status >= 400 or asking.committed or asking.shared or asking.permission in UNRECORDED:
         return None
-    return access.RecordRead() if asking.operation is None else access.OperationDone(reason=asking.reason)
+    return access.RecordRead()

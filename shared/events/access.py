@@ -10,7 +10,7 @@ STREAM_PREFIX: Final = "access-"
 
 
 class InstanceStarted(EventData):
-    """A process of the service started: its stream of accesses begins. `detail` is a digest of its settings without their secrets."""
+    """A stream of accesses begins: a process of the service started, or lost sight of its last one. `detail`: a digest of its settings."""
 
     TYPE: ClassVar[str] = "kapcare.access.InstanceStarted.v1"
 
@@ -28,7 +28,7 @@ class AccessRefused(EventData):
 
 
 class LoginFailed(EventData):
-    """Someone who could not prove who they are asked for something, perhaps several times within a second."""
+    """Someone who did not prove who they are asked for something, or too often, perhaps several times within a second."""
 
     TYPE: ClassVar[str] = "kapcare.access.LoginFailed.v1"
 
@@ -39,11 +39,11 @@ class TokenIssued(EventData):
     TYPE: ClassVar[str] = "kapcare.access.TokenIssued.v1"
 
 
-class OperationDone(EventData):
-    """An operator did something that is no event of a case; `detail` names to what."""
+class OperationAsked(EventData):
+    """An operator is about to do something that is no event of a case; `detail` names to what."""
 
-    TYPE: ClassVar[str] = "kapcare.access.OperationDone.v1"
+    TYPE: ClassVar[str] = "kapcare.access.OperationAsked.v1"
     reason: Text | None = None
 
 
-EVENTS: tuple[type[EventData], ...] = (InstanceStarted, RecordRead, AccessRefused, LoginFailed, TokenIssued, OperationDone)
+EVENTS: tuple[type[EventData], ...] = (InstanceStarted, RecordRead, AccessRefused, LoginFailed, TokenIssued, OperationAsked)

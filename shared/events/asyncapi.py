@@ -23,7 +23,7 @@ ATTRIBUTES = {
     "ce_traceparent": "W3C trace context of the decision.",
     "ce_roles": "The roles of the actor's access token, sorted, with commas between; absent for services and ticks.",
     "ce_policyversion": "The version of the policy that the decision was made under.",
-    "ce_recipient": "The organisation outside that is told of the case, or read it (R-31).",
+    "ce_recipient": "Who is told of the case, or read it: an organisation, or in-house for the network's own prescribers (R-31).",
     "ce_route": "Of an access: method and form of the path.",
     "ce_status": "Of an access: the HTTP status.",
     "ce_purpose": "Of an access: HL7 v3 PurposeOfUse, such as TREAT or ETREAT.",
@@ -96,7 +96,7 @@ def asyncapi_document(readers: dict[str, tuple[type[EventData], ...]]) -> dict[s
     }
 
 
-def address_of(service: str) -> str:
+def described_topic(service: str) -> str:
     """Return the topic under which a service's events are described; `access` stands for that of each service."""
     return access_topic_of("{service}") if service == "access" else topic_of(service)
 
@@ -104,9 +104,9 @@ def address_of(service: str) -> str:
 def _channel(service: str) -> dict[str, Any]:
     if service != "access":
         described = f"Everything that {source_of(service)} publishes of cases; only it may write here."
-        return {"address": address_of(service), "description": described, "messages": {}}
+        return {"address": described_topic(service), "description": described, "messages": {}}
     return {
-        "address": address_of(service),
+        "address": described_topic(service),
         "description": "Who accessed what at a service; only it may write here, and only the ledger reads it.",
         "parameters": {"service": {"enum": list(RECORDERS), "description": "The service that was asked."}},
         "messages": {},

@@ -19,7 +19,7 @@ class EventData(BaseModel):
 
     @property
     def recipient(self) -> str | None:
-        """The organisation outside the network's clinics that is told of the case by this event (R-31); mostly none."""
+        """Who is told of the case by this event (R-31): an organisation, or `in-house` for the network's own prescribers; mostly none."""
         return None
 
 
@@ -45,11 +45,11 @@ class Access:
 class Envelope:
     """The clear attributes of an event (CloudEvents 1.0); carries no clinical value.
 
-    `sequence` is contiguous from 1 for each (source, subject); `patient` is the network's pseudonym;
-    `causation` is the id of the event reacted to, `correlation` the id that a whole chain of events shares. `roles` are those of
-    the access token that the actor had, none for services and ticks; `policy_version` names the policy that the decision was made
-    under. Events of earlier releases have neither. `recipient` is the organisation outside that learns of the case. Access events have
-    `access`, and of several cases that were shown together several clinics and patients, with commas between.
+    `sequence` is contiguous from 1 for each (source, subject); `patient` is the network's pseudonym; `causation` is the id of the event
+    reacted to, `correlation` the id that a whole chain of events shares. `roles` are those of the access token that the actor had, none
+    for services and ticks; `policy_version` names the policy that the decision was made under. Events of earlier releases have neither.
+    `recipient` is who learns of the case: an organisation, or `in-house`. Access events have `access`, and of several cases that were
+    shown together several clinics and patients, with commas between.
     """
 
     id: str

@@ -217,12 +217,12 @@ class EmergencyAccessOpened(EventData):
 
 
 class EmergencyAccessEnded(EventData):
-    """An emergency access is over: its time passed, or it was closed."""
+    """An emergency access is over: its time passed, it was closed, or someone found that it was not justified."""
 
     TYPE: ClassVar[str] = "kapcare.intake.EmergencyAccessEnded.v1"
     grant: Slug
     opened_by: str
-    why: Literal["expired", "closed"]
+    why: Literal["expired", "closed", "not_justified"]
     ended_at: AwareDatetime
 
 

@@ -34,9 +34,9 @@ class ReviewAssigned(EventData):
 
     @property
     @override
-    def recipient(self) -> str | None:
-        """Who is asked, if that is an organisation outside."""
-        return None if self.partner == IN_HOUSE else self.partner
+    def recipient(self) -> str:
+        """Who is asked."""
+        return self.partner
 
 
 class ReviewWithheld(EventData):

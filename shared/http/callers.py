@@ -40,8 +40,8 @@ def asking(request: Request) -> Asking:
     return known
 
 
-def saw(request: Request, stream: str, clinic: str, patient: str) -> None:
-    """Note that the request is about a stream: it is shown by the answer, or refused."""
+def saw(request: Request, stream: str, clinic: str = "", patient: str = "") -> None:
+    """Note that the request is about a stream, whose clinic and patient may not be known: it is shown by the answer, or refused."""
     asking(request).seen[stream] = Seen(stream, clinic, patient)
 
 
@@ -61,12 +61,20 @@ def admit(request: Request, principal: Principal, permission: Permission, resour
 
 def actor_of(principal: Principal) -> Actor:
     """Return the principal as the actor of a decision."""
-    return Actor(principal.subject, principal.roles, principal.organisation)
+    return Actor(principal.subject, principal.roles, principal.organisation, principal.clinics)
+
+
+def asked_by_query(request: Request) -> None:
+    """Note that the query was read and holds nothing but what the route knows: it is recorded."""
+    asking(request).query = True
 
 
 def peer_of(request: Request) -> str | None:
-    """Return the address of who calls, as text."""
-    return None if request.client is None else request.client.host
+    """Return the address of who calls, as text; None for what is no address, whatever a proxy passed on."""
+    try:
+        return str(reaches(ip_address(request.client.host if request.client is not None else "")))
+    except ValueError:
+        return None
 
 
 def address_of(request: Request) -> bytes:

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.access.decide import Principal, Resource
+from shared.access.decide import NETWORK_WIDE, Principal, Resource
 from shared.events.base import EventData, StepRefused
 from shared.http.body import parse, read_json
 from shared.http.callers import NOT_FOUND, actor_of, admit, asking, authenticate, saw
@@ -46,9 +46,11 @@ def command_endpoint(runtime: Runtime, row: Command) -> Endpoint:
 
     async def answer(request: Request) -> Response:
         principal = await authenticate(runtime, request)
+        _about(request)
         admit(request, principal, row.permission)
         key = _idempotency_key(request)
-        if_match = _if_match(request)
+        # Who may do it to every case is told of none's version.
+        if_match = None if row.permission in NETWORK_WIDE and row.kind == "case" else _if_match(request)
         body = await read_json(request, runtime.settings.body_limit_bytes)
         command = parse(row.body, body)
         if row.fresh is not None:
@@ -93,6 +95,7 @@ def view_endpoint(runtime: Runtime, row: View) -> Endpoint:
 
     async def endpoint(request: Request) -> Response:
         principal = await authenticate(runtime, request)
+        _about(request)
         admit(request, principal, row.permission)
         stream = _stream_from_path(request, row.kind)
         loaded = await runtime.load(stream)
@@ -119,6 +122,7 @@ def form_endpoint(runtime: Runtime, content: Any) -> Endpoint:
 
     async def endpoint(request: Request) -> Response:
         await authenticate(runtime, request)
+        asking(request).shared = True
         return Response(document, media_type="application/json")
 
     return endpoint
@@ -180,6 +184,13 @@ def _stream(
     if origin is not None:
         return stream_id_of(runtime.settings.receipt_key.get_secret_value(), row.kind, cause)
     return _stream_from_path(request, row.kind)
+
+
+def _about(request: Request) -> None:
+    """Note which stream the path names, before it is known whether it may be seen, or is there at all."""
+    named = str(next(iter(request.path_params.values()), ""))
+    if STREAM_ID.fullmatch(named) is not None:
+        saw(request, named)
 
 
 def _stream_from_path(request: Request, kind: str) -> str:

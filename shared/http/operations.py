@@ -16,8 +16,9 @@ from starlette.responses import Response
 from shared.access.decide import Permission
 from shared.clock import MovableCareClock
 from shared.events.base import Text
+from shared.http.accesses import record_operation
 from shared.http.body import parse, read_json
-from shared.http.callers import admit, asking, authenticate
+from shared.http.callers import admit, authenticate, saw
 from shared.http.problems import Problem
 from shared.log.heads import heads_page
 from shared.pathway.stop import Request as Body
@@ -64,14 +65,17 @@ class Operations:
     async def parked(self, request: Request) -> Response:
         """List events that are parked or held, without their data."""
         await self._admit(request, Permission.OPERATE)
-        return _json({"parked": await self._runtime.parking.rows()})
+        rows = await self._runtime.parking.rows()
+        for row in rows:
+            saw(request, row["stream"])
+        return _json({"parked": rows})
 
     async def replay(self, request: Request) -> Response:
         """Replay a parked event and, in order, what is parked behind it."""
         await self._admit(request, Permission.OPERATE)
         identity = request.path_params["identity"]
+        await record_operation(self._runtime, request, identity)
         await self._runtime.parking.ask_replay(identity)
-        asking(request).operation = identity
         return _json({"asked": "replay"}, status=202)
 
     async def discard(self, request: Request) -> Response:
@@ -79,20 +83,22 @@ class Operations:
         await self._admit(request, Permission.OPERATE)
         reason = parse(Reason, await read_json(request)).reason
         identity = request.path_params["identity"]
+        await record_operation(self._runtime, request, identity, reason)
         await self._runtime.parking.discard(identity, reason)
-        asking(request).operation, asking(request).reason = identity, reason
         return _json({"done": "discard"})
 
     async def refill(self, request: Request) -> Response:
         """Publish every commit again; consumers drop what they have seen."""
         await self._admit(request, Permission.OPERATE)
-        relays = [relay for relay in (self._runtime.relay, self._runtime.access_relay) if relay is not None]
-        if not all(relay.caught_up for relay in relays):
+        relays = {"events": self._runtime.relay, "accesses": self._runtime.access_relay}
+        leading = {name: relay for name, relay in relays.items() if relay is not None and relay.caught_up}
+        if not leading:
             raise Problem(409, "not-leading", "Another instance leads, or this one has not caught up yet; ask again in a moment.")
-        asking(request).operation = "all events"
-        for relay in relays:
+        await record_operation(self._runtime, request, f"publish again: {', '.join(leading)}")
+        for relay in leading.values():
             relay.refill()
-        return _json({"asked": "refill"}, status=202)
+        # Each has a lease of its own, so another instance may lead the other one.
+        return _json({"asked": "refill", "of": sorted(leading)}, status=202)
 
     async def heads(self, request: Request) -> Response:
         """Return stream -> last sequence of everything this service committed, by pages."""
@@ -133,7 +139,7 @@ class Operations:
         if not isinstance(clock, MovableCareClock):
             raise Problem(404, "not-found", "Care time is system time here.")
         command = parse(MoveClock, await read_json(request))
-        asking(request).operation = "care time"
+        await record_operation(self._runtime, request, "care time")
         return _json({"care_time": await clock.move_to(command.to)})
 
     async def _admit(self, request: Request, permission: Permission) -> None:

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from shared.access.decide import Permission
 from shared.events.codec import Recorded, Unreadable
 from shared.http.body import parse, read_json
-from shared.http.callers import NOT_FOUND, admit, authenticate, saw
+from shared.http.callers import NOT_FOUND, admit, asking, authenticate, saw
 from shared.http.commands import STREAM_ID
 from shared.log.commit import Commit
 from shared.pathway.past import Past, Result
@@ -67,15 +67,20 @@ class PolicyRoutes:
     async def policy(self, request: Request) -> Response:
         """Show the document in force, and every version that this service holds."""
         await authenticate(self._runtime, request)
+        asking(request).shared = True
         book = self._runtime.policies
         document = book.document(self._runtime.care_now())
         return _json({"in_force": document, "versions": [known.version for known in book.documents]})
 
     async def decisions(self, request: Request) -> Response:
         """Explain every decision of a case: facts, rules, result, and whether deciding again gives the same."""
-        admit(request, await authenticate(self._runtime, request), Permission.EXPLAIN)
+        principal = await authenticate(self._runtime, request)
         case = str(request.path_params["case"])
-        if STREAM_ID.fullmatch(case) is None or not case.startswith("case-"):
+        there = STREAM_ID.fullmatch(case) is not None and case.startswith("case-")
+        if there:
+            saw(request, case)
+        admit(request, principal, Permission.EXPLAIN)
+        if not there:
             raise NOT_FOUND
         try:
             history = [recorded async for cases in self._histories({"stream": case}) for recorded in cases[1] or ()]

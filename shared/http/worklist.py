@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.access.decide import Permission, Principal, Verdict, decide
-from shared.http.callers import admit, authenticate, saw
+from shared.http.callers import admit, asked_by_query, authenticate, saw
 from shared.http.problems import Problem
 from shared.log.streams import Loaded
 from shared.service.runtime import Runtime
@@ -123,6 +123,7 @@ def _of_caller(request: Request, principal: Principal, parameter: str) -> dict[s
     """Return what finds the cases of the caller's clinics; raises Problem for a query that says anything else."""
     if set(request.query_params) - {"clinic", parameter, "after"}:
         raise Problem(422, "unknown-parameter", f"Only clinic, {parameter} and after narrow the list.")
+    asked_by_query(request)
     clinic = request.query_params.get("clinic")
     clinics = principal.clinics if clinic is None else principal.clinics & {clinic}
     return {"last.clinic": {"$in": sorted(clinics)}, "last.kind": "case"}

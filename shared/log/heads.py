@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 
 HEADS_AT_ONCE: Final = 1000
@@ -12,8 +12,9 @@ async def heads_page(*collections: AsyncCollection[Any], after: str = "") -> tup
     """Return stream -> last sequence of commits, in the order of streams, and after which one to go on; None at the end."""
     latest: list[dict[str, Any]] = [
         {"$match": {"stream": {"$gt": after}}},
-        {"$sort": {"stream": ASCENDING, "version": ASCENDING}},
-        {"$group": {"_id": "$stream", "last": {"$last": {"$add": ["$first_sequence", {"$size": "$events"}, -1]}}}},
+        # Sorted downwards and grouped by the first, MongoDB reads one commit for each stream.
+        {"$sort": {"stream": DESCENDING, "version": DESCENDING}},
+        {"$group": {"_id": "$stream", "last": {"$first": {"$add": ["$first_sequence", {"$size": "$events"}, -1]}}}},
         {"$sort": {"_id": ASCENDING}},
         {"$limit": HEADS_AT_ONCE},
     ]

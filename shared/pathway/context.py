@@ -17,6 +17,8 @@ class Actor:
     id: str
     roles: frozenset[str] = frozenset()
     organisation: str | None = None
+    clinics: frozenset[str] = frozenset()
+    """The clinics that the access token names."""
 
 
 @dataclass(frozen=True, slots=True)

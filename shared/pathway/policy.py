@@ -140,8 +140,8 @@ class PolicyValues(BaseModel):
     alert_escalate_minutes: Annotated[int, Field(ge=1)]
     alert_levels: Annotated[int, Field(ge=1)]
     emergency_acknowledge_minutes: Annotated[int, Field(ge=1)]
-    emergency_access_minutes: Annotated[int, Field(ge=1)]
-    emergency_review_hours: Annotated[int, Field(ge=1)]
+    emergency_access_minutes: Annotated[int, Field(ge=1, le=1440)]
+    emergency_review_hours: Annotated[int, Field(ge=1, le=8760)]
 
 
 class _Part(BaseModel):

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from pymongo.errors import PyMongoError
@@ -33,6 +34,8 @@ NOBODY: Final = "nobody"
 """The actor of a request that proved nothing."""
 ABOUT_AT_MOST: Final = 100
 """Streams in one event; what shows more is several events."""
+EVENTS_AT_MOST: Final = 300
+"""Events in one commit, so that it fits a document: each takes 25 kB at the most."""
 FAILURES_EVERY_SECONDS: Final = 1.0
 FAILURES_TOLD_APART: Final = 100
 """So many addresses and routes within a second are told apart; failed logins beyond are one record."""
@@ -50,6 +53,8 @@ class Accessed:
     address: str | None
     detail: str | None = None
     times: int = 1
+    actor: str | None = None
+    """Who acted, where that is a service itself."""
 
 
 class AccessStream:
@@ -69,7 +74,8 @@ class AccessStream:
         self._store = store
         self._vault = vault
         system = Asking(permission=Permission.OPERATE)
-        self._started = Accessed(InstanceStarted(), system, "start", 200, address=None, detail=f"settings-{settings_digest}")
+        detail = f"settings-{settings_digest}"
+        self._started = Accessed(InstanceStarted(), system, "start", 200, address=None, detail=detail, actor=f"service:{service}")
         self._now = now
         self._policy_version = policy_version
         self._metrics = metrics
@@ -83,8 +89,12 @@ class AccessStream:
         await self._batcher.submit(accessed)
 
     def count(self, failed: Accessed) -> None:
-        """Count a failed login; those of one route and address become one record within FAILURES_EVERY_SECONDS."""
-        key = (failed.route, failed.address)
+        """Count a failed login; those of one route and address become one record within FAILURES_EVERY_SECONDS.
+
+        Of IPv6 the network of 64 bits counts, which one host may own.
+        """
+        address = failed.address if failed.address is None else _network_of(failed.address)
+        key, failed = (failed.route, address), replace(failed, address=address)
         if key not in self._failures and len(self._failures) >= FAILURES_TOLD_APART:
             key, failed = (ELSEWHERE, None), replace(failed, route=ELSEWHERE, address=None)
         known = self._failures.get(key)
@@ -107,11 +117,12 @@ class AccessStream:
     async def _record_failures(self) -> None:
         """Record the failed logins so far; while the store is away they are counted on."""
         failures, self._failures = self._failures, {}
-        for failed in failures.values():
-            try:
-                await self.record(failed)
-            except (StoreUnavailable, PyMongoError):
+        told = await asyncio.gather(*(self.record(failed) for failed in failures.values()), return_exceptions=True)
+        for failed, outcome in zip(failures.values(), told, strict=True):
+            if isinstance(outcome, StoreUnavailable | PyMongoError):
                 self.count(failed)
+            elif outcome is not None:
+                raise outcome
 
     async def create_indexes(self) -> None:
         """Create what makes places in a stream unique."""
@@ -123,18 +134,21 @@ class AccessStream:
 
     async def _append(self, accesses: Sequence[Accessed]) -> list[None]:
         place, self._place = self._place, None  # until it is known what became of the commit
+        told = [(accessed, part) for accessed in accesses for part in _parts(accessed.asking)]
         if place is None:
             stream = f"{STREAM_PREFIX}{uuid.uuid4().hex}"
             place = _Place(stream, await self._vault.create(stream, CLINIC))
-            accesses = [self._started, *accesses]
-        commit = self._commit(place, [(accessed, part) for accessed in accesses for part in _parts(accessed.asking)])
-        (outcome,) = await self._store.append_wave([commit])
-        if not isinstance(outcome, Appended):
-            raise StoreUnavailable("Another wrote to the stream of this process.")
-        self._place = replace(place, version=commit.version, sequence=commit.last_sequence)
+            told.insert(0, (self._started, []))
+        for first in range(0, len(told), EVENTS_AT_MOST):
+            commit = self._commit(place, told[first : first + EVENTS_AT_MOST])
+            (outcome,) = await self._store.append_wave([commit])
+            if not isinstance(outcome, Appended):
+                raise StoreUnavailable("Another wrote to the stream of this process.")
+            place = replace(place, version=commit.version, sequence=commit.last_sequence)
+        self._place = place
         for accessed in accesses:
             self._metrics.accessed(type(accessed.event).__name__, accessed.times)
-        return [None] * (len(accesses) if accesses[0] is not self._started else len(accesses) - 1)
+        return [None] * len(accesses)
 
     def _commit(self, place: "_Place", accesses: Sequence[tuple[Accessed, Sequence[Seen]]]) -> Commit:
         commit_id, now, policy_version = uuid.uuid4().hex, self._now(), self._policy_version()
@@ -150,7 +164,7 @@ class AccessStream:
                 sequence=place.sequence + 1 + index,
                 clinic=_joined(seen.clinic for seen in part) or CLINIC,
                 patient=_joined(seen.patient for seen in part) or PATIENT,
-                actor=NOBODY if principal is None else principal.subject,
+                actor=accessed.actor or (NOBODY if principal is None else principal.subject),
                 correlation=commit_id,
                 roles=frozenset() if principal is None else principal.roles,
                 policy_version=policy_version,
@@ -195,6 +209,11 @@ def _parts(asking: Asking) -> list[list[Seen]]:
     """Return what was shown in parts that fit an event; one empty part where that is no stream."""
     seen = list(asking.seen.values())
     return [seen[first : first + ABOUT_AT_MOST] for first in range(0, len(seen), ABOUT_AT_MOST)] or [[]]
+
+
+def _network_of(address: str) -> str:
+    known = ip_address(address)
+    return address if known.version == 4 else str(ip_network((known, 64), strict=False))
 
 
 def _joined(names: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from shared.events.asyncapi import ATTRIBUTES, OPTIONAL
-from shared.events.base import Envelope
+from shared.events.base import Access, Envelope
 from shared.events.codec import read_envelope, seal
 from shared.events.intake import SuicideRiskScreenRequired
 from shared.vault.port import CaseKey
@@ -57,6 +57,8 @@ def test_an_attribute_of_a_later_release_is_passed_over() -> None:
 
 
 def test_the_contract_names_every_attribute() -> None:
-    full = seal(EVENT, envelope(roles=frozenset({"therapist"}), policy_version="v", causation="a.0", traceparent="t"), CaseKey(bytes(32)))
+    access = Access("GET /cases", 200, "TREAT", ("case-1",), "10.0.0.7", "after=case-0", 2)
+    later = {"roles": frozenset({"therapist"}), "policy_version": "v", "causation": "a.0", "traceparent": "t", "recipient": "oak"}
+    full = seal(EVENT, envelope(**later, access=access), CaseKey(bytes(32)))
     assert set(full.headers) == set(ATTRIBUTES)
     assert set(OLD) == set(ATTRIBUTES) - OPTIONAL

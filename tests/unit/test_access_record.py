@@ -30,14 +30,21 @@ def asking(permission: Permission | None = Permission.READ_CASE, **changes: obje
         (asking(permission=None), 404, access.AccessRefused),
         (asking(Permission.READ_PROGRESS), 403, access.AccessRefused),
         (asking(token_issued=True), 200, access.TokenIssued),
-        (asking(Permission.OPERATE, operation="all events"), 202, access.OperationDone),
+        (asking(Permission.OPERATE, recorded=True), 202, None),
+        (asking(), 429, access.LoginFailed),
+        (asking(Permission.OPEN_EMERGENCY_ACCESS), 409, access.AccessRefused),
+        (asking(Permission.OPEN_EMERGENCY_ACCESS), 422, access.AccessRefused),
+        (asking(Permission.REVIEW_EMERGENCY_ACCESS), 400, access.AccessRefused),
+        (asking(Permission.OPEN_EMERGENCY_ACCESS), 503, None),
+        (asking(Permission.OPEN_EMERGENCY_ACCESS, committed=True), 200, None),
         (asking(), 400, None),
         (asking(), 409, None),
         (asking(), 412, None),
         (asking(), 422, None),
         (asking(), 503, None),
         (asking(committed=True), 200, None),
-        (asking(permission=None), 200, None),
+        (asking(permission=None), 200, access.RecordRead),
+        (asking(permission=None, shared=True), 200, None),
         (asking(Permission.READ_PROGRESS), 200, None),
         (Asking(), 200, None),
         (Asking(), 404, None),
@@ -46,11 +53,6 @@ def asking(permission: Permission | None = Permission.READ_CASE, **changes: obje
 def test_which_event_a_request_is(known: Asking, status: int, expected: type[EventData] | None) -> None:
     event = access_event(known, status)
     assert (None if event is None else type(event)) == expected
-
-
-def test_an_operation_tells_its_reason_in_the_sealed_part() -> None:
-    event = access_event(asking(Permission.OPERATE, operation="urn:kapcare:intake/1.0", reason="a duplicate"), 200)
-    assert event == access.OperationDone(reason="a duplicate")
 
 
 def test_every_permission_is_for_something_and_care_is_for_treatment() -> None:

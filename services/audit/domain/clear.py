@@ -20,6 +20,9 @@ CLEAR_FIELDS: Final = (
 )
 """Every field that `clear_fields` can make."""
 
+IN_HOUSE: Final = "in-house"
+"""The recipient of what the network's own prescribers are asked."""
+
 _PARTNER_ACTOR: Final = "partner:"
 _PARTNER_STREAM: Final = "partner-"
 
@@ -44,7 +47,7 @@ def partners_of(envelope: Envelope) -> list[str]:
         found |= dict.fromkeys(".".join(parts[:end]) for end in range(1, len(parts)))
     if envelope.subject.startswith(_PARTNER_STREAM):
         found[envelope.subject.removeprefix(_PARTNER_STREAM)] = None
-    if envelope.recipient is not None:
+    if envelope.recipient not in (None, IN_HOUSE):
         found[envelope.recipient] = None
     return list(found)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from services.audit.domain.clear import IN_HOUSE
 from services.audit.domain.query import EARLIEST, PAGE_DEFAULT, PAGE_LIMIT, Parameters, QueryRefused, moment_of, once, whole_number
 
 YEARS: Final = 6
@@ -23,7 +24,14 @@ _DESCRIPTIONS: Final[Mapping[str, str]] = {
     "kapcare.prescriber.ReviewAssigned.v1": "asked for a medical review: told that there is a case to review, and its id",
     "kapcare.prescriber.PartnerTold.v1": "told of a change in a case it reviewed or approved: the kind of change, and the case's id",
 }
-_READ: Final = "read what its review is about"
+_TELLING: Final = frozenset(_DESCRIPTIONS)
+_READ: Final[Mapping[str, str]] = {
+    "GET /partner/reviews/{case}": "read the review: what the screening found, and what it rests on",
+    "GET /partner/reviews": "saw the case in the list of its open reviews: its id and until when to answer",
+    "GET /partner/events": "read again what it had been told: the kind of change, and the case's id",
+}
+_OTHERWISE: Final = "read what its review is about"
+SEALED: Final = "sealed: recorded by an earlier release, perhaps to the network's own prescribers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,9 @@ class Accounting:
         """The filter of the entries that are disclosures."""
         after = {} if self.cursor is None else {"_id": {"$gt": self.cursor}}
         times = {"$gte": self.since, "$lt": self.until}
-        return {"patient": self.patient, "recipient": {"$exists": True}, "time": times, "outcome": "done", **after}
+        # Before recipients stood in the clear, what tells organisations of a case was of these types alone.
+        told = [{"recipient": {"$exists": True, "$ne": IN_HOUSE}}, {"recipient": {"$exists": False}, "type": {"$in": sorted(_TELLING)}}]
+        return {"patient": self.patient, "$or": told, "time": times, "outcome": "done", **after}
 
 
 def read_accounting(asked: Parameters, now: datetime) -> Accounting:
@@ -69,13 +79,14 @@ def years_before(moment: datetime, years: int) -> datetime:
 def disclosure_of(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the row of an entry: when, to whom, at which address if that is known, what, what for, and where the proof is found."""
     purpose = entry.get("purpose", "TREAT")
-    described = _DESCRIPTIONS.get(entry["type"])
+    route = entry.get("route")
+    described = _DESCRIPTIONS.get(entry["type"]) or _READ.get(route or "", _OTHERWISE)
     return {
         "index": entry["_id"],
         "date": entry["time"],
-        "recipient": entry["recipient"],
+        "recipient": entry.get("recipient", SEALED),
         "address": entry.get("address"),
-        "description": described or f"{_READ}: {entry.get('route', entry['type'])}",
+        "description": described,
         "purpose": purpose,
         "must_be_listed": purpose not in EXEMPT,
         "cases": entry.get("about", [entry["stream"]]),

@@ -133,7 +133,11 @@ _FILTERS: Final[Mapping[str, tuple[str, Callable[[str], str | None], str]]] = {
     "policy": ("policy", _text(_SLUG), "the version of a policy"),
     "source": ("source", _source, f"one of {', '.join(RECORDERS)}"),
     "purpose": ("purpose", _one_of(*PURPOSES), f"one of {', '.join(PURPOSES)}"),
-    "address": ("address", _text(r"[0-9A-Fa-f.:]{2,45}"), "the IP address that was called from"),
+    "address": (
+        "address",
+        _text(r"[0-9A-Fa-f.:/]{2,48}"),
+        "the IP address that was called from; of failed logins by IPv6, its network of 64 bits",
+    ),
     "outcome": ("outcome", _one_of("done", "refused"), "done or refused"),
 }
 """Parameter -> field of the entry, what the value becomes (None: refused), and what it must be, in words."""

@@ -41,7 +41,9 @@ class ReviewEmergencyAccess(Request):
 
 
 def open_emergency_access(case: Case, command: OpenEmergencyAccess, context: Context) -> list[EventData]:
-    """Open the case to who asks, until the policy's minutes have passed; refused while one of theirs is open."""
+    """Open the case to who asks, until the policy's minutes have passed; refused in one's own clinic, and while one of theirs is open."""
+    if context.clinic in context.actor.clinics:
+        raise Refusal("not-needed", "The case is of your own clinic: you may read it.", rule="R-32")
     if context.actor.id in case.emergency.open_to(context.now):
         raise Refusal("already-open", "An emergency access of yours to this case is open already.", rule="R-32")
     values = context.policy.values
@@ -66,12 +68,16 @@ def close_emergency_access(case: Case, command: CloseEmergencyAccess, context: C
 
 
 def review_emergency_access(case: Case, command: ReviewEmergencyAccess, context: Context) -> list[EventData]:
-    """Say whether it was justified, once; refused to who opened it."""
+    """Say whether it was justified, once; refused to who opened it, and of one that runs unless it was not: that ends it."""
     review = case.emergency_reviews.find(command.grant)
-    if review is None:
+    if review is None or review.verdict is not None:
         raise Refusal("no-such-emergency-access", "No emergency access with this id waits for a review.", rule="R-32")
     if review.opened_by == context.actor.id:
         raise Refusal("own-emergency-access", "Someone else must review an emergency access.", rule="R-32")
+    running = review.ended_at is None
+    if running and command.justified:
+        raise Refusal("still-running", "The emergency access has not ended; what is read until then is to be reviewed too.", rule="R-32")
+    ended = intake.EmergencyAccessEnded(grant=review.grant, opened_by=review.opened_by, why="not_justified", ended_at=context.now)
     reviewed = intake.EmergencyAccessReviewed(
         grant=review.grant,
         justified=command.justified,
@@ -80,18 +86,17 @@ def review_emergency_access(case: Case, command: ReviewEmergencyAccess, context:
         reviewed_at=context.now,
     )
     awaited = case.calls_for - {review.grant}
-    return [reviewed, *ALERT.resolve(case.alerts, awaited, context)]
+    return [*([ended] if running else []), reviewed, *ALERT.resolve(case.alerts, awaited, context)]
 
 
 def say_emergency_access(case: Case, deadline: str, context: Context) -> list[EventData]:
     """Return what a passed deadline leads to: the ends of accesses whose time is over, or the call for reviews that are late."""
     reviews = case.emergency_reviews
     if deadline == EXPIRY:
-        over = [(grant, until) for grant, until in reviews.running if until <= context.now]
+        over = [access for access in reviews.running if access.expires_at <= context.now]
         return [
-            intake.EmergencyAccessEnded(grant=grant, opened_by=known.by, why="expired", ended_at=until)
-            for grant, until in over
-            if (known := case.emergency.find(grant)) is not None
+            intake.EmergencyAccessEnded(grant=access.grant, opened_by=access.opened_by, why="expired", ended_at=access.expires_at)
+            for access in over
         ]
     late = [review for review in reviews.awaited if not review.late and review.due_at <= context.now]
     return with_alerts([intake.EmergencyAccessUnreviewed(grant=review.grant, review_by=review.due_at) for review in late], context)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from shared.events import intake
 from shared.events.base import EventData, Slug
@@ -16,34 +16,57 @@ REVIEW: Final = "emergency-review"
 
 
 @dataclass(frozen=True, slots=True)
-class AwaitedReview:
-    """An emergency access that someone else must say something about; `late` once that was called for again."""
+class Verdict:
+    """What someone else said about an emergency access."""
+
+    justified: bool
+    note: str
+    reviewed_by: str
+    reviewed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyAccess:
+    """One emergency access with its reason; `late` once its review was called for again, `verdict` once there is one."""
 
     grant: Slug
     opened_by: str
     reason: str
+    explanation: str
     opened_at: datetime
+    expires_at: datetime
     due_at: datetime
+    ended_at: datetime | None = None
     late: bool = False
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EmergencyReviews:
-    """What is open: accesses that run, with when they end, and reviews that are awaited."""
+    """The emergency accesses of a case, oldest first."""
 
-    running: tuple[tuple[Slug, datetime], ...] = ()
-    awaited: tuple[AwaitedReview, ...] = ()
+    opened: tuple[EmergencyAccess, ...] = ()
+
+    @property
+    def running(self) -> tuple[EmergencyAccess, ...]:
+        """Those whose end was not said."""
+        return tuple(access for access in self.opened if access.ended_at is None)
+
+    @property
+    def awaited(self) -> tuple[EmergencyAccess, ...]:
+        """Those that someone else must say something about."""
+        return tuple(access for access in self.opened if access.verdict is None)
 
     @property
     def deadlines(self) -> Mapping[str, datetime]:
         """When the next access ends, and until when the next one must be reviewed."""
-        ends = min((until for _, until in self.running), default=None)
-        due = min((review.due_at for review in self.awaited if not review.late), default=None)
+        ends = min((access.expires_at for access in self.running), default=None)
+        due = min((access.due_at for access in self.awaited if not access.late), default=None)
         return {name: at for name, at in ((EXPIRY, ends), (REVIEW, due)) if at is not None}
 
-    def find(self, grant: Slug) -> AwaitedReview | None:
-        """Return the review that is awaited of an access, if it is."""
-        return next((review for review in self.awaited if review.grant == grant), None)
+    def find(self, grant: Slug) -> EmergencyAccess | None:
+        """Return the one of this id."""
+        return next((access for access in self.opened if access.grant == grant), None)
 
 
 _speaks = speaking_of(
@@ -57,14 +80,19 @@ def fold(reviews: EmergencyReviews, event: EventData) -> EmergencyReviews:
         return reviews
     match event:
         case intake.EmergencyAccessOpened():
-            review = AwaitedReview(event.grant, event.opened_by, event.reason, event.opened_at, event.review_by)
-            return EmergencyReviews((*reviews.running, (event.grant, event.expires_at)), (*reviews.awaited, review))
+            access = EmergencyAccess(
+                event.grant, event.opened_by, event.reason, event.explanation, event.opened_at, event.expires_at, event.review_by
+            )
+            return EmergencyReviews((*reviews.opened, access))
         case intake.EmergencyAccessEnded():
-            return replace(reviews, running=tuple(each for each in reviews.running if each[0] != event.grant))
+            return _changed(reviews, event.grant, ended_at=event.ended_at)
         case intake.EmergencyAccessReviewed():
-            return replace(reviews, awaited=tuple(each for each in reviews.awaited if each.grant != event.grant))
+            return _changed(reviews, event.grant, verdict=Verdict(event.justified, event.note, event.reviewed_by, event.reviewed_at))
         case intake.EmergencyAccessUnreviewed():
-            late = tuple(replace(each, late=True) if each.grant == event.grant else each for each in reviews.awaited)
-            return replace(reviews, awaited=late)
+            return _changed(reviews, event.grant, late=True)
         case _:
             return reviews
+
+
+def _changed(reviews: EmergencyReviews, grant: Slug, **changes: Any) -> EmergencyReviews:
+    return EmergencyReviews(tuple(replace(access, **changes) if access.grant == grant else access for access in reviews.opened))

@@ -16,7 +16,7 @@ from services.prescriber.domain.partners.state import Endpoint, Organisation
 from services.prescriber.domain.partners.used import key_id
 from services.prescriber.partners.directory import Directory
 from shared.access.decide import Permission
-from shared.http.callers import admit, authenticate
+from shared.http.callers import admit, asked_by_query, authenticate
 from shared.http.problems import Problem
 from shared.log.streams import Loaded
 from shared.pathway.alert import show as show_alerts
@@ -103,6 +103,7 @@ class Administration:
         admit(request, await authenticate(self._runtime, request), Permission.MANAGE_PARTNERS)
         if set(request.query_params) - set(parameters):
             raise Problem(422, "unknown-parameter", f"What narrows this: {', '.join(parameters) or 'nothing'}.")
+        asked_by_query(request)
 
     async def _load(self, request: Request) -> tuple[Loaded, Organisation]:
         slug = str(request.path_params["partner"])

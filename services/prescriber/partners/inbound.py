@@ -25,10 +25,11 @@ from services.prescriber.partners.directory import Directory
 from services.prescriber.partners.messages import EXAMPLE_CASE
 from services.prescriber.partners.proving import Prover
 from services.prescriber.partners.sandbox import Sandbox
+from shared.access.decide import Permission, Principal
 from shared.events.base import EventData
 from shared.events.prescriber import StepRefused
 from shared.http.body import check_json, parse
-from shared.http.callers import NOT_FOUND
+from shared.http.callers import NOT_FOUND, asking
 from shared.http.problems import Problem
 from shared.log.commit import Cause
 from shared.log.decisions import Committed
@@ -84,6 +85,9 @@ class Inbound:
         """
         partner = str(request.path_params["partner"])
         message, sender = await self._prover.prove(partner, request)
+        known = asking(request)
+        known.principal = Principal(f"urn:kapcare:partner:{partner}", f"partner:{partner}", frozenset({"partner"}), frozenset(), partner)
+        known.permission, known.committed = Permission.REVIEW_AS_PARTNER, True
         mac = self._runtime.mac("POST", f"/partners/{partner}/decisions", message.body)
         cause = Cause.webhook(partner, message.webhook_id, mac)
         try:

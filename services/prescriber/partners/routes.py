@@ -6,7 +6,7 @@ Everything is found by the organisation that the access token names; what is ano
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ from services.prescriber.partners.directory import Directory
 from services.prescriber.partners.messages import EXAMPLE_CASE
 from services.prescriber.partners.sandbox import Sandbox
 from shared.access.decide import Permission, Principal, Resource, Verdict, decide
-from shared.http.callers import admit, authenticate, saw
+from shared.http.callers import admit, asked_by_query, authenticate, saw
 from shared.http.problems import Problem
 from shared.log.streams import Loaded
 from shared.pathway.refusal import Refusal
@@ -71,8 +71,9 @@ class PartnerRoutes:
         limit = _number(asked, "limit", EVENTS_UNLESS_ASKED, least=1, most=EVENTS_AT_MOST)
         key = key_of(organisation.slug, endpoint.slug)
         wanted = {"endpoint": key, "sequence": {"$gt": after}}
-        found = self._deliveries.rows.find(wanted, projection=["sequence", "webhook_id", "state", "body"])
+        found = self._deliveries.rows.find(wanted, projection=["sequence", "webhook_id", "state", "body", "stream"])
         rows = await found.sort([("sequence", ASCENDING)]).limit(limit).to_list()
+        await self._saw_cases(request, {row["stream"] for row in rows})
         last = await self._deliveries.last_sequence(key)
         following = rows[-1]["sequence"] if rows and rows[-1]["sequence"] < last else None
         return _json({"endpoint": endpoint.slug, "events": [_show_event(row) for row in rows], "last_sequence": last, "next": following})
@@ -119,6 +120,14 @@ class PartnerRoutes:
             raise Refusal("partner-left", "The organisation has left the network.")
         return principal, organisation
 
+    async def _saw_cases(self, request: Request, streams: Set[str]) -> None:
+        """Note the cases that messages are about, with whose they are as far as the cache tells."""
+        cases = sorted(stream for stream in streams if _CASE.fullmatch(stream) is not None)
+        whose = ["last.clinic", "last.patient"]
+        found = {row["_id"]: row["last"] async for row in self._runtime.database["cases"].find({"_id": {"$in": cases}}, projection=whose)}
+        for case in cases:
+            saw(request, case, found.get(case, {}).get("clinic", ""), found.get(case, {}).get("patient", ""))
+
     async def _show_endpoint(self, organisation: Organisation, endpoint: Endpoint) -> Mapping[str, Any]:
         key = key_of(organisation.slug, endpoint.slug)
         last, waiting, dead, health = await asyncio.gather(
@@ -161,6 +170,7 @@ def _parameters(request: Request, known: set[str]) -> Mapping[str, str]:
     if {name for name, _ in given} - known or len(dict(given)) != len(given):
         may = f"Only {', '.join(sorted(known))} may be given, each once." if known else "Nothing may be given."
         raise Problem(422, "unknown-parameter", may)
+    asked_by_query(request)
     return dict(given)
 
 

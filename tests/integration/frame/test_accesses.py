@@ -3,16 +3,20 @@ from where; never what was read) and its row on completeness: the requests that 
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest_asyncio
 from pymongo import AsyncMongoClient
 
+from shared.access.record import Asking
+from shared.events.access import LoginFailed
 from shared.events.base import Envelope
 from shared.events.codec import open_sealed, read_envelope
 from shared.log.commit import Commit
 from shared.service import access_stream
+from shared.service.access_stream import Accessed
 from tests import toy
 from tests.integration.frame.served import CANARY, Client, Keys, client_of, settings_of, token
 
@@ -138,18 +142,25 @@ async def test_a_list_names_every_case_that_it_shows(asked: Client) -> None:
     assert (set(envelope.access.about), envelope.clinic, envelope.access.detail) == (cases, "lists", "clinic=lists")
 
 
-async def test_what_cannot_be_recorded_is_not_shown(asked: Client, mongo_url: str) -> None:
-    case = await asked.case()
-    name = asked.runtime.access_store.collection.database.name
-    client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(mongo_url) as client:
+@asynccontextmanager
+async def failing(client: Client, mongo_url: str) -> AsyncIterator[None]:
+    """Accesses cannot be stored meanwhile."""
+    name = client.runtime.access_store.collection.database.name
+    mongo: AsyncMongoClient[dict[str, Any]]
+    async with AsyncMongoClient(mongo_url) as mongo:
         fails = {"failCommands": ["insert"], "errorCode": 11602, "namespace": f"{name}.commits"}
         point = {"configureFailPoint": "failCommand", "data": fails}
-        await client.admin.command({**point, "mode": "alwaysOn"})
+        await mongo.admin.command({**point, "mode": "alwaysOn"})
         try:
-            answer = await asked.get(f"/cases/{case}")
+            yield
         finally:
-            await client.admin.command({**point, "mode": "off"})
+            await mongo.admin.command({**point, "mode": "off"})
+
+
+async def test_what_cannot_be_recorded_is_not_shown(asked: Client, mongo_url: str) -> None:
+    case = await asked.case()
+    async with failing(asked, mongo_url):
+        answer = await asked.get(f"/cases/{case}")
     assert (answer.status, answer.slug, answer.headers["retry-after"]) == (503, "store-unavailable", "1")
     assert case.encode() not in answer.body
     assert (await asked.get(f"/cases/{case}")).status == 200
@@ -177,13 +188,73 @@ async def test_an_operator_s_act_tells_to_what_and_its_reason_is_sealed(asked: C
     await asked.runtime.database["parked"].insert_one({"_id": "y/9.0", **row, "attempts": 1, "seen_at": toy.now(), "data": b"sealed"})
     done = await asked.post("/operations/parked/y/9.0/discard", {"reason": CANARY}, authorization=admin)
     assert done.status == 200
-    envelope = await newest(asked, "OperationDone")
+    envelope = await newest(asked, "OperationAsked")
     assert envelope.access is not None
     assert (envelope.access.detail, envelope.access.purpose, envelope.actor) == ("y/9.0", "HSYSADMIN", "clinician-1")
     documents = await asked.runtime.access_store.collection.find().to_list()
     assert CANARY not in repr(documents)
-    last = documents[-1]["events"][-1]
-    assert read_envelope(last["headers"]) == envelope
+    assert read_envelope(documents[-1]["events"][-1]["headers"]) == envelope
+
+
+async def test_an_operator_s_act_that_cannot_be_recorded_is_not_done(asked: Client, mongo_url: str) -> None:
+    admin = f"Bearer {token(asked.keys, roles=['admin'])}"
+    row = {"lane": "y|case-y", "source": "y", "stream": "case-y", "sequence": 1, "state": "parked", "type": "t", "reason": "r"}
+    await asked.runtime.database["parked"].insert_one({"_id": "y/8.0", **row, "attempts": 1, "seen_at": toy.now(), "data": b"sealed"})
+    async with failing(asked, mongo_url):
+        answer = await asked.post("/operations/parked/y/8.0/discard", {"reason": "a test"}, authorization=admin)
+    assert answer.status == 503
+    stored = await asked.runtime.database["parked"].find_one({"_id": "y/8.0"})
+    assert stored is not None
+    assert stored["state"] == "parked"
+
+
+async def test_of_a_query_only_what_the_route_knows_is_recorded(asked: Client) -> None:
+    case = await asked.case()
+    assert (await asked.get(f"/cases/{case}?access_token={CANARY}&patient=John+Smith")).status == 200
+    envelope = await newest(asked, "RecordRead")
+    assert envelope.access is not None
+    assert envelope.access.detail is None
+    assert (await asked.get("/cases?clinic=John+Smith&after=case-0")).status == 200
+    envelope = await newest(asked, "RecordRead")
+    assert envelope.access is not None
+    assert envelope.access.detail == "clinic=%3F&after=case-0"
+
+
+async def test_a_role_that_may_not_is_recorded_with_the_case_it_asked_for(asked: Client) -> None:
+    case = await asked.case()
+    admin = f"Bearer {token(asked.keys, roles=['admin'])}"
+    assert (await asked.get(f"/cases/{case}", authorization=admin)).status == 403
+    envelope = await newest(asked, "AccessRefused")
+    assert envelope.access is not None
+    assert (envelope.access.about, envelope.access.status) == ((case,), 403)
+
+
+async def test_more_than_fits_one_commit_is_several_in_one_stream(asked: Client, monkeypatch: Any) -> None:
+    monkeypatch.setattr(access_stream, "EVENTS_AT_MOST", 3)
+    case = await asked.case()
+    before = await told(asked)
+    await asyncio.gather(*(asked.get(f"/cases/{case}") for _ in range(20)))
+    after = (await told(asked))[len(before) :]
+    assert count(after, "RecordRead") == 20
+    commits = await asked.runtime.access_store.collection.find({"_id": {"$in": sorted({each.correlation for each in after})}}).to_list()
+    assert max(len(commit["events"]) for commit in commits) <= 3
+
+
+async def test_many_failures_at_once_are_few_commits(asked: Client) -> None:
+    """Of a hundred routes: one event each, and not a commit each."""
+    commits = await asked.runtime.access_store.collection.count_documents({})
+    before = count(await told(asked), "LoginFailed")
+    for number in range(60):
+        asked.runtime.accesses.count(Accessed(LoginFailed(), Asking(), f"GET /{number}", 401, f"2001:db8::{number:x}"))
+
+    async def all_counted() -> bool:
+        return count(await told(asked), "LoginFailed") == before + 60
+
+    await toy.eventually(all_counted)
+    assert await asked.runtime.access_store.collection.count_documents({}) - commits <= 6
+    envelope = await newest(asked, "LoginFailed")
+    assert envelope.access is not None
+    assert envelope.access.address == "2001:db8::/64"
 
 
 async def test_a_page_that_shows_more_than_fits_is_several_records(asked: Client, monkeypatch: Any) -> None:

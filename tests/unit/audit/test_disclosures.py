@@ -16,7 +16,7 @@ NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
 PATIENT, CASE = f"patient-{'a' * 32}", f"case-{'b' * 32}"
 
 
-def entry(name: str, moment: datetime = NOW, recipient: str = "oak", access: Access | None = None, index: int = 7) -> dict[str, Any]:
+def entry(name: str, moment: datetime = NOW, recipient: str | None = "oak", access: Access | None = None, index: int = 7) -> dict[str, Any]:
     subject = CASE if access is None else "access-1"
     envelope = Envelope(
         "c.0", "urn:kapcare:prescriber", name, subject, moment, 1, "riverside", PATIENT, "oak.main", "c", recipient=recipient, access=access
@@ -30,7 +30,7 @@ READ = Access("GET /partner/reviews/{case}", 200, "TREAT", (CASE,), "203.0.113.7
 def test_r31_a_row_has_what_the_rule_asks_for() -> None:
     row = disclosure_of(entry("kapcare.access.RecordRead.v1", access=READ))
     assert (row["date"], row["recipient"], row["address"], row["purpose"]) == (NOW, "oak", "203.0.113.7", "TREAT")
-    assert row["description"] == "read what its review is about: GET /partner/reviews/{case}"
+    assert row["description"].startswith("read the review")
     assert (row["cases"], row["index"]) == ([CASE], 7)
     told = disclosure_of(entry("kapcare.prescriber.ReviewAssigned.v1"))
     assert (told["address"], told["cases"], told["recipient"]) == (None, [CASE], "oak")
@@ -56,7 +56,13 @@ def test_r31_six_years_unless_said_otherwise() -> None:
     given = read_accounting([("patient", PATIENT), ("from", "2026-01-01T00:00:00Z"), ("to", "2026-02-01T00:00:00Z"), ("cursor", "5")], NOW)
     assert given.filter == {
         "patient": PATIENT,
-        "recipient": {"$exists": True},
+        "$or": [
+            {"recipient": {"$exists": True, "$ne": "in-house"}},
+            {
+                "recipient": {"$exists": False},
+                "type": {"$in": ["kapcare.prescriber.PartnerTold.v1", "kapcare.prescriber.ReviewAssigned.v1"]},
+            },
+        ],
         "time": {"$gte": datetime(2026, 1, 1, tzinfo=UTC), "$lt": datetime(2026, 2, 1, tzinfo=UTC)},
         "outcome": "done",
         "_id": {"$gt": 5},
@@ -92,3 +98,8 @@ def test_r31_repeated_disclosures_are_summed_up_as_first_number_and_last() -> No
     oak, elm = summarised(rows)
     assert (oak["recipient"], oak["first"], oak["times"], oak["last"]) == ("oak", days[0], 3, days[2])
     assert (elm["recipient"], elm["times"]) == ("elm", 1)
+
+
+def test_r31_what_an_earlier_release_recorded_is_not_left_out() -> None:
+    row = disclosure_of(entry("kapcare.prescriber.ReviewAssigned.v1", recipient=None))
+    assert row["recipient"].startswith("sealed")

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.audit.audit_events import DICOM_KINDS, UPDATES, action_of, audit_event
+from services.audit.audit_events import DICOM_KINDS, DISCLOSURES, UPDATES, action_of, audit_event
 from services.audit.domain.clear import clear_fields
 from services.audit.renderings import CHUNK_BYTES, CSV_COLUMNS, csv_line, csv_row, rendered, row_of
 from shared.events.base import Access, Envelope
@@ -133,7 +133,7 @@ def test_a_read_says_who_got_what_of_whom_from_where_and_what_for_and_no_result(
         {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}]},
     ]
     reader, recipient, _ = event["agent"]
-    assert (reader["network"], reader["type"]["coding"][0]["code"]) == ({"address": "10.0.0.7", "type": "2"}, "IRCP")
+    assert (reader["network"], recipient["type"]["coding"][0]["code"]) == ({"address": "10.0.0.7", "type": "2"}, "IRCP")
     assert recipient["who"]["identifier"] == {"system": "urn:kapcare:organisation", "value": "oak"}
     named = [entity["what"]["identifier"]["value"] for entity in event["entity"]]
     assert named == ["patient-1", "patient-2", "case-1", "case-2", "GET /cases/{case}", "c.0"]
@@ -148,7 +148,7 @@ def test_a_read_says_who_got_what_of_whom_from_where_and_what_for_and_no_result(
         ("LoginFailed", "110114", "110122", "E", "4"),
         ("TokenIssued", "110114", "110122", "E", "0"),
         ("InstanceStarted", "110100", "110120", "E", "0"),
-        ("OperationDone", "110110", "kapcare.access.OperationDone.v1", "E", "0"),
+        ("OperationAsked", "110110", "kapcare.access.OperationAsked.v1", "E", "0"),
     ],
 )
 def test_accesses_have_the_codes_of_dicom(name: str, kind: str, subtype: str, action: str, outcome: str) -> None:
@@ -178,7 +178,12 @@ def test_kinds_of_act_name_events_that_exist() -> None:
     names = {name.split(".")[2] for name in BY_TYPE}
     assert names >= UPDATES
     assert names >= set(DICOM_KINDS)
-    assert action_of(entry("kapcare.prescriber.PartnerTold.v1", recipient="oak")) == "R"
+    assert names >= DISCLOSURES
+    assert (
+        action_of(entry("kapcare.prescriber.PartnerTold.v1"))
+        == action_of(entry("kapcare.prescriber.PartnerTold.v1", recipient="oak"))
+        == "R"
+    )
     assert action_of(entry("kapcare.session.EntryCorrected.v1")) == "U"
 
 

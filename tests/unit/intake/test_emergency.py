@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from services.intake.api import show_case
 from services.intake.app import DEFINITION
 from services.intake.domain.emergency import (
     CloseEmergencyAccess,
@@ -32,9 +33,10 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SMALLEST = timedelta(milliseconds=1)
 
 
-def at(moment: datetime, actor: str = "therapist-9", seed: str = "seed") -> Context:
+def at(moment: datetime, actor: str = "therapist-9", seed: str = "seed", clinic: str = "hillside") -> Context:
     policy = POLICY.policy(moment, "riverside")
-    return Context(now=moment, actor=Actor(actor), policy=policy, seed=seed, envelope=None, clinic="riverside")
+    acting = Actor(actor, clinics=frozenset({clinic}))
+    return Context(now=moment, actor=acting, policy=policy, seed=seed, envelope=None, clinic="riverside")
 
 
 def after(case: Case, events: Sequence[EventData]) -> Case:
@@ -116,38 +118,70 @@ def test_r32_who_opened_it_closes_it_and_nobody_else() -> None:
         close_emergency_access(case, closing, at(NOW + 60 * MINUTE))
 
 
-def test_r32_it_is_open_until_someone_else_reviewed_it_also_after_its_end() -> None:
-    case = opened()
-    case = after(case, tick(case, "emergency-access", NOW + 60 * MINUTE))
-    review = ReviewEmergencyAccess(grant=grant_of(case), justified=True, note="Called the ambulance; the plan was needed.")
+def review(case: Case, *, justified: bool = True) -> ReviewEmergencyAccess:
+    return ReviewEmergencyAccess(grant=grant_of(case), justified=justified, note="Called the ambulance; the plan was needed.")
+
+
+def over(case: Case, moment: datetime = NOW + HOUR) -> Case:
+    return after(case, tick(case, "emergency-access", moment))
+
+
+def test_r32_in_one_s_own_clinic_nothing_is_opened() -> None:
+    asked = OpenEmergencyAccess(reason="other", explanation="I may read it anyway.")
     with pytest.raises(Refusal) as refused:
-        review_emergency_access(case, review, at(NOW + HOUR))
+        open_emergency_access(Case(), asked, at(NOW, clinic="riverside"))
+    assert (refused.value.slug, refused.value.rule) == ("not-needed", "R-32")
+
+
+def test_r32_it_is_open_until_someone_else_reviewed_it_also_after_its_end() -> None:
+    case = over(opened())
+    with pytest.raises(Refusal) as refused:
+        review_emergency_access(case, review(case), at(NOW + HOUR))
     assert refused.value.slug == "own-emergency-access"
-    reviewed = after(case, review_emergency_access(case, review, at(NOW + 70 * HOUR, "monitor-1")))
+    reviewed = after(case, review_emergency_access(case, review(case), at(NOW + 70 * HOUR, "monitor-1")))
     assert reviewed.emergency_reviews.awaited == ()
     assert reviewed.alerts.unacknowledged == ()
     assert reviewed.deadlines == {}
     with pytest.raises(Refusal) as refused:
-        review_emergency_access(reviewed, review, at(NOW + 71 * HOUR, "monitor-1"))
+        review_emergency_access(reviewed, review(case), at(NOW + 71 * HOUR, "monitor-1"))
     assert refused.value.slug == "no-such-emergency-access"
 
 
-def test_r32_a_review_that_is_late_is_called_for_once_and_stays_open() -> None:
+def test_r32_what_runs_is_reviewed_after_its_end_unless_it_was_not_justified_and_that_ends_it() -> None:
     case = opened()
-    case = after(case, tick(case, "emergency-access", NOW + HOUR))
+    with pytest.raises(Refusal) as refused:
+        review_emergency_access(case, review(case), at(NOW + MINUTE, "monitor-1"))
+    assert refused.value.slug == "still-running"
+    stopped = after(case, review_emergency_access(case, review(case, justified=False), at(NOW + MINUTE, "monitor-1")))
+    assert stopped.emergency.open_to(NOW + MINUTE) == frozenset()
+    assert stopped.emergency_reviews.awaited == ()
+    assert stopped.deadlines == {}
+
+
+def test_r32_a_reviewer_reads_the_reason_and_everyone_after_the_verdict() -> None:
+    case = over(opened())
+    (shown,) = show_case(case)["emergency_accesses"]
+    assert (shown["explanation"], shown["reason"]) == ("Found collapsed in our waiting room.", "patient_in_danger")
+    assert (shown["until"], shown["ended"], shown["review"]) == ((NOW + HOUR).isoformat(), True, None)
+    reviewed = after(case, review_emergency_access(case, review(case), at(NOW + 2 * HOUR, "monitor-1")))
+    (shown,) = show_case(reviewed)["emergency_accesses"]
+    assert (shown["review"]["justified"], shown["review"]["reviewed_by"]) == (True, "monitor-1")
+
+
+def test_r32_a_review_that_is_late_is_called_for_once_and_stays_open() -> None:
+    case = over(opened())
     assert case.deadlines["emergency-review"] == NOW + 72 * HOUR
     assert tick(case, "emergency-review", NOW + 72 * HOUR - SMALLEST) == []
     said = tick(case, "emergency-review", NOW + 72 * HOUR)
     assert [type(event) for event in said] == [intake.EmergencyAccessUnreviewed, intake.AlertRaised]
     late = after(case, said)
     assert "emergency-review" not in late.deadlines
-    assert [review.late for review in late.emergency_reviews.awaited] == [True]
+    assert [awaited.late for awaited in late.emergency_reviews.awaited] == [True]
 
 
 def test_r32_one_review_leaves_the_call_for_the_other() -> None:
     case = opened(opened(), NOW + MINUTE, "prescriber-2", seed="other")
-    review = ReviewEmergencyAccess(grant=grant_of(case), justified=False, note="Not needed.")
-    reviewed = after(case, review_emergency_access(case, review, at(NOW + HOUR, "monitor-1")))
+    reviewed = after(case, review_emergency_access(case, review(case, justified=False), at(NOW + HOUR, "monitor-1")))
     assert [alert.about for alert in reviewed.alerts.unacknowledged] == [case.emergency.given[0].id]
 
 
