@@ -1,4 +1,4 @@
-"""The databases that the services use are those that a deployment's user may use: one that is forgotten keeps every service from starting."""
+"""The databases that services use are those that a deployment's user may use: one that is forgotten keeps a service from starting."""
 
 from dataclasses import replace
 from unittest.mock import MagicMock
