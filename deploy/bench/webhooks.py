@@ -149,7 +149,11 @@ class _Round:
                 self._say("single deliveries, half of the endpoints never answer")
                 beside, _ = await self._at_poisson_times(runtime, ("healthy", "hole"))
                 await self._until_received(before + many + len(alone) + len(others) + len(beside), service)
-            return self._compare(raw, [*drained, *others], drained, alone, beside, await self._receiver_says("arrived"))
+                seen = await self._receiver_says("arrived")
+            self._say("bare loop, again")
+            # Before and after: what else the machine does meanwhile moves both, and their mean less than either.
+            raw = (raw + await self._raw()) / 2
+            return self._compare(raw, [*drained, *others], drained, alone, beside, seen)
 
     def _compare(
         self, raw: float, due: Sequence[str], drained: Sequence[str], alone: Sequence[str], beside: Sequence[str], seen: Mapping[str, Any]
@@ -273,7 +277,8 @@ def _environment(mongo: str, bootstrap: str) -> dict[str, str]:
         "KAPCARE_DATABASE_PREFIX": "bench",
         "KAPCARE_KAFKA_BOOTSTRAP": bootstrap,
         "KAPCARE_KAFKA_IDEMPOTENT_PRODUCER": "false",
-        "KAPCARE_KAFKA_FETCH_MAX_WAIT_MS": "10",
+        # As in production: nothing that is measured comes by the consumer, which at 10 ms asks the embedded broker all the time.
+        "KAPCARE_KAFKA_FETCH_MAX_WAIT_MS": "500",
         "KAPCARE_KAFKA_SESSION_TIMEOUT_MS": "6000",
         "KAPCARE_ISSUER": "http://127.0.0.1/none",
         "KAPCARE_JWKS_URL": "http://127.0.0.1:1/none",
