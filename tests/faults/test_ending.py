@@ -14,17 +14,21 @@ from tests import toy
 
 
 class _Swallowing:
-    """Calls through, and loses a cancellation that comes meanwhile, once."""
+    """Calls through, and loses a cancellation that comes before that; once it is to `wait`, the next call waits for one."""
 
     def __init__(self, call: Any) -> None:
         self._call = call
         self.swallowed = 0
+        self.wait = False
+        self.waiting = False
 
     async def __call__(self, *arguments: Any) -> Any:
         try:
-            await asyncio.sleep(0.05)
+            self.waiting = self.wait
+            await asyncio.sleep(3600 if self.wait else 0.05)
         except asyncio.CancelledError:
             self.swallowed += 1
+            self.wait = False
         return await self._call(*arguments)
 
 
@@ -49,10 +53,15 @@ async def test_a_relay_whose_helpers_miss_a_cancellation_still_stops_and_starts_
         await toy.eventually(lambda: _steps_back(relay))
         await stage.intake.database["leases"].update_one({"_id": "relay"}, {"$set": {"holder": "", "until": None}})
         await toy.eventually(lambda: _leads(relay))
-        await asyncio.sleep(0.2)
+        swallowing.wait = True
+        await toy.eventually(lambda: _is_waiting(swallowing))
         await relay.stop()
         await asyncio.wait_for(task, 10)
         assert swallowing.swallowed >= 1
+
+
+async def _is_waiting(swallowing: _Swallowing) -> bool:
+    return swallowing.waiting
 
 
 async def _leads(relay: Any) -> bool:
