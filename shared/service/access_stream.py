@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Final
 
 from pymongo.errors import PyMongoError
@@ -212,8 +212,9 @@ def _parts(asking: Asking) -> list[list[Seen]]:
 
 
 def _network_of(address: str) -> str:
-    known = ip_address(address)
-    return address if known.version == 4 else str(ip_network((known, 64), strict=False))
+    """Return the address, or its network where that is what counts; a network is its own."""
+    network = ip_network(address, strict=False)
+    return address if network.version == 4 else str(network.supernet(new_prefix=min(network.prefixlen, 64)))
 
 
 def _joined(names: Iterable[str]) -> str:
