@@ -26,6 +26,8 @@ COLUMNS = (
 DISCLOSED_COLUMNS = ("index", "date", "recipient", "address", "description", "purpose", "must_be_listed")
 KNOWN_COLUMNS = ("index", "time", "type", "source", "sequence", "basis")
 CHUNK_BYTES = 65_536
+WIDEST = 10_000
+"""Characters of a line."""
 
 
 class Format(StrEnum):
@@ -264,7 +266,8 @@ def _print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
     for row in rows:
         # As text: what the ledger says is no markup.
         table.add_row(*(Text(_cell(row.get(column))) for column in shown))
-    Console(soft_wrap=True).print(table)
+    # As wide as it is: squeezed into a screen's width, ids and times could not be read.
+    Console(soft_wrap=True, width=WIDEST).print(table)
 
 
 def _cell(value: object) -> str:
