@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, Field, JsonValue
 
 from shared.events import base, stay
 from shared.events.base import EventData, Slug, Text
-from shared.events.clinical import BloodPressure, Intent, Kilograms, Milligrams, Route, TreatmentPlan, Value
+from shared.events.clinical import BloodPressure, Intent, Kilograms, Milligrams, Route, TreatmentPlan
 from shared.events.dosing import (
     AdministrationEnded,
     AskedDose,
@@ -25,7 +25,7 @@ from shared.events.dosing import (
     Setting,
     SupplyNoted,
 )
-from shared.events.stay import Escalated, VitalOverdue
+from shared.events.stay import Escalated, SecondPressure, VitalOverdue
 
 __all__ = [
     "AdministrationEnded",
@@ -136,15 +136,6 @@ class DosingAuthorised(EventData):
     asked: AskedDose | None = None
     facts: dict[str, str] = Field(default_factory=dict)
     """What it was decided on, name and value."""
-
-
-class SecondPressure(Value):
-    """When the blood pressure after a dose is due, the window it counts in, and when its absence escalates (R-21)."""
-
-    due_at: AwareDatetime
-    earliest: AwareDatetime
-    latest: AwareDatetime
-    escalate_at: AwareDatetime
 
 
 class SessionDosed(stay.Entered):

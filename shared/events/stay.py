@@ -44,6 +44,15 @@ class Entered(EventData):
         return self.rest_expected_by is not None
 
 
+class SecondPressure(Value):
+    """When the blood pressure after a dose is due, the window it counts in, and when its absence escalates (R-21)."""
+
+    due_at: AwareDatetime
+    earliest: AwareDatetime
+    latest: AwareDatetime
+    escalate_at: AwareDatetime
+
+
 class NextCheck(Value):
     """When the chaperone of a remote session must have seen the patient again, and when a longer gap escalates (R-25)."""
 

@@ -22,6 +22,7 @@ from services.session.domain.authorise import HEARD
 from shared.clock import system_now
 from shared.events import session as events
 from shared.events.base import EventData
+from shared.events.stay import SecondPressure
 from shared.events.topics import source_of
 from shared.log.commit import Cause
 from shared.service.definition import Origin
@@ -201,9 +202,7 @@ async def test_r19_only_a_prescriber_ends_the_hold_of_a_pressure(clinic: Clinic)
 async def test_r21_an_alarm_ends_with_what_it_waited_for_and_calls_again_when_that_was_an_error(clinic: Clinic) -> None:
     given_at = system_now() - timedelta(hours=1)
     due_at, minutes = given_at + timedelta(minutes=40), timedelta(minutes=10)
-    window = events.SecondPressure(
-        due_at=due_at, earliest=due_at - minutes, latest=due_at + minutes, escalate_at=due_at + timedelta(hours=5)
-    )
+    window = SecondPressure(due_at=due_at, earliest=due_at - minutes, latest=due_at + minutes, escalate_at=due_at + timedelta(hours=5))
     dose = events.SessionDosed(
         session=1,
         dose_mg=Decimal(200),

@@ -1,4 +1,4 @@
-"""The emergency accesses of a case that run, and those that nobody reviewed yet (R-32). Pure."""
+"""The emergency accesses of a case with their reasons and verdicts: which still run, and which nobody reviewed yet (R-32). Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

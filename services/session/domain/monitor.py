@@ -16,7 +16,8 @@ from services.session.domain.watch import Watch
 from shared.events import base
 from shared.events.base import EventData, Slug
 from shared.events.clinical import BloodPressure
-from shared.events.session import Escalated, SecondPressure, VitalsRecorded
+from shared.events.session import VitalsRecorded
+from shared.events.stay import Escalated, SecondPressure
 from shared.pathway.context import Context
 from shared.pathway.happened import require_happened
 from shared.pathway.policy import PolicyValues

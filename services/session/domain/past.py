@@ -26,17 +26,15 @@ from shared.events.dosing import AskedDose
 from shared.events.session import (
     DosingAuthorised,
     EntryCorrected,
-    Escalated,
     PreDoseChecked,
     PressureDecided,
-    SecondPressure,
     SessionCompleted,
     SessionDosed,
     SessionScheduled,
     StepRefused,
-    VitalOverdue,
     VitalsRecorded,
 )
+from shared.events.stay import Escalated, SecondPressure, VitalOverdue
 from shared.pathway.context import Context
 from shared.pathway.lot import RECALLED_LOT
 from shared.pathway.past import Asked, Past, Result, as_request, asked_by, commits_of
