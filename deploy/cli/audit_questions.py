@@ -20,7 +20,7 @@ from deploy.cli.service_calls import calls_as
 from deploy.local.data import DEFAULT_DATA
 
 COLUMNS = (
-    *("index", "time", "type", "case", "patient", "clinic", "actor", "roles", "policy"),
+    *("index", "time", "happened", "type", "case", "patient", "clinic", "actor", "roles", "policy"),
     *("route", "status", "purpose", "address", "about"),
 )
 DISCLOSED_COLUMNS = ("index", "date", "recipient", "address", "description", "purpose", "must_be_listed")
@@ -76,8 +76,10 @@ Types = Annotated[str | None, typer.Option("--type", help="Only these types, wit
 Source = Annotated[str | None, typer.Option("--source", help="Only what this service recorded.")]
 PolicyVersion = Annotated[str | None, typer.Option("--policy", help="Only what was decided under this version of the policy.")]
 Outcome = Annotated[str | None, typer.Option("--outcome", help="refused or done.")]
-Since = Annotated[str | None, typer.Option("--from", help="Not before this time (ISO 8601).")]
-Until = Annotated[str | None, typer.Option("--to", help="Before this time (ISO 8601).")]
+Since = Annotated[str | None, typer.Option("--from", help="Recorded not before this time (ISO 8601).")]
+Until = Annotated[str | None, typer.Option("--to", help="Recorded before this time (ISO 8601).")]
+HappenedFrom = Annotated[str | None, typer.Option("--happened-from", help="Happened not before this time, whenever recorded (ISO 8601).")]
+HappenedTo = Annotated[str | None, typer.Option("--happened-to", help="Happened before this time, whenever recorded (ISO 8601).")]
 
 
 def events(
@@ -96,6 +98,8 @@ def events(
     address: Address = None,
     since: Since = None,
     until: Until = None,
+    happened_from: HappenedFrom = None,
+    happened_to: HappenedTo = None,
     order: Annotated[Order, typer.Option(help="Which come first.")] = Order.OLDEST,
     cursor: Annotated[str | None, typer.Option(help="Go on where an earlier answer ended.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=500)] = 100,
@@ -103,12 +107,15 @@ def events(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """List events of the ledger."""
-    asked = _asked(case, patient, clinic, actor, partner, role, kind, source, policy, outcome, about, purpose, address, since, until)
+    asked = _asked(
+        *(case, patient, clinic, actor, partner, role, kind, source, policy, outcome, about, purpose, address),
+        *(since, until, happened_from, happened_to),
+    )
     answer = asyncio.run(_get("/ledger/events", {**asked, **_given(cursor=cursor), "order": order.value, "limit": str(limit)}, data))
     if as_json:
         print(json.dumps(answer, indent=2))
         return
-    _print_rows(answer["events"], COLUMNS)
+    _print_rows([{**row, "happened": row["happened"] if row["happened"] != row["time"] else None} for row in answer["events"]], COLUMNS)
     if answer["next"] is not None:
         print(f"more: --cursor {answer['next']}")
 
@@ -130,11 +137,16 @@ def count(
     address: Address = None,
     since: Since = None,
     until: Until = None,
+    happened_from: HappenedFrom = None,
+    happened_to: HappenedTo = None,
     as_json: AsJson = False,
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Count events of the ledger, by a value of theirs."""
-    asked = _asked(case, patient, clinic, actor, partner, role, kind, source, policy, outcome, about, purpose, address, since, until)
+    asked = _asked(
+        *(case, patient, clinic, actor, partner, role, kind, source, policy, outcome, about, purpose, address),
+        *(since, until, happened_from, happened_to),
+    )
     answer = asyncio.run(_get("/ledger/counts", {**asked, "by": by.value}, data))
     if as_json:
         print(json.dumps(answer, indent=2))
@@ -205,12 +217,17 @@ def export(
     address: Address = None,
     since: Since = None,
     until: Until = None,
+    happened_from: HappenedFrom = None,
+    happened_to: HappenedTo = None,
     form: Annotated[Format, typer.Option("--format", help="NDJSON to verify with, CSV, or FHIR AuditEvents.")] = Format.NDJSON,
     file: Annotated[Path | None, typer.Option("--to-file", help="Write there instead of to standard output.")] = None,
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Write the ledger, or what matches, in a format that other software reads; progress goes to standard error."""
-    asked = _asked(case, patient, clinic, actor, partner, role, kind, source, policy, outcome, about, purpose, address, since, until)
+    asked = _asked(
+        *(case, patient, clinic, actor, partner, role, kind, source, policy, outcome, about, purpose, address),
+        *(since, until, happened_from, happened_to),
+    )
     asyncio.run(write_export({**asked, "format": form.value}, file, data))
 
 
@@ -229,7 +246,7 @@ async def write_export(query: Mapping[str, str], file: Path | None, data: Path) 
 def _asked(*values: str | None) -> dict[str, str]:
     names = (
         *("case", "patient", "clinic", "actor", "partner", "role", "type", "source", "policy", "outcome"),
-        *("about", "purpose", "address", "from", "to"),
+        *("about", "purpose", "address", "from", "to", "happened_from", "happened_to"),
     )
     return _given(**dict(zip(names, values, strict=True)))
 

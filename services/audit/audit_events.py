@@ -66,6 +66,7 @@ def action_of(entry: Entry) -> Action:
 
 def audit_event(entry: Entry) -> Element:
     """Return an entry as a FHIR R4 AuditEvent (JSON); its id is the same in every export."""
+    recorded, happened = time_text(entry["time"]), time_text(entry["happened"])
     purpose = EMERGENCY if _name(entry) in OVERRIDES else entry.get("purpose")
     return said(
         resourceType="AuditEvent",
@@ -73,7 +74,8 @@ def audit_event(entry: Entry) -> Element:
         type=_kind(entry),
         subtype=_subtypes(entry),
         action=action_of(entry),
-        recorded=time_text(entry["time"]),
+        period={"start": happened, "end": happened} if happened != recorded else None,
+        recorded=recorded,
         outcome="4" if entry["outcome"] == "refused" else "0",
         purposeOfEvent=[{"coding": [_coding(_REASON, purpose)]}] if purpose is not None else [],
         agent=[_agent(entry), *_recipients(entry), _recorder(entry)],

@@ -501,6 +501,10 @@ def _moment(text: str) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
+def _happened(headers: dict[str, str]) -> datetime:
+    return _moment(headers.get("ce_happened", headers["ce_time"]))
+
+
 def _is_of(name: str, wanted: str) -> bool:
     parts, asked = name.split("."), wanted.split(".")
     parts = parts[: len(asked)] if asked[-1] == "*" else parts
@@ -538,8 +542,11 @@ FILTERS: dict[str, Callable[[dict[str, str], str], bool]] = {
     "outcome": lambda headers, value: _outcome(headers) == value,
     "from": lambda headers, value: _moment(headers["ce_time"]) >= _moment(value),
     "to": lambda headers, value: _moment(headers["ce_time"]) < _moment(value),
+    "happened_from": lambda headers, value: _happened(headers) >= _moment(value),
+    "happened_to": lambda headers, value: _happened(headers) < _moment(value),
 }
 """Each parameter of a query: whether the headers of an entry are what it asks for."""
+TIMES = ("from", "to", "happened_from", "happened_to")
 
 
 class Export:
@@ -552,7 +559,7 @@ class Export:
         typed = type(self.note) is str and type(self.query) is dict and head["kapcare_export"] == 1
         need(typed, "export-malformed", "The first line is not that of an export of version 1.")
         known = all(name in FILTERS and type(value) is str for name, value in self.query.items())
-        known = known and all(moment_of(self.query[name]) is not None for name in ("from", "to") if name in self.query)
+        known = known and all(moment_of(self.query[name]) is not None for name in TIMES if name in self.query)
         need(known, "query-unknown", "The query of the export is not one that this verifier knows.")
         whole = self.complete is None or self.query == {"case": self.complete}
         need(whole, "export-malformed", "The export says to be the whole of a case, and has another query.")

@@ -3,7 +3,7 @@
 An entry's bytes are made once, when it is appended, and kept as they are; the fields beside them are for finding it.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from pymongo.errors import BulkWriteError
 from services.audit.domain.clear import clear_fields
 from services.audit.domain.entry import EntryTooLarge, entry_bytes
 from services.audit.domain.tree import leaf_hash
+from shared.events.base import Envelope
 from shared.log.errors import StoreUnavailable
 from shared.log.store import DUPLICATE_KEY
 from shared.transport.arrival import Arrival, Lane
@@ -22,7 +23,8 @@ from shared.transport.arrival import Arrival, Lane
 READ_AT_ONCE: Final = 5000
 REMEMBERED_STREAMS: Final = 100_000
 LATE_AFTER: Final = timedelta(hours=1)
-"""An entry whose time lies so far before one already in the ledger is marked, so that a range of time is found without a full scan."""
+"""An entry that was recorded so long before the newest one already in the ledger is marked as `late`, and one of what happened so far
+from it as `apart`, so that a range of time is found without a full scan."""
 
 ANOTHER_FORMAT: Final = (
     "This ledger was written before entries had the transparency log's format: drop the audit database and run"
@@ -38,6 +40,11 @@ INDEXES: Final = (
     IndexModel([("type", ASCENDING), ("_id", ASCENDING)], name="by_type"),
     IndexModel([("newest", ASCENDING), ("_id", ASCENDING)], name="by_newest"),
     IndexModel([("late", ASCENDING), ("_id", ASCENDING)], name="by_late", partialFilterExpression={"late": True}),
+    IndexModel(
+        [("apart", ASCENDING), ("happened", ASCENDING), ("_id", ASCENDING)],
+        name="by_happened",
+        partialFilterExpression={"apart": True},
+    ),
     IndexModel([("source", ASCENDING), ("_id", ASCENDING)], name="by_source"),
     IndexModel([("policy", ASCENDING), ("_id", ASCENDING)], name="by_policy"),
     IndexModel([("roles", ASCENDING), ("_id", ASCENDING)], name="by_role", partialFilterExpression={"roles": {"$exists": True}}),
@@ -52,6 +59,12 @@ INDEXES: Final = (
     ),
     IndexModel([("event", ASCENDING)], name="by_event"),
 )
+
+
+_AS_RECORDED: Final[list[Mapping[str, Any]]] = [
+    {"$set": {"happened": "$time", "apart": {"$ifNull": ["$late", "$$REMOVE"]}}},
+]
+"""Of entries of earlier releases, which said no other time than that of the record."""
 
 
 class AnotherFormat(Exception):
@@ -80,6 +93,8 @@ class Ledger:
         await self.entries.create_indexes(list(INDEXES))
         last = await self.entries.find_one(sort=[("_id", DESCENDING)])
         if last is not None:
+            if "happened" not in last:
+                await self.entries.update_many({"happened": {"$exists": False}}, _AS_RECORDED)
             self.size, self._newest = last["_id"] + 1, last["newest"]
         self._prepared = True
 
@@ -181,18 +196,21 @@ class Ledger:
         return [arrival for arrival in arrivals if (*arrival.lane, arrival.envelope.sequence) not in kept]
 
 
+def order_in_time(envelope: Envelope, newest: datetime) -> dict[str, Any]:
+    """Return what finds an entry by time; `newest` is the latest time that any entry up to it was recorded at."""
+    late, apart = newest - envelope.time > LATE_AFTER, abs(newest - (envelope.happened or envelope.time)) > LATE_AFTER
+    return {"newest": newest, **({"late": True} if late else {}), **({"apart": True} if apart else {})}
+
+
 def _document(index: int, arrival: Arrival, entry: bytes, newest: datetime) -> dict[str, Any]:
     envelope = arrival.envelope
-    document = {
+    return {
         "_id": index,
         **clear_fields(envelope),
-        "newest": newest,
+        **order_in_time(envelope, newest),
         "entry": Binary(entry),
         "leaf": Binary(leaf_hash(entry)),
     }
-    if newest - envelope.time > LATE_AFTER:
-        document["late"] = True
-    return document
 
 
 def _indexes(first: int, before: int | None) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Entries found by what an auditor asks: pages, streams, counts, and what was known; only clear fields are read."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from pymongo.errors import ExecutionTimeout
 from services.audit.domain.clear import CLEAR_FIELDS
 from services.audit.domain.disclosures import Accounting
 from services.audit.domain.known import Clear, Knowledge, known_to
-from services.audit.domain.query import COUNTED, LISTS, By, Page, Query
+from services.audit.domain.query import COUNTED, LISTS, By, Page, Query, Range
 from services.audit.ledger import LATE_AFTER
 
 ROWS_AT_ONCE: Final = 1000
@@ -32,6 +33,15 @@ class TakesTooLong(Exception):
 
 class TooMany(Exception):
     """A stream of more than MOST_OF_A_STREAM entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of the ledger, from one index to before another (None: to the end), and what its entries are marked with."""
+
+    begin: int
+    end: int | None
+    marks: Mapping[str, bool]
 
 
 class Reader:
@@ -111,26 +121,41 @@ class Reader:
         """Return filters whose results, one after the other, are in ledger order, or in the reverse of it.
 
         Where several things must hold together, only that part of the ledger is read in which each value occurs at all: the entries
-        under one policy, for example, lie together. Before the first entry at which `newest` reached `since`, every time is earlier.
-        After the first at which it went past `until` by LATE_AFTER, whatever is of an earlier time is marked as late.
+        under one policy, for example, lie together; and for a range of time only the parts in which it can lie.
         """
         if query.types == ():
             return []
-        if len(query.fields) + bool(query.times) > 1:
+        if len(query.fields) + len(query.times) > 1:
             within = await self._within(query, edge)
             if within is None:
                 return []
             edge = within
         if not query.times:
             return [{**query.fields, **({"_id": dict(edge)} if edge else {})}]
-        begin = 0 if query.since is None else await self._reached(query.since)
-        end = None if query.until is None else await self._reached(query.until + LATE_AFTER)
+        parts = _crossed(await self._recorded(query.recorded), await self._happened(query.happened))
+        spans = [{**query.filter, **part.marks, "_id": _between(edge, part)} for part in parts]
+        return spans[::-1] if newest else spans
+
+    async def _recorded(self, asked: Range) -> list[_Part]:
+        """Return where what was recorded in a range of time can lie.
+
+        Before the first entry at which `newest` reached `since`, all was recorded earlier. After the first at which it went past
+        `until` by LATE_AFTER, whatever was recorded before `until` is marked as late.
+        """
+        begin = 0 if asked.since is None else await self._reached(asked.since)
         if begin is None:
             return []
-        spans = [{**query.filter, "_id": _between(edge, begin, end)}]
-        if end is not None:
-            spans.append({**query.filter, "late": True, "_id": _between(edge, max(begin, end), None)})
-        return spans[::-1] if newest else spans
+        end = None if asked.until is None else await self._reached(asked.until + LATE_AFTER)
+        return [_Part(begin, end, {}), *([] if end is None else [_Part(max(begin, end), None, {"late": True})])]
+
+    async def _happened(self, asked: Range) -> list[_Part]:
+        """Return where what happened in a range of time can lie: what lies farther than LATE_AFTER from it is marked as apart."""
+        apart = {"apart": True}
+        begin = 0 if asked.since is None else await self._reached(asked.since - LATE_AFTER)
+        if begin is None:
+            return [_Part(0, None, apart)]
+        end = None if asked.until is None else await self._reached(asked.until + LATE_AFTER)
+        return [_Part(0, begin, apart), _Part(begin, end, {}), *([] if end is None else [_Part(max(begin, end), None, apart)])]
 
     async def _within(self, query: Query, edge: Mapping[str, int]) -> Mapping[str, int] | None:
         """Return the indexes between which each value that is asked for occurs, at most `edge`; None if one occurs nowhere."""
@@ -156,10 +181,21 @@ class Reader:
         return None if found is None else int(found["_id"])
 
 
-def _between(edge: Mapping[str, int], begin: int, end: int | None) -> dict[str, int]:
-    lowest = max(begin, edge["$gt"] + 1) if "$gt" in edge else begin
-    ends = [each for each in (end, edge.get("$lt")) if each is not None]
-    return {"$gte": lowest, **({"$lt": min(ends)} if ends else {})}
+def _crossed(ones: Sequence[_Part], others: Sequence[_Part]) -> list[_Part]:
+    """Return the parts that are in both, in ledger order."""
+    both = [
+        _Part(max(one.begin, other.begin), _earlier(one.end, other.end), {**one.marks, **other.marks}) for one in ones for other in others
+    ]
+    return sorted((part for part in both if part.end is None or part.begin < part.end), key=lambda part: part.begin)
+
+
+def _earlier(*ends: int | None) -> int | None:
+    return min((end for end in ends if end is not None), default=None)
+
+
+def _between(edge: Mapping[str, int], part: _Part) -> dict[str, int]:
+    begin, end = max(part.begin, edge.get("$gt", -1) + 1), _earlier(part.end, edge.get("$lt"))
+    return {"$gte": begin, **({} if end is None else {"$lt": end})}
 
 
 def _clear(entry: Entry) -> Clear:

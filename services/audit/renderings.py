@@ -16,7 +16,7 @@ CHUNK_BYTES: Final = 65_536
 ACCESSED: Final = ("recipient", "route", "status", "purpose", "about", "address", "detail", "times")
 """What is shown of events that tell of accesses, and of whom was told of a case."""
 CSV_COLUMNS: Final = (
-    *("index", "time", "type", "case", "patient", "clinic", "actor", "roles", "policy", "outcome"),
+    *("index", "time", "happened", "type", "case", "patient", "clinic", "actor", "roles", "policy", "outcome"),
     *("source", "sequence", "id", "correlation", "causation", "leaf"),
     *ACCESSED,
 )
@@ -37,7 +37,7 @@ def row_of(entry: Entry) -> dict[str, Any]:
 
     One that was altered by hand is shown as it is, and None for what it lacks; verification names it.
     """
-    moment, leaf = entry.get("time"), entry.get("leaf")
+    leaf = entry.get("leaf")
     return {
         "index": entry["_id"],
         "id": entry.get("event"),
@@ -45,7 +45,7 @@ def row_of(entry: Entry) -> dict[str, Any]:
         "type": entry.get("type"),
         "case": entry.get("stream"),
         "sequence": entry.get("sequence"),
-        "time": time_text(moment) if isinstance(moment, datetime) else None,
+        **{name: time_text(moment) if isinstance(moment := entry.get(name), datetime) else None for name in ("time", "happened")},
         "clinic": entry.get("clinic"),
         "patient": entry.get("patient"),
         "actor": entry.get("actor"),

@@ -15,7 +15,7 @@ from services.audit.domain.entry import MalformedEntry, read_entry
 from services.audit.domain.gaps import Gap, SequenceCheck
 from services.audit.domain.note import VerifierKey
 from services.audit.domain.tree import Tree, leaf_hash
-from services.audit.ledger import LATE_AFTER, READ_AT_ONCE, Ledger
+from services.audit.ledger import READ_AT_ONCE, Ledger, order_in_time
 from services.audit.tiles import Inconsistent
 from shared.events.codec import Unreadable, read_envelope
 from shared.events.topics import source_of
@@ -147,8 +147,7 @@ class _Reading:
         except (MalformedEntry, Unreadable):
             return False
         newest = self._newest = envelope.time if self._newest is None else max(self._newest, envelope.time)
-        late = {"late": True} if newest - envelope.time > LATE_AFTER else {}
-        fields = {**clear_fields(envelope), "newest": newest, **late}
+        fields = {**clear_fields(envelope), **order_in_time(envelope, newest)}
         shown = {name: value for name, value in entry.items() if name not in _BESIDE}
         return kept.previous == self._last.get(envelope.subject) and shown == fields
 

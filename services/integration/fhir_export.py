@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from services.integration.domain.planned import Goal, Planned
 from services.integration.domain.state import Integration
-from shared.events.integration import GoalKept, GoalLetGo, OutcomeMeasured
+from shared.events.goals import GoalKept, GoalLetGo
+from shared.events.integration import OutcomeMeasured
 from shared.fhir.codes import ENCOUNTER_CLASS, SURVEY, local
 from shared.fhir.corrections import Standing
 from shared.fhir.elements import Element, coding, concept, period, quantity, said

@@ -24,6 +24,7 @@ ATTRIBUTES = {
     "ce_roles": "The roles of the actor's access token, sorted, with commas between; absent for services and ticks.",
     "ce_policyversion": "The version of the policy that the decision was made under.",
     "ce_recipient": "Who is told of the case, or read it: an organisation, or in-house for the network's own prescribers (R-31).",
+    "ce_happened": "When it happened, in care time, RFC 3339 UTC; absent where that is ce_time.",
     "ce_route": "Of an access: method and form of the path.",
     "ce_status": "Of an access: the HTTP status.",
     "ce_purpose": "Of an access: HL7 v3 PurposeOfUse, such as TREAT or ETREAT.",
@@ -35,7 +36,7 @@ ATTRIBUTES = {
 }
 OPTIONAL = frozenset(
     {
-        *("ce_causationid", "ce_traceparent", "ce_roles", "ce_policyversion", "ce_recipient"),
+        *("ce_causationid", "ce_traceparent", "ce_roles", "ce_policyversion", "ce_recipient", "ce_happened"),
         *("ce_route", "ce_status", "ce_purpose", "ce_about", "ce_address", "ce_detail", "ce_times"),
     }
 )

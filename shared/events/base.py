@@ -1,8 +1,9 @@
 """What every event is made of: a clear envelope without clinical values, and sealed data."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from datetime import UTC, date, datetime, time
+from operator import attrgetter
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
 
@@ -10,17 +11,31 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
 class EventData(BaseModel):
     """The sealed part of an event. `TYPE` is the literal, versioned name on the wire and never changes.
 
-    Readers ignore fields they do not know, so a new optional field needs no new version.
+    `HAPPENED` names the field that says when what it tells of happened, where that is said by a person, a device or another service;
+    None: it happened when it was recorded. Readers ignore fields they do not know, so a new optional field needs no new version.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, hide_input_in_errors=True)
 
     TYPE: ClassVar[str]
+    HAPPENED: ClassVar[str | None] = None
+
+    def happened(self, recorded: datetime) -> datetime | None:
+        """Return when it happened, to the millisecond, and of a day its noon in UTC; None if that is when, or the day on which, it was
+        recorded."""
+        said: datetime | date | None = None if self.HAPPENED is None else attrgetter(self.HAPPENED)(self)
+        if isinstance(said, datetime):
+            moment = said.astimezone(UTC).replace(microsecond=said.microsecond // 1000 * 1000)
+            return None if moment == recorded.replace(microsecond=recorded.microsecond // 1000 * 1000) else moment
+        return None if said in (None, recorded.astimezone(UTC).date()) else datetime.combine(said, _NOON, UTC)
 
     @property
     def recipient(self) -> str | None:
         """Who is told of the case by this event (R-31): an organisation, or `in-house` for the network's own prescribers; mostly none."""
         return None
+
+
+_NOON: Final = time(12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +63,8 @@ class Envelope:
     `sequence` is contiguous from 1 for each (source, subject); `patient` is the network's pseudonym; `causation` is the id of the event
     reacted to, `correlation` the id that a whole chain of events shares. `roles` are those of the access token that the actor had, none
     for services and ticks; `policy_version` names the policy that the decision was made under. Events of earlier releases have neither.
-    `recipient` is who learns of the case: an organisation, or `in-house`. Access events have `access`, and of several cases that were
+    `recipient` is who learns of the case: an organisation, or `in-house`. `happened` is when it happened, where that is another time
+    than `time`, when it was recorded. Access events have `access`, and of several cases that were
     shown together several clinics and patients, with commas between.
     """
 
@@ -67,6 +83,7 @@ class Envelope:
     roles: frozenset[str] = frozenset()
     policy_version: str | None = None
     recipient: str | None = None
+    happened: datetime | None = None
     access: Access | None = None
 
 
@@ -89,6 +106,7 @@ class StepRefused(EventData):
 class ConsentWithdrawn(EventData):
     """The patient withdrew consent, wherever they said so; every step that doses, approves, starts or discloses stops."""
 
+    HAPPENED: ClassVar[str | None] = "withdrawn_at"
     withdrawn_at: AwareDatetime
     said_to: Slug
 
@@ -99,6 +117,7 @@ HoldReason = Literal["suicide_risk", "adverse_event", "clinical_concern", "recal
 class SafetyHoldPlaced(EventData):
     """A safety hold stops every step that doses, approves, starts or discloses, in all services, until lifted."""
 
+    HAPPENED: ClassVar[str | None] = "placed_at"
     hold: str
     reason: HoldReason
     note: Text | None = None
@@ -108,6 +127,7 @@ class SafetyHoldPlaced(EventData):
 class SafetyHoldLifted(EventData):
     """A clinician closed a hold with a reason."""
 
+    HAPPENED: ClassVar[str | None] = "lifted_at"
     hold: str
     reason: Text
     lifted_at: AwareDatetime
@@ -116,6 +136,7 @@ class SafetyHoldLifted(EventData):
 class StopNoted(EventData):
     """This service took note of what another service said about consent or a hold."""
 
+    HAPPENED: ClassVar[str | None] = "at"
     kind: Literal["consent_given", "consent_withdrawn", "hold_placed", "hold_lifted"]
     at: AwareDatetime
     noted_from: str
@@ -129,6 +150,7 @@ class StopNoted(EventData):
 class LotRecall(EventData):
     """A lot of medication was recalled: what of it is on hand is held, and nothing of it is given."""
 
+    HAPPENED: ClassVar[str | None] = "recalled_at"
     lot: Slug
     recall: Slug
     reason: Text
@@ -140,6 +162,7 @@ class LotRecall(EventData):
 class LotRecallEnd(EventData):
     """A recall was withdrawn; the holds it placed stay until a clinician lifts them."""
 
+    HAPPENED: ClassVar[str | None] = "withdrawn_at"
     lot: Slug
     recall: Slug
     reason: Text
@@ -149,6 +172,7 @@ class LotRecallEnd(EventData):
 class PolicyText(EventData):
     """A policy document as it was adopted: its JSON text, the text's SHA-256, the medical director's name, and when."""
 
+    HAPPENED: ClassVar[str | None] = "adopted_at"
     document: str
     sha256: str
     adopted_by: Text
@@ -208,6 +232,7 @@ CorrectionKind = Literal["entered_in_error", "amended", "wrong_patient"]
 class EntryCorrected(EventData):
     """An entry was marked and no longer counts; it is never changed. An amended one is followed by the entry that replaces it."""
 
+    HAPPENED: ClassVar[str | None] = "corrected_at"
     entry: Slug
     kind: CorrectionKind
     reason: Text
@@ -226,6 +251,7 @@ class CaseTransferred(EventData):
 class TransferNoted(EventData):
     """This service took note that the case went to another clinic; its events belong there from this one on."""
 
+    HAPPENED: ClassVar[str | None] = "transferred_at"
     to_clinic: Slug
     transferred_at: AwareDatetime
 

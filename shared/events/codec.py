@@ -107,18 +107,12 @@ def read_envelope(headers: Mapping[str, str]) -> Envelope:
     sequence = headers["ce_sequence"]
     if not (sequence.isascii() and sequence.isdigit() and len(sequence) == 20 and int(sequence) > 0):
         raise Unreadable("sequence")
-    try:
-        moment = datetime.fromisoformat(headers["ce_time"])
-    except ValueError:
-        raise Unreadable("time") from None
-    if moment.tzinfo is None:
-        raise Unreadable("time")
     return Envelope(
         id=headers["ce_id"],
         source=headers["ce_source"],
         type=headers["ce_type"],
         subject=headers["ce_subject"],
-        time=moment,
+        time=_moment(headers["ce_time"], "time"),
         sequence=int(sequence),
         clinic=headers["ce_clinic"],
         patient=headers["ce_patient"],
@@ -129,6 +123,7 @@ def read_envelope(headers: Mapping[str, str]) -> Envelope:
         roles=frozenset(filter(None, headers.get("ce_roles", "").split(","))),
         policy_version=headers.get("ce_policyversion"),
         recipient=headers.get("ce_recipient"),
+        happened=_moment(headers["ce_happened"], "happened") if "ce_happened" in headers else None,
         access=_access(headers),
     )
 
@@ -136,6 +131,16 @@ def read_envelope(headers: Mapping[str, str]) -> Envelope:
 def time_text(moment: datetime) -> str:
     """Return a moment as RFC 3339 in UTC with milliseconds."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _moment(text: str, reason: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Unreadable(reason) from None
+    if moment.tzinfo is None:
+        raise Unreadable(reason)
+    return moment
 
 
 def _access(headers: Mapping[str, str]) -> Access | None:
@@ -186,6 +191,8 @@ def _headers(envelope: Envelope) -> dict[str, str]:
         headers["ce_policyversion"] = envelope.policy_version
     if envelope.recipient is not None:
         headers["ce_recipient"] = envelope.recipient
+    if envelope.happened is not None:
+        headers["ce_happened"] = time_text(envelope.happened)
     if envelope.access is not None:
         headers.update(_access_headers(envelope.access))
     return headers

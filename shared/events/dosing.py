@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
+from shared.events import base
 from shared.events.base import EventData, Slug, Text
 from shared.events.clinical import BloodPressure, Intent, Milligrams, Value
 
@@ -90,6 +91,7 @@ class EnrolmentRecorded(EventData):
     """The patient was enrolled in the programme that esketamine asks for; says whether the setting is certified (R-26)."""
 
     TYPE: ClassVar[str] = "kapcare.session.EnrolmentRecorded.v1"
+    HAPPENED: ClassVar[str | None] = "enrolled_on"
     enrolled_on: date
     setting_certified: bool
     recorded_at: AwareDatetime
@@ -102,10 +104,23 @@ class SupplyNoted(EventData):
     lot: Slug
 
 
+class LotRecallNoted(base.LotRecall):
+    """The session service took note of the recall of a lot; the gate allows no dose from it."""
+
+    TYPE: ClassVar[str] = "kapcare.session.LotRecallNoted.v1"
+
+
+class LotRecallEndNoted(base.LotRecallEnd):
+    """The session service took note that a recall was withdrawn."""
+
+    TYPE: ClassVar[str] = "kapcare.session.LotRecallEndNoted.v1"
+
+
 class SetAndSettingRecorded(EventData):
     """What surrounded the patient in one session, and the intentions they brought to it, in their own words."""
 
     TYPE: ClassVar[str] = "kapcare.session.SetAndSettingRecorded.v1"
+    HAPPENED: ClassVar[str | None] = "recorded_at"
     session: int
     intentions: tuple[Text, ...] = ()
     set_and_setting: SetAndSetting | None = None
@@ -116,6 +131,7 @@ class PrescriberAsked(EventData):
     """Something that the checks show is for a prescriber to consider before a dose (R-19, R-34)."""
 
     TYPE: ClassVar[str] = "kapcare.session.PrescriberAsked.v1"
+    HAPPENED: ClassVar[str | None] = "at"
     session: int
     rule: str
     because: tuple[Slug, ...]
@@ -144,6 +160,7 @@ class AdministrationEnded(EventData):
     """An infusion ended, or a lozenge was swallowed or spat out, after the dose was recorded."""
 
     TYPE: ClassVar[str] = "kapcare.session.AdministrationEnded.v1"
+    HAPPENED: ClassVar[str | None] = "ended_at"
     session: int
     given_at: AwareDatetime
     """Of the dose that it is the end of."""

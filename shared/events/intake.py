@@ -46,6 +46,7 @@ class ConsentGiven(EventData):
     """The patient consented to a version of the consent form; `scopes` name what it covers."""
 
     TYPE: ClassVar[str] = "kapcare.intake.ConsentGiven.v1"
+    HAPPENED: ClassVar[str | None] = "given_at"
     version: Slug
     scopes: tuple[ConsentScope, ...]
     given_at: AwareDatetime
@@ -63,6 +64,7 @@ class InstrumentAnswered(EventData):
     """An instrument was answered item by item; `total` is None where an item is missing (R-07: never imputed)."""
 
     TYPE: ClassVar[str] = "kapcare.intake.InstrumentAnswered.v1"
+    HAPPENED: ClassVar[str | None] = "answered_at"
     instrument: Instrument
     answers: tuple[int | None, ...]
     total: int | None
@@ -81,6 +83,7 @@ class ScoreStated(EventData):
     """The score of an instrument whose items are not recorded was stated; nothing is imputed (R-12, R-13)."""
 
     TYPE: ClassVar[str] = "kapcare.intake.ScoreStated.v1"
+    HAPPENED: ClassVar[str | None] = "score.answered_at"
     score: StatedScore
     simulated: bool = False
     entry: Slug | None = None
@@ -220,6 +223,7 @@ class EmergencyAccessEnded(EventData):
     """An emergency access is over: its time passed, it was closed, or someone found that it was not justified."""
 
     TYPE: ClassVar[str] = "kapcare.intake.EmergencyAccessEnded.v1"
+    HAPPENED: ClassVar[str | None] = "ended_at"
     grant: Slug
     opened_by: str
     why: Literal["expired", "closed", "not_justified"]

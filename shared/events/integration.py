@@ -1,10 +1,10 @@
-"""Events that the integration service publishes: integration sessions, goals, outcomes."""
+"""Events that the integration service publishes: integration sessions, outcomes. Those about goals have a file of their own."""
 
 from typing import ClassVar
 
 from pydantic import AwareDatetime
 
-from shared.events import base
+from shared.events import base, goals
 from shared.events.base import EventData, Slug, Text
 from shared.events.clinical import Instrument, Intent, Route, Score
 from shared.events.integration_plan import (
@@ -66,6 +66,7 @@ class IntegrationHeld(EventData):
     """An integration session took place."""
 
     TYPE: ClassVar[str] = "kapcare.integration.IntegrationHeld.v1"
+    HAPPENED: ClassVar[str | None] = "held_at"
     id: str
     dosing_session: int
     """Of the last dose that it integrates."""
@@ -78,6 +79,7 @@ class IntegrationMissed(EventData):
     """An integration session did not take place when it was to, or was moved to another time. It can still be held."""
 
     TYPE: ClassVar[str] = "kapcare.integration.IntegrationMissed.v1"
+    HAPPENED: ClassVar[str | None] = "at"
     id: str
     dosing_session: int
     because: MissedBecause
@@ -103,6 +105,7 @@ class InsightNoted(EventData):
     """What the patient understood, hours or weeks after a dose, with or without a session."""
 
     TYPE: ClassVar[str] = "kapcare.integration.InsightNoted.v1"
+    HAPPENED: ClassVar[str | None] = "came_at"
     insight: Text
     came_at: AwareDatetime
     noted_at: AwareDatetime
@@ -112,61 +115,15 @@ class MaintenanceBegan(EventData):
     """The course is over and single doses keep its effect up: integration sessions follow at the policy's interval."""
 
     TYPE: ClassVar[str] = "kapcare.integration.MaintenanceBegan.v1"
+    HAPPENED: ClassVar[str | None] = "began_at"
     began_at: AwareDatetime
-
-
-class GoalSet(EventData):
-    """A goal as a small concrete behaviour."""
-
-    TYPE: ClassVar[str] = "kapcare.integration.GoalSet.v1"
-    goal: str
-    behaviour: Text
-    times_per_week: int
-    set_at: AwareDatetime
-
-
-class GoalProgressed(EventData):
-    """How often the behaviour happened in a week."""
-
-    TYPE: ClassVar[str] = "kapcare.integration.GoalProgressed.v1"
-    goal: str
-    times: int
-    at: AwareDatetime
-
-
-class GoalChanged(EventData):
-    """A goal became another behaviour, or another number of times a week."""
-
-    TYPE: ClassVar[str] = "kapcare.integration.GoalChanged.v1"
-    goal: str
-    behaviour: Text
-    times_per_week: int
-    reason: Text
-    changed_at: AwareDatetime
-
-
-class GoalKept(EventData):
-    """The behaviour became part of the patient's life; nothing more is counted."""
-
-    TYPE: ClassVar[str] = "kapcare.integration.GoalKept.v1"
-    goal: str
-    note: Text | None = None
-    kept_at: AwareDatetime
-
-
-class GoalLetGo(EventData):
-    """The patient let the goal go, and why."""
-
-    TYPE: ClassVar[str] = "kapcare.integration.GoalLetGo.v1"
-    goal: str
-    reason: Text
-    let_go_at: AwareDatetime
 
 
 class OutcomeMeasured(EventData):
     """An outcome instrument against its baseline (R-29); a missing item leaves it unscored."""
 
     TYPE: ClassVar[str] = "kapcare.integration.OutcomeMeasured.v1"
+    HAPPENED: ClassVar[str | None] = "measured_at"
     instrument: Instrument
     answers: tuple[int | None, ...]
     total: int | None = None
@@ -199,6 +156,7 @@ class OutcomeDeteriorated(EventData):
     """An outcome is worse than the baseline by the policy's points: the prescriber and the therapist must know (R-29)."""
 
     TYPE: ClassVar[str] = "kapcare.integration.OutcomeDeteriorated.v1"
+    HAPPENED: ClassVar[str | None] = "measured_at"
     instrument: Instrument
     baseline: int
     total: int
@@ -227,6 +185,7 @@ class OutcomeNotFollowed(EventData):
     """Why the outcome is not measured at these times: what an honest report says beside its rates (R-29)."""
 
     TYPE: ClassVar[str] = "kapcare.integration.OutcomeNotFollowed.v1"
+    HAPPENED: ClassVar[str | None] = "at"
     measurements: tuple[str, ...]
     because: NotFollowedBecause
     note: Text | None = None
@@ -253,6 +212,7 @@ class CareDischarged(EventData):
     """A person ended integration: why, and what was left open. A later dose opens it again."""
 
     TYPE: ClassVar[str] = "kapcare.integration.CareDischarged.v1"
+    HAPPENED: ClassVar[str | None] = "discharged_at"
     because: DischargedBecause
     note: Text | None = None
     left_open: tuple[Slug, ...] = ()
@@ -266,6 +226,7 @@ class PrescriberNoted(EventData):
     """Which organisation approved the course: outcomes are reported by it."""
 
     TYPE: ClassVar[str] = "kapcare.integration.PrescriberNoted.v1"
+    HAPPENED: ClassVar[str | None] = "decided_at"
     request: int
     partner: Slug
     decided_at: AwareDatetime
@@ -364,11 +325,7 @@ EVENTS: tuple[type[EventData], ...] = (
     IntegrationOverdue,
     InsightNoted,
     MaintenanceBegan,
-    GoalSet,
-    GoalProgressed,
-    GoalChanged,
-    GoalKept,
-    GoalLetGo,
+    *goals.EVENTS,
     OutcomeMeasured,
     OutcomeJudgedAnew,
     OutcomeDeteriorated,

@@ -280,6 +280,7 @@ class OutdatedScreeningNoted(EventData):
     """The prescriber service took note of what a screening that it has did not know: it approves nothing more on it (R-14)."""
 
     TYPE: ClassVar[str] = "kapcare.prescriber.OutdatedScreeningNoted.v1"
+    HAPPENED: ClassVar[str | None] = "outdated_at"
     items: tuple[Slug, ...]
     outdated_at: AwareDatetime
 
@@ -288,6 +289,7 @@ class DeteriorationNoted(EventData):
     """Integration measured an outcome that is worse than the baseline; totals of the instrument (R-29)."""
 
     TYPE: ClassVar[str] = "kapcare.prescriber.DeteriorationNoted.v1"
+    HAPPENED: ClassVar[str | None] = "measured_at"
     instrument: Instrument
     baseline: int
     total: int

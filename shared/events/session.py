@@ -16,6 +16,8 @@ from shared.events.dosing import (
     GroupInRoom,
     HomeSafety,
     LastIntake,
+    LotRecallEndNoted,
+    LotRecallNoted,
     MedicationTaken,
     PrescriberAsked,
     PressureDecided,
@@ -31,6 +33,8 @@ __all__ = [
     "AdministrationEnded",
     "EnrolmentRecorded",
     "Escalated",
+    "LotRecallEndNoted",
+    "LotRecallNoted",
     "PrescriberAsked",
     "PressureDecided",
     "SetAndSettingRecorded",
@@ -75,6 +79,7 @@ class PreparationCompleted(stay.Entered):
     """Preparation was done: psychoeducation, intentions, set and setting."""
 
     TYPE: ClassVar[str] = "kapcare.session.PreparationCompleted.v1"
+    HAPPENED: ClassVar[str | None] = "completed_at"
     psychoeducation: bool
     topics: tuple[Slug, ...] = ()
     """What psychoeducation covered."""
@@ -98,6 +103,7 @@ class PreDoseChecked(stay.Entered):
     """The checks in the room before a dose, consent reaffirmed by the patient among them (R-19, R-20)."""
 
     TYPE: ClassVar[str] = "kapcare.session.PreDoseChecked.v1"
+    HAPPENED: ClassVar[str | None] = "checked_at"
     session: int
     consent_reaffirmed: bool
     consent_version: Slug
@@ -142,6 +148,7 @@ class SessionDosed(stay.Entered):
     """A dose was given. A fact: recorded whatever allowed it; `deviations` names what nothing covered."""
 
     TYPE: ClassVar[str] = "kapcare.session.SessionDosed.v1"
+    HAPPENED: ClassVar[str | None] = "given_at"
     session: int
     dose_mg: Milligrams
     mg_per_kg: Decimal | None = None
@@ -176,6 +183,7 @@ class VitalsRecorded(stay.Entered):
     """
 
     TYPE: ClassVar[str] = "kapcare.session.VitalsRecorded.v1"
+    HAPPENED: ClassVar[str | None] = "taken_at"
     session: int
     taken_at: AwareDatetime
     blood_pressure: BloodPressure | None = None
@@ -194,6 +202,7 @@ class AdverseEventRecorded(stay.Entered):
     """An adverse event was recorded; never refused."""
 
     TYPE: ClassVar[str] = "kapcare.session.AdverseEventRecorded.v1"
+    HAPPENED: ClassVar[str | None] = "happened_at"
     session: int | None = None
     what: Text
     symptoms: tuple[Slug, ...] = ()
@@ -205,6 +214,7 @@ class SessionCompleted(stay.Entered):
     """The patient was discharged; says who assessed, how they left, and that driving waits (R-23, R-24)."""
 
     TYPE: ClassVar[str] = "kapcare.session.SessionCompleted.v1"
+    HAPPENED: ClassVar[str | None] = "discharged_at"
     session: int
     discharged_at: AwareDatetime
     assessed_by: str
@@ -252,6 +262,7 @@ class IntegrationNoted(EventData):
     """An integration session was held, as the integration service said; counts before the next dose (R-28)."""
 
     TYPE: ClassVar[str] = "kapcare.session.IntegrationNoted.v1"
+    HAPPENED: ClassVar[str | None] = "held_at"
     session: int
     held_at: AwareDatetime
 
@@ -324,6 +335,7 @@ class TransferAwaited(EventData):
     """The case is to go to another clinic, and stays where it is until the patient under a dose was discharged."""
 
     TYPE: ClassVar[str] = "kapcare.session.TransferAwaited.v1"
+    HAPPENED: ClassVar[str | None] = "transferred_at"
     to_clinic: Slug
     transferred_at: AwareDatetime
 
@@ -338,18 +350,6 @@ class EmergencyAccessNoted(base.EmergencyAccessNoted):
     """The session service took note of an emergency access (R-32)."""
 
     TYPE: ClassVar[str] = "kapcare.session.EmergencyAccessNoted.v1"
-
-
-class LotRecallNoted(base.LotRecall):
-    """The session service took note of the recall of a lot; the gate allows no dose from it."""
-
-    TYPE: ClassVar[str] = "kapcare.session.LotRecallNoted.v1"
-
-
-class LotRecallEndNoted(base.LotRecallEnd):
-    """The session service took note that a recall was withdrawn."""
-
-    TYPE: ClassVar[str] = "kapcare.session.LotRecallEndNoted.v1"
 
 
 EVENTS: tuple[type[EventData], ...] = (

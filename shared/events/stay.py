@@ -82,6 +82,7 @@ class Escalated(EventData):
     """Vitals or symptoms call a clinician; `emergency` means at once (R-22, R-35)."""
 
     TYPE: ClassVar[str] = "kapcare.session.Escalated.v1"
+    HAPPENED: ClassVar[str | None] = "at"
     session: int | None = None
     emergency: bool
     rule: str
@@ -105,6 +106,7 @@ class ChaperoneChecked(Entered):
     """The chaperone of a remote session looked at the patient (R-25)."""
 
     TYPE: ClassVar[str] = "kapcare.session.ChaperoneChecked.v1"
+    HAPPENED: ClassVar[str | None] = "checked_at"
     session: int
     chaperone: Slug
     """Opaque id."""
@@ -127,6 +129,7 @@ class EmergencyResponded(Entered):
     """What was done about an emergency, and how it stands; `resolved` closes the emergencies of the session up to then."""
 
     TYPE: ClassVar[str] = "kapcare.session.EmergencyResponded.v1"
+    HAPPENED: ClassVar[str | None] = "responded_at"
     session: int | None = None
     emergency_services_called: bool
     transported: bool
@@ -156,6 +159,7 @@ class RemsFormSubmitted(Entered):
     """The REMS form of a session was submitted; what it said beyond the record of the session is kept with it."""
 
     TYPE: ClassVar[str] = "kapcare.session.RemsFormSubmitted.v1"
+    HAPPENED: ClassVar[str | None] = "submitted_at"
     session: int
     reference: Text
     """The receipt that the programme gave."""

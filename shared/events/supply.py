@@ -18,6 +18,7 @@ class PrescriptionIssued(EventData):
     """A prescriber signed a prescription on an approval; recorded here, not transmitted (R-15)."""
 
     TYPE: ClassVar[str] = "kapcare.prescriber.PrescriptionIssued.v1"
+    HAPPENED: ClassVar[str | None] = "issued_on"
     prescription: Slug
     request: int
     """The request whose approval it rests on."""
@@ -53,6 +54,7 @@ class MedicationDispensed(EventData):
     """A fill was dispensed. A fact: recorded whatever allowed it; `deviations` names what nothing covered (R-15, R-17)."""
 
     TYPE: ClassVar[str] = "kapcare.prescriber.MedicationDispensed.v1"
+    HAPPENED: ClassVar[str | None] = "dispensed_on"
     prescription: Slug
     fill_number: Annotated[int, Field(ge=1)]
     """1 for the original, 2 for the first refill."""
@@ -73,6 +75,7 @@ class MedicationAdministered(EventData):
     """A dose that was given in a session left the supply of the case."""
 
     TYPE: ClassVar[str] = "kapcare.prescriber.MedicationAdministered.v1"
+    HAPPENED: ClassVar[str | None] = "given_at"
     session: int
     milligrams: Milligrams
     given_at: AwareDatetime
@@ -90,6 +93,7 @@ class MedicationWasted(EventData):
     """Medication was destroyed before a witness."""
 
     TYPE: ClassVar[str] = "kapcare.prescriber.MedicationWasted.v1"
+    HAPPENED: ClassVar[str | None] = "wasted_at"
     milligrams: Milligrams
     witnessed_by: Text
     reason: Text
@@ -105,6 +109,7 @@ class MedicationReturned(EventData):
     """Medication left the case: back to a pharmacy, a distributor, a take-back."""
 
     TYPE: ClassVar[str] = "kapcare.prescriber.MedicationReturned.v1"
+    HAPPENED: ClassVar[str | None] = "returned_at"
     milligrams: Milligrams
     to: Text
     returned_at: AwareDatetime

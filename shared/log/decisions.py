@@ -210,6 +210,7 @@ class Decisions:
                 roles=actor.roles,
                 policy_version=context.policy.version,
                 recipient=event.recipient,
+                happened=event.happened(now),
             )
             sealed.append(seal(event, described, key))
             recorded.append(Recorded(described, event))

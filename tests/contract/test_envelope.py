@@ -38,6 +38,7 @@ def envelope(**later: object) -> Envelope:
     return Envelope(time=datetime(2026, 3, 2, 10, 30, tzinfo=UTC), sequence=7, **made, **later)  # type: ignore[arg-type]
 
 
+BEFORE = datetime(2026, 3, 1, 22, 15, tzinfo=UTC)
 WITH_BOTH = envelope(roles=frozenset({"therapist", "coordinator"}), policy_version="network-2026.1")
 
 
@@ -52,13 +53,26 @@ def test_writes(made: Envelope, expected: dict[str, str]) -> None:
     assert dict(seal(EVENT, made, CaseKey(bytes(32))).headers) == expected
 
 
+def test_when_it_happened_stands_beside_when_it_was_recorded() -> None:
+    headers = {**OLD, "ce_happened": "2026-03-01T22:15:00.000Z"}
+    assert dict(seal(EVENT, envelope(happened=BEFORE), CaseKey(bytes(32))).headers) == headers
+    assert read_envelope(headers) == envelope(happened=BEFORE)
+
+
 def test_an_attribute_of_a_later_release_is_passed_over() -> None:
     assert read_envelope({**NEW, "ce_later": "x"}) == WITH_BOTH
 
 
 def test_the_contract_names_every_attribute() -> None:
     access = Access("GET /cases", 200, "TREAT", ("case-1",), "10.0.0.7", "after=case-0", 2)
-    later = {"roles": frozenset({"therapist"}), "policy_version": "v", "causation": "a.0", "traceparent": "t", "recipient": "oak"}
+    later = {
+        "roles": frozenset({"therapist"}),
+        "policy_version": "v",
+        "causation": "a.0",
+        "traceparent": "t",
+        "recipient": "oak",
+        "happened": BEFORE,
+    }
     full = seal(EVENT, envelope(**later, access=access), CaseKey(bytes(32)))
     assert set(full.headers) == set(ATTRIBUTES)
     assert set(OLD) == set(ATTRIBUTES) - OPTIONAL

@@ -52,7 +52,10 @@ def arrival(envelope: Envelope) -> Arrival:
 
 
 def small_network(count: int) -> list[Envelope]:
-    """Events of six cases and one organisation's stream: every 7 minutes one, every 50th of them three days late; some are reactions."""
+    """Events of six cases and one organisation's stream: every 7 minutes one, every 50th of them three days late; some are reactions.
+
+    A quarter tells of what happened ten minutes or five hours before.
+    """
     sequences: dict[tuple[str, str], int] = {}
     made: list[Envelope] = []
     for number in range(count):
@@ -68,7 +71,8 @@ def small_network(count: int) -> list[Envelope]:
                 source=f"urn:kapcare:{service}",
                 type=f"kapcare.{service}.{name}.v1",
                 subject=stream,
-                time=BEGAN + timedelta(minutes=7 * number) - timedelta(days=3 if number % 50 == 49 else 0),
+                time=(recorded := BEGAN + timedelta(minutes=7 * number) - timedelta(days=3 if number % 50 == 49 else 0)),
+                happened=recorded - timedelta(minutes=(10, 300)[number % 2]) if number % 8 in (3, 6) else None,
                 sequence=sequences[lane],
                 clinic=("riverside", "northgate", "harbor")[number // 9 % 3],
                 patient=f"patient-{number % 6}",

@@ -126,6 +126,8 @@ def test_bytes_that_were_never_sealed_are_refused(junk: bytes) -> None:
         ({"ce_sequence": "٣" * 20}, "sequence"),
         ({"ce_time": "yesterday"}, "time"),
         ({"ce_time": "2026-03-02T10:30:00"}, "time"),
+        ({"ce_happened": "yesterday"}, "happened"),
+        ({"ce_happened": "2026-03-02T10:30:00"}, "happened"),
     ],
 )
 def test_what_is_no_envelope_is_named_by_its_reason_alone(changes: dict[str, str], reason: str) -> None:

@@ -14,7 +14,7 @@ REFUSALS: Final = frozenset(
 """Names of events that say that what was asked was not done. A clinical no (screened out, declined) is a decision that was made."""
 
 CLEAR_FIELDS: Final = (
-    *("source", "stream", "sequence", "event", "type", "time", "clinic", "patient", "actor"),
+    *("source", "stream", "sequence", "event", "type", "time", "happened", "clinic", "patient", "actor"),
     *("correlation", "outcome", "causation", "policy", "roles", "partners", "recipient"),
     *("about", "route", "status", "purpose", "address", "detail", "times"),
 )
@@ -66,6 +66,7 @@ def clear_fields(envelope: Envelope) -> dict[str, Any]:
         "event": envelope.id,
         "type": envelope.type,
         "time": envelope.time,
+        "happened": envelope.happened or envelope.time,
         "clinic": _one_or_several(envelope.clinic),
         "patient": _one_or_several(envelope.patient),
         "actor": envelope.actor,

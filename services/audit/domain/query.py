@@ -60,13 +60,33 @@ class QueryRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Range:
+    """From `since` to before `until`; None: however early, however late."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def __bool__(self) -> bool:
+        """Whether it leaves anything out."""
+        return self.since is not None or self.until is not None
+
+    @property
+    def condition(self) -> dict[str, datetime]:
+        """What must hold of a moment in it."""
+        return {operator: moment for operator, moment in (("$gte", self.since), ("$lt", self.until)) if moment is not None}
+
+
+ANY_TIME: Final = Range()
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
-    """Which entries: each of `equal` (field and value), one of `types` (None: any), recorded from `since` to before `until`."""
+    """Which entries: each of `equal` (field and value), one of `types` (None: any), recorded, and happened, in these ranges of time."""
 
     equal: tuple[tuple[str, str], ...] = ()
     types: tuple[str, ...] | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+    recorded: Range = ANY_TIME
+    happened: Range = ANY_TIME
     said: tuple[tuple[str, str], ...] = ()
     """The filters as they were given: name and value."""
 
@@ -77,20 +97,20 @@ class Query:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The filter but for the time."""
+        """The filter but for the times."""
         if self.types is None:
             return dict(self.equal)
         return {**dict(self.equal), "type": self.types[0] if len(self.types) == 1 else {"$in": list(self.types)}}
 
     @property
-    def times(self) -> dict[str, datetime]:
-        """The range of `time`; empty: any."""
-        return {operator: moment for operator, moment in (("$gte", self.since), ("$lt", self.until)) if moment is not None}
+    def times(self) -> dict[str, Range]:
+        """The fields of which a range is asked for, and the range."""
+        return {field: asked for field, asked in (("time", self.recorded), ("happened", self.happened)) if asked}
 
     @property
     def filter(self) -> dict[str, Any]:
         """The whole filter."""
-        return {**self.fields, **({"time": self.times} if self.times else {})}
+        return {**self.fields, **{field: asked.condition for field, asked in self.times.items()}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +161,8 @@ _FILTERS: Final[Mapping[str, tuple[str, Callable[[str], str | None], str]]] = {
     "outcome": ("outcome", _one_of("done", "refused"), "done or refused"),
 }
 """Parameter -> field of the entry, what the value becomes (None: refused), and what it must be, in words."""
-FILTERS: Final = frozenset({*_FILTERS, "type", "from", "to"})
-FIELDS: Final = frozenset({*(field for field, _, _ in _FILTERS.values()), "type", "time"})
+FILTERS: Final = frozenset({*_FILTERS, "type", "from", "to", "happened_from", "happened_to"})
+FIELDS: Final = frozenset({*(field for field, _, _ in _FILTERS.values()), "type", "time", "happened"})
 """The fields that a filter can name."""
 
 
@@ -194,16 +214,21 @@ def _query(given: Mapping[str, str]) -> Query:
             if value is None:
                 raise QueryRefused("parameter", f"`{parameter}` must be {wanted}.")
             equal.append((field, value))
-    since, until = moment_of(given, "from"), moment_of(given, "to")
-    if since is not None and until is not None and since > until:
-        raise QueryRefused("parameter", "`from` lies after `to`.")
+    recorded, happened = _range(given, "from", "to"), _range(given, "happened_from", "happened_to")
     types, outcome = _types(given.get("type")), given.get("outcome")
     if types is not None and outcome is not None:
         # The type alone says what came of it: fewer types are found faster than two conditions.
         types = tuple(name for name in types if outcome_of(name) == outcome)
         equal = [(field, value) for field, value in equal if field != "outcome"]
     said = tuple((name, value) for name, value in given.items() if name in FILTERS)
-    return Query(tuple(equal), types, since, until, said)
+    return Query(tuple(equal), types, recorded, happened, said)
+
+
+def _range(given: Mapping[str, str], since: str, until: str) -> Range:
+    asked = Range(moment_of(given, since), moment_of(given, until))
+    if asked.since is not None and asked.until is not None and asked.since > asked.until:
+        raise QueryRefused("parameter", f"`{since}` lies after `{until}`.")
+    return asked
 
 
 def _types(value: str | None) -> tuple[str, ...] | None:

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 from services.integration.domain.planned import Goal
 from services.integration.domain.state import Integration
 from shared.events.base import EventData, Slug, Text
-from shared.events.integration import GoalChanged, GoalKept, GoalLetGo, GoalProgressed, GoalSet
+from shared.events.goals import GoalChanged, GoalKept, GoalLetGo, GoalProgressed, GoalSet
 from shared.pathway.context import Context
 from shared.pathway.happened import require_happened
 from shared.pathway.refusal import Refusal

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from shared.events import goals
 from shared.events import integration as events
 from shared.events.clinical import Intent, Route
 from shared.events.integration_plan import NotFollowedBecause, PlannedIntegration, PlannedMeasurement, Purpose
@@ -78,10 +79,10 @@ class Measurement:
 class Goal:
     """A goal as a small concrete behaviour, how it changed, and how often it happened, week by week."""
 
-    set: events.GoalSet
-    changes: tuple[events.GoalChanged, ...] = ()
-    progress: tuple[events.GoalProgressed, ...] = ()
-    closed: events.GoalKept | events.GoalLetGo | None = None
+    set: goals.GoalSet
+    changes: tuple[goals.GoalChanged, ...] = ()
+    progress: tuple[goals.GoalProgressed, ...] = ()
+    closed: goals.GoalKept | goals.GoalLetGo | None = None
 
     @property
     def behaviour(self) -> str:
@@ -137,14 +138,14 @@ def after_missing(planned: Planned, event: events.IntegrationMissed) -> Planned:
     return replace(moved, overdue=False, lost=False, superseded_by=None)
 
 
-def fold_goal(goal: Goal, event: events.GoalProgressed | events.GoalChanged | events.GoalKept | events.GoalLetGo) -> Goal:
+def fold_goal(goal: Goal, event: goals.GoalProgressed | goals.GoalChanged | goals.GoalKept | goals.GoalLetGo) -> Goal:
     """Return the goal after what became of it."""
     if goal.set.goal != event.goal:
         return goal
     match event:
-        case events.GoalProgressed():
+        case goals.GoalProgressed():
             return replace(goal, progress=(*goal.progress, event))
-        case events.GoalChanged():
+        case goals.GoalChanged():
             return replace(goal, changes=(*goal.changes, event))
-        case events.GoalKept() | events.GoalLetGo():
+        case goals.GoalKept() | goals.GoalLetGo():
             return replace(goal, closed=event)

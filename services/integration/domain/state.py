@@ -17,6 +17,7 @@ from services.integration.domain.planned import (
     superseded,
     without_dose,
 )
+from shared.events import goals
 from shared.events import integration as events
 from shared.events.base import EventData, Slug
 from shared.events.clinical import Instrument, Score
@@ -247,9 +248,9 @@ def evolve(state: Integration, event: EventData) -> Integration:
             return replace(state, screener_due_since=max([*known, *positive], default=None))
         case events.MeasurementDue() | events.MeasurementOverdue() | events.OutcomeNotFollowed():
             return replace(state, measurements=tuple(_awaited(each, event) for each in state.measurements))
-        case events.GoalSet():
+        case goals.GoalSet():
             return replace(state, goals=(*state.goals, Goal(event)))
-        case events.GoalProgressed() | events.GoalChanged() | events.GoalKept() | events.GoalLetGo():
+        case goals.GoalProgressed() | goals.GoalChanged() | goals.GoalKept() | goals.GoalLetGo():
             return replace(state, goals=tuple(fold_goal(goal, event) for goal in state.goals))
         case events.InsightNoted():
             return replace(state, insights=(*state.insights, event))

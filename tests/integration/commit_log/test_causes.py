@@ -3,10 +3,11 @@
 import asyncio
 import time
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
+from shared.events import intake
 from shared.events.base import EventData
 from shared.log.decisions import NothingDecided
 from shared.log.errors import ReceiptReused, StaleVersion
@@ -199,3 +200,17 @@ async def test_the_clear_envelope_says_in_which_roles_and_under_which_policy_it_
     assert by_person.headers["ce_roles"] == "prescriber,therapist"
     assert "ce_roles" not in by_service.headers
     assert [by_person.headers["ce_policyversion"], by_service.headers["ce_policyversion"]] == in_force
+
+
+async def test_the_clear_envelope_says_when_it_happened_if_that_was_before(runtime: Runtime) -> None:
+    case = await toy.begin_case(runtime)
+
+    def withdrawn(_state: toy.ToyCase, context: Context) -> list[EventData]:
+        now = context.now
+        return [intake.ConsentWithdrawn(withdrawn_at=moment, said_to="intake") for moment in (now, now - timedelta(hours=30))]
+
+    await toy.decide(runtime, case, withdrawn)
+    at_once, before = (await commits_of(runtime, case))[-1].events
+    assert "ce_happened" not in at_once.headers
+    recorded, happened = (datetime.fromisoformat(before.headers[name]) for name in ("ce_time", "ce_happened"))
+    assert recorded - happened == timedelta(hours=30)

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from services.audit.domain.entry import read_entry
-from services.audit.domain.query import Page, Query
+from services.audit.domain.query import Order, Page, Query, Range
 from services.audit.domain.tree import leaf_hash
 from services.audit.ledger import AnotherFormat
 from services.audit.reactions import KeepEveryEvent
 from services.audit.reading import Reader
+from shared.events.codec import time_text
 from shared.transport.arrival import Arrival
 from tests.contract.ledger_log import BEGIN
 from tests.integration.ledger.kept import CASE, Kept, arrival, arrivals, case_names
@@ -119,13 +120,53 @@ async def test_a_range_of_time_finds_each_entry_in_it_once_and_in_order_however_
     bounds = [None, *(chance.randrange(-100, 1500) for _ in range(25)), *minutes[::40]]
     for since in bounds:
         for until in chance.sample(bounds, 6):
-            wanted = [
-                index for index, minute in enumerate(minutes) if (since is None or minute >= since) and (until is None or minute < until)
-            ]
-            query = Query(since=moment_of(since), until=moment_of(until))
-            assert [entry["_id"] async for entry in reader.stream(query, 10_000)] == wanted
-            paged: list[int] = []
-            while page := [entry["_id"] for entry in await reader.page(query, Page(cursor=paged[-1] if paged else None, limit=17))]:
-                paged += page
-            assert paged == wanted
-            assert [entry["_id"] async for entry in reader.whole(query, 90)] == [one for one in wanted if one < 90]
+            wanted = [index for index, minute in enumerate(minutes) if is_within(minute, since, until)]
+            await finds(reader, Query(recorded=Range(moment_of(since), moment_of(until))), wanted)
+
+
+async def finds(reader: Reader, query: Query, wanted: list[int]) -> None:
+    assert [entry["_id"] async for entry in reader.stream(query, 10_000)] == wanted
+    orders: dict[Order, list[int]] = {"oldest": wanted, "newest": wanted[::-1]}
+    for order, expected in orders.items():
+        paged: list[int] = []
+        while page := await reader.page(query, Page(cursor=paged[-1] if paged else None, limit=17, order=order)):
+            paged += [entry["_id"] for entry in page]
+        assert paged == expected
+    assert [entry["_id"] async for entry in reader.whole(query, 90)] == [one for one in wanted if one < 90]
+
+
+async def test_what_happened_in_a_range_of_time_is_found_whenever_it_was_recorded(kept: Kept) -> None:
+    """Against going through all of them; some are said to have happened after they were recorded, as by a clock that is ahead."""
+    chance = random.Random(13)
+    recorded = [number * 7 - chance.choice((0, 0, 0, 59, 60, 61, 900)) for number in range(1, 200)]
+    happened = [minute - chance.choice((0, 0, 0, 1, 59, 60, 61, 700, -59, -60, -61, -300)) for minute in recorded]
+    events = []
+    for number, (one, other) in enumerate(zip(recorded, happened, strict=True), 1):
+        at, when = (BEGIN + timedelta(minutes=minute) for minute in (one, other))
+        events.append(arrival(number, at=at) if at == when else arrival(number, at=at, happened=time_text(when)))
+    await kept.append(events, at_once=30)
+    reader = Reader(kept.ledger.entries)
+    bounds = [None, *(chance.randrange(-400, 1700) for _ in range(20)), *happened[::40]]
+    for since in bounds:
+        for until in chance.sample(bounds, 4):
+            within = Range(moment_of(since), moment_of(until))
+            wanted = [index for index, minute in enumerate(happened) if is_within(minute, since, until)]
+            await finds(reader, Query(happened=within), wanted)
+            both = [index for index in wanted if is_within(recorded[index], 300, 900)]
+            await finds(reader, Query(happened=within, recorded=Range(moment_of(300), moment_of(900))), both)
+
+
+def is_within(minute: int, since: int | None, until: int | None) -> bool:
+    return (since is None or minute >= since) and (until is None or minute < until)
+
+
+async def test_entries_of_a_release_without_the_time_of_what_happened_are_found_by_when_they_were_recorded(
+    kept: Kept, another: Callable[[], Kept]
+) -> None:
+    events = [arrival(number, at=BEGIN + timedelta(hours=number if number != 4 else -5)) for number in range(1, 7)]
+    await kept.append(events)
+    entries = kept.database["entries"]
+    as_written = [entry async for entry in entries.find()]
+    await entries.update_many({}, {"$unset": {"happened": "", "apart": ""}})
+    await another().ledger.prepare()
+    assert [entry async for entry in entries.find()] == as_written

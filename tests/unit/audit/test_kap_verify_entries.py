@@ -211,10 +211,18 @@ PARTNER = {"ce_actor": "oak.north.k1", "ce_roles": "partner"}
         ("to", "2026-03-01T08:00:00.001Z", {}, True),
         ("to", "2026-03-01T08:00:00.0009Z", {}, False),
         ("to", "2026-03-01T08:00:00Z", {}, False),
+        ("happened_from", "2026-03-01T08:00:00Z", {}, True),
+        ("happened_from", "2026-03-01T08:00:00.001Z", {}, False),
+        ("happened_from", "2026-02-28T22:00:00Z", {"ce_happened": "2026-02-28T22:00:00.000Z"}, True),
+        ("happened_from", "2026-02-28T22:00:00.001Z", {"ce_happened": "2026-02-28T22:00:00.000Z"}, False),
+        ("happened_to", "2026-03-01T08:00:00Z", {}, False),
+        ("happened_to", "2026-02-28T22:00:00.001Z", {"ce_happened": "2026-02-28T22:00:00.000Z"}, True),
+        ("happened_to", "2026-02-28T22:00:00Z", {"ce_happened": "2026-02-28T22:00:00.000Z"}, False),
+        ("from", "2026-03-01T08:00:00Z", {"ce_happened": "2026-02-28T22:00:00.000Z"}, True),
     ],
 )
 def test_filters_ask_for_what_the_auditor_guide_says(name: str, value: str, headers: dict[str, str], asked: bool) -> None:
-    """Expected by hand, from the words of the guide and of the ledger's API; the entry happened at 08:00 exactly."""
+    """Expected by hand, from the words of the guide and of the ledger's API; the entry was recorded at 08:00 exactly."""
     assert kap_verify.FILTERS[name]({**HEADERS, **headers}, value) is asked
 
 

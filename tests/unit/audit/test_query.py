@@ -45,12 +45,12 @@ def check_filter(wanted: dict[str, Any]) -> None:
     for field, value in wanted.items():
         match value:
             case str():
-                assert field != "time"
+                assert field not in ("time", "happened")
             case {"$in": list(types), **rest}:
                 assert (field, rest) == ("type", {})
                 assert set(types) <= set(BY_TYPE)
             case dict():
-                assert field == "time"
+                assert field in ("time", "happened")
                 assert set(value) <= {"$gte", "$lt"}
                 assert all(isinstance(moment, datetime) and moment.tzinfo is not None for moment in value.values())
             case _:
@@ -75,6 +75,9 @@ def test_any_query_string_gives_a_refusal_or_a_filter_of_named_fields(text: str)
 
 
 REFUSED = [
+    "happened_from=yesterday",
+    "happened_to=2026-03-02T00:00:00",
+    "happened_from=2026-03-02T00:00:00Z&happened_to=2026-03-01T00:00:00Z",
     "limit=0",
     "limit=501",
     "limit=1000000000",
@@ -128,7 +131,7 @@ def test_everything_at_once() -> None:
     text = (
         "case=case-1&patient=patient-1&clinic=riverside&actor=partner:oak/dr-7&partner=oak&role=partner&policy=network-2026.1"
         "&source=prescriber&outcome=refused&type=kapcare.prescriber.DecisionRefused.v1&from=2026-03-01T01:00:00%2B01:00&to=2026-04-01T00:00:00Z"
-        "&cursor=17&limit=500&order=newest"
+        "&happened_from=2026-02-01T00:00:00Z&cursor=17&limit=500&order=newest"
     )
     query, page = read_page(parse_qsl(text))
     assert query.filter == {
@@ -142,6 +145,7 @@ def test_everything_at_once() -> None:
         "source": "urn:kapcare:prescriber",
         "type": "kapcare.prescriber.DecisionRefused.v1",
         "time": {"$gte": datetime.fromisoformat("2026-03-01T00:00:00Z"), "$lt": datetime.fromisoformat("2026-04-01T00:00:00Z")},
+        "happened": {"$gte": datetime.fromisoformat("2026-02-01T00:00:00Z")},
     }
     assert page == Page(17, PAGE_LIMIT, "newest")
 

@@ -46,7 +46,7 @@ def test_a_line_reads_back_and_no_cell_is_a_formula(cells: list[str]) -> None:
 
 def test_a_formula_is_shown_and_not_computed() -> None:
     assert csv_line(["=1+1", "@SUM(A1)", "a=b", None, 7]) == "'=1+1,'@SUM(A1),a=b,,7\r\n"
-    assert csv_row(entry(actor='=HYPERLINK("http://x")')).split(",")[6].startswith("\"'=HYPERLINK")
+    assert csv_row(entry(actor='=HYPERLINK("http://x")')).split(",")[7].startswith("\"'=HYPERLINK")
 
 
 def test_a_row_has_the_clear_envelope() -> None:
@@ -54,6 +54,7 @@ def test_a_row_has_the_clear_envelope() -> None:
     assert row == {
         "index": "41",
         "time": "2026-03-02T10:30:00.000Z",
+        "happened": "2026-03-02T10:30:00.000Z",
         "type": "kapcare.session.SessionDosed.v1",
         "case": "case-" + "a" * 32,
         "patient": "patient-1",
@@ -114,6 +115,15 @@ def test_an_audit_event_says_who_in_which_role_did_what_on_whose_case() -> None:
     assert (patient["what"]["identifier"]["value"], patient["type"]["code"], patient["role"]["code"]) == ("patient-1", "1", "1")
     assert (case["what"]["identifier"]["value"], case["type"]["code"]) == ("case-" + "a" * 32, "2")
     assert {detail["type"]: detail["valueString"] for detail in recorded["detail"]}["ledger-index"] == "41"
+
+
+def test_an_audit_event_has_the_period_of_what_happened_before_it_was_recorded() -> None:
+    """R4: `period` is when the activity occurred, `recorded` the time when the event was recorded."""
+    event = audit_event(entry(happened=datetime(2026, 3, 1, 22, tzinfo=UTC)))
+    AuditEvent.model_validate_json(json.dumps(event))
+    assert event["period"] == dict.fromkeys(("start", "end"), "2026-03-01T22:00:00.000Z")
+    assert event["recorded"] == "2026-03-02T10:30:00.000Z"
+    assert "period" not in audit_event(entry())
 
 
 def accessed(name: str, **changes: Any) -> dict[str, Any]:

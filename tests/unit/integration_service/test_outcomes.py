@@ -15,10 +15,9 @@ from services.integration.domain.stops import STOPS
 from shared.access.decide import ALLOWED
 from shared.events.base import EventData
 from shared.events.clinical import Instrument
+from shared.events.goals import GoalProgressed, GoalSet
 from shared.events.integration import (
     EVENTS,
-    GoalProgressed,
-    GoalSet,
     OutcomeMeasured,
     SafetyHoldPlaced,
     SuicideRiskScreenRequired,

@@ -19,10 +19,10 @@ from services.integration.domain.goals import (
 from services.integration.domain.hold_session import RecordIntegrationSession, record_integration_session
 from services.integration.domain.insight import NoteInsight, note_insight
 from services.integration.domain.miss_session import RecordMissedSession, record_missed_session
+from shared.events.goals import GoalKept
 from shared.events.integration import (
     AlertAcknowledged,
     AlertRaised,
-    GoalKept,
     InsightNoted,
     IntegrationHeld,
     IntegrationMissed,
