@@ -8,10 +8,10 @@ import heapq
 from bisect import insort
 from collections import OrderedDict
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.webhooks.health import Health
 from shared.webhooks.schedule import pause_after
@@ -20,8 +20,7 @@ AT_ONCE: Final = 256
 """Attempts under way at once to all endpoints; those that have not shown that they take anything share half of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One webhook to one endpoint: the same id and the same bytes on every attempt."""
 
     id: str
@@ -30,10 +29,14 @@ class Delivery:
     sequence: int
     """Contiguous for the endpoint; a lane is in the order of it."""
     webhook_id: str
-    body: bytes = field(repr=False)
+    body: bytes
     attempts: int = 0
     """Attempts made so far."""
     not_before: datetime | None = None
+
+    def __repr__(self) -> str:
+        """Without the body."""
+        return f"Delivery(id={self.id!r}, sequence={self.sequence}, attempts={self.attempts}, not_before={self.not_before})"
 
 
 @dataclass(slots=True)
@@ -91,7 +94,11 @@ class Dispatch:
             return
         self._known.add(delivery.id)
         endpoint = self._endpoint(delivery.endpoint)
-        lane = endpoint.lanes.setdefault(delivery.lane, _Lane())
+        lane = endpoint.lanes.get(delivery.lane)
+        if lane is None:
+            endpoint.lanes[delivery.lane] = _Lane([delivery])
+            _line_up(endpoint, delivery)
+            return
         # What is under way stays first, also where something earlier is to be sent again.
         insort(lane.waiting, delivery, lo=1 if lane.under_way else 0, key=_sequence)
         if not lane.under_way and lane.waiting[0] is delivery:
@@ -139,7 +146,7 @@ class Dispatch:
         pause = pause_after(delivery.attempts + 1, retry_after, self._chance)
         if pause is None:
             return None
-        again = replace(delivery, attempts=delivery.attempts + 1, not_before=now + pause)
+        again = delivery._replace(attempts=delivery.attempts + 1, not_before=now + pause)
         lane = endpoint.lanes[delivery.lane]
         lane.under_way = False
         lane.waiting.pop(0)

@@ -4,18 +4,17 @@ Everything here runs on system time. An attempt has 15 s in all and 5 s to conne
 and 64 KiB of body. Nothing of the body is kept.
 """
 
-import asyncio
 import re
 import socket
 import ssl
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import aiohttp
-from aiohttp import StreamReader
+from aiohttp import BytesPayload, StreamReader
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 
@@ -47,8 +46,7 @@ Failure = Literal[
 """Why an attempt has no status: `destination` is the form of the URL, `address` what its name resolved to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What became of one attempt."""
 
     outcome: int | str
@@ -60,7 +58,7 @@ class Answer:
     @property
     def taken(self) -> bool:
         """Whether the receiver took the message (2xx)."""
-        return isinstance(self.outcome, int) and 200 <= self.outcome < 300
+        return isinstance(self.outcome, int) and _is_taken(self.outcome)
 
 
 class AnswerTooLarge(aiohttp.ClientError):
@@ -121,19 +119,19 @@ class Poster:
         """Make one attempt, signed with each key."""
         if what_is_wrong_with(url, allow_loopback=self._allow_loopback) is not None:
             return Answer("destination-not-allowed", None, 0.0)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = time.monotonic()
         outcome: int | Failure
         retry_after = None
-        headers = {**sign(webhook_id, at, body, keys), "Content-Type": "application/json"}
+        headers, content = sign(webhook_id, at, body, keys), BytesPayload(body, content_type="application/json")
         try:
-            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
-                retry_after = _retry_after(response)
-                await _read_past(response)
+            async with self._session.post(url, data=content, headers=headers, allow_redirects=False) as response:
                 outcome = response.status
+                if not _is_taken(outcome):
+                    retry_after = _retry_after(response)
+                await _read_past(response)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             outcome = _why(error)
-        return Answer(outcome, retry_after, loop.time() - began)
+        return Answer(outcome, retry_after, time.monotonic() - began)
 
 
 def make_socket_factory(
@@ -175,14 +173,19 @@ class _CappedAnswer(ResponseHandler):
         super().feed_data(data, size)
 
     def data_received(self, data: bytes) -> None:
-        for start in range(0, max(1, len(data)), _SLICE_BYTES):
-            part = data[start : start + _SLICE_BYTES]
-            super().data_received(part)
-            self._received += len(part)
-            if self._received > self._limit:
-                self._cut_off()
+        if len(data) <= _SLICE_BYTES:
+            self._take(data)
+            return
+        for start in range(0, len(data), _SLICE_BYTES):
+            self._take(data[start : start + _SLICE_BYTES])
             if not self.is_connected():
                 return
+
+    def _take(self, data: bytes) -> None:
+        super().data_received(data)
+        self._received += len(data)
+        if self._received > self._limit:
+            self._cut_off()
 
     def _cut_off(self) -> None:
         error = AnswerTooLarge()
@@ -198,14 +201,20 @@ async def _read_past(response: aiohttp.ClientResponse) -> None:
     """Read the answer of a receiver that took the message, so that its connection can serve again; of no other one."""
     if sum(len(name) + len(value) + 4 for name, value in response.raw_headers) > HEADERS_LIMIT_BYTES:
         raise AnswerTooLarge
-    if not 200 <= response.status < 300:
+    if not _is_taken(response.status):
         response.close()
+        return
+    if response.content.at_eof():
         return
     read = 0
     async for chunk in response.content.iter_any():
         read += len(chunk)
         if read > BODY_LIMIT_BYTES:
             raise AnswerTooLarge
+
+
+def _is_taken(status: int) -> bool:
+    return 200 <= status < 300
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> str | None:

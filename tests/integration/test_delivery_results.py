@@ -1,14 +1,15 @@
 """What attempts make of deliveries: written together where it is the same, each once, also where the store answers badly."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pymongo.errors import AutoReconnect
 
-from services.prescriber.partners.deliveries import Try
+from services.prescriber.partners.deliveries import Result, Try
 from services.prescriber.partners.endpoint_health import EndpointHealth
+from services.prescriber.partners.results import Results
 from shared.webhooks.dispatch import Delivery
 from tests.faults.injected import failing
 from tests.integration.partner_stub import partner
@@ -51,15 +52,14 @@ async def test_what_ended_alike_is_one_update_and_what_did_not_is_another(mongo_
 
         service.deliveries.rows.bulk_write = count  # type: ignore[method-assign, assignment]
         slow = Try.noted(AT, 204, 1.5)
-        again = replace(refused, attempts=1, not_before=AT)
-        deliveries = service.deliveries
-        await asyncio.gather(
-            deliveries.done(first, TAKEN),
-            deliveries.done(second, TAKEN),
-            deliveries.done(third, Try.noted(AT - timedelta(milliseconds=50), 204, 0.0051)),  # the same to a tenth and a hundredth
-            deliveries.done(late, slow),
-            deliveries.failed(again, REFUSED),
-            deliveries.dead(gone, REFUSED),
+        again = refused._replace(attempts=1, not_before=AT)
+        alike = Try.noted(AT - timedelta(milliseconds=50), 204, 0.0051)  # the same to a tenth and a hundredth
+        await service.deliveries.record(
+            [
+                *((one, Result("done", 1, None, tried)) for one, tried in ((first, TAKEN), (second, TAKEN), (third, alike), (late, slow))),
+                (again, Result("due", 1, AT, REFUSED)),
+                (gone, Result("dead", 1, None, REFUSED)),
+            ]
         )
         assert written == [4]
         rows = {row["_id"]: row for row in await service.rows()}
@@ -81,9 +81,9 @@ async def test_a_result_whose_writing_is_not_confirmed_is_written_again_and_note
         await service.register(north)
         await screens(service, 2)
         taken, refused = await due(service)
-        again = replace(refused, attempts=1, not_before=AT)
+        results = [(taken, Result("done", 1, None, TAKEN)), (refused, Result("due", 1, AT, REFUSED))]
         async with failing(service.runtime, ["update"], times=1, **fault):
-            await asyncio.gather(service.deliveries.done(taken, TAKEN), service.deliveries.failed(again, REFUSED))
+            await service.deliveries.record(results)
         rows = {row["_id"]: row for row in await service.rows()}
         assert [tried["outcome"] for tried in rows[taken.id]["tries"]] == [204]
         assert [tried["outcome"] for tried in rows[refused.id]["tries"]] == [503]
@@ -108,3 +108,58 @@ async def test_what_many_attempts_find_out_of_an_endpoint_at_once_is_written_onc
         kept = await service.deliveries.health.find_one({"_id": "north/main"})
         assert kept is not None
         assert kept["failing_since"] is None
+
+
+class Recording:
+    """Deliveries whose recording waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.written: list[list[str]] = []
+        self.go_on = asyncio.Event()
+
+    async def record(self, results: list[tuple[Delivery, Result]]) -> None:
+        self.written.append([delivery.id for delivery, _ in results])
+        await self.go_on.wait()
+
+
+def one(number: int) -> Delivery:
+    return Delivery(f"d{number}", "north/main", f"case-{number}", number, f"id-{number}", b"{}")
+
+
+async def test_what_ends_while_a_write_is_under_way_is_the_next_write_and_nothing_is_told_before_it_is_durable() -> None:
+    recording, told = Recording(), []
+    results = Results(recording, lambda delivery, _: told.append(delivery.id))  # type: ignore[arg-type]
+    async with asyncio.TaskGroup() as group:
+        group.create_task(results.keep())
+        results.note(one(1), Result("done", 1, None, TAKEN))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for number in (2, 3):
+            results.note(one(number), Result("done", 1, None, TAKEN))
+        results.end()
+        await asyncio.sleep(0)
+        assert (recording.written, told) == ([["d1"]], [])
+        recording.go_on.set()
+    assert (recording.written, told) == ([["d1"], ["d2", "d3"]], ["d1", "d2", "d3"])
+
+
+async def test_keeping_ends_when_nothing_is_noted() -> None:
+    results = Results(Recording(), lambda *_: None)  # type: ignore[arg-type]
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(results.keep())
+        await asyncio.sleep(0)
+        results.end()
+
+
+async def test_what_cannot_be_recorded_ends_the_keeping_and_is_told_to_nobody() -> None:
+    told: list[str] = []
+
+    class Failing(Recording):
+        async def record(self, results: list[tuple[Delivery, Result]]) -> None:
+            raise AutoReconnect
+
+    results = Results(Failing(), lambda delivery, _: told.append(delivery.id))  # type: ignore[arg-type]
+    results.note(one(1), Result("done", 1, None, TAKEN))
+    with pytest.raises(AutoReconnect):
+        await results.keep()
+    assert told == []

@@ -6,10 +6,11 @@ that was overtaken finds its rows there, or the place taken, and looks again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, Self
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from bson import Binary
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany
@@ -23,7 +24,6 @@ from services.prescriber.partners.messages import TELLING, Message, body_of, mes
 from shared.clock import system_now
 from shared.events.codec import Recorded
 from shared.events.partner import DeliveriesReplayed
-from shared.log.batcher import Batcher
 from shared.log.commit import Commit
 from shared.log.store import DUPLICATE_KEY, is_transient
 from shared.service.runtime import Runtime
@@ -55,8 +55,7 @@ class Told:
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(NamedTuple):
     """One attempt, as the delivery log shows it: when to a tenth of a second, and how long it took to a hundredth."""
 
     at: datetime
@@ -66,11 +65,10 @@ class Try:
     @classmethod
     def noted(cls, at: datetime, outcome: int | str, seconds: float) -> Self:
         """Return an attempt as it is kept: what ended alike at about the same time is the same, and written as one."""
-        return cls(at.replace(microsecond=at.microsecond // 100_000 * 100_000), outcome, round(seconds, 2))
+        return cls(_to_a_tenth(at), outcome, round(seconds, 2))
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What an attempt makes of a delivery."""
 
     state: Literal["due", "done", "dead"]
@@ -91,7 +89,6 @@ class Deliveries:
         self.rows: AsyncCollection[dict[str, Any]] = database["endpoint_deliveries"]
         self.health: AsyncCollection[dict[str, Any]] = database["endpoint_health"]
         self._directory = directory
-        self._results: Batcher[tuple[str, Result], None] = Batcher(self._write, at_once=1)
         self.written: list[Delivery] | None = None
         """What was written here since the sender looked; None while another instance sends."""
         self.woken = asyncio.Event()
@@ -153,17 +150,20 @@ class Deliveries:
         newest = await self.rows.find_one({"endpoint": endpoint}, projection=["sequence"], sort=[("sequence", DESCENDING)])
         return 0 if newest is None else int(newest["sequence"])
 
-    async def done(self, delivery: Delivery, tried: Try) -> None:
-        """The endpoint took it."""
-        await self._results.submit((delivery.id, Result("done", delivery.attempts + 1, None, tried)))
-
-    async def dead(self, delivery: Delivery, tried: Try) -> None:
-        """Given up; it can be fetched, and made due again."""
-        await self._results.submit((delivery.id, Result("dead", delivery.attempts + 1, None, tried)))
-
-    async def failed(self, again: Delivery, tried: Try) -> None:
-        """An attempt failed; the next one follows."""
-        await self._results.submit((again.id, Result("due", again.attempts, again.not_before, tried)))
+    async def record(self, results: Iterable[tuple[Delivery, Result]]) -> None:
+        """Write what attempts made of deliveries, what ended alike as one; durable on return, and once where it is written twice."""
+        alike: dict[Result, list[str]] = {}
+        for delivery, result in results:
+            alike.setdefault(result, []).append(delivery.id)
+        now = system_now()
+        updates = [UpdateMany(_not_yet(result, identities), _change(result, now)) for result, identities in alike.items()]
+        try:
+            await self.rows.bulk_write(updates, ordered=False)
+        except PyMongoError as error:
+            if not is_transient(error):
+                raise
+            # The driver does not send again what changes many; here nothing changes twice.
+            await self.rows.bulk_write(updates, ordered=False)
 
     async def due_to(self) -> list[str]:
         """Return the endpoints to which something is due."""
@@ -176,21 +176,6 @@ class Deliveries:
     async def drop(self, endpoint: str) -> None:
         """What is due to an endpoint that is no more is given up."""
         await self.rows.update_many({"endpoint": endpoint, "state": "due"}, {"$set": {"state": "dead", "settled_at": system_now()}})
-
-    async def _write(self, results: Sequence[tuple[str, Result]]) -> Sequence[None]:
-        alike: dict[Result, list[str]] = {}
-        for identity, result in results:
-            alike.setdefault(result, []).append(identity)
-        now = system_now()
-        updates = [UpdateMany(_not_yet(result, identities), _change(result, now)) for result, identities in alike.items()]
-        try:
-            await self.rows.bulk_write(updates, ordered=False)
-        except PyMongoError as error:
-            if not is_transient(error):
-                raise
-            # The driver does not send again what changes many; here nothing changes twice.
-            await self.rows.bulk_write(updates, ordered=False)
-        return [None] * len(results)
 
     async def _replay(self, place: int, replay: DeliveriesReplayed) -> None:
         """Make a range due again, once for each time it is asked for: not for what a later place in the partner's stream asked for."""
@@ -248,15 +233,13 @@ def _row(identity: str, endpoint: str, sequence: int, told: Told) -> dict[str, A
 
 def _delivery(row: Mapping[str, Any]) -> Delivery:
     return Delivery(
-        id=row["_id"],
-        endpoint=row["endpoint"],
-        lane=row["stream"],
-        sequence=row["sequence"],
-        webhook_id=row["webhook_id"],
-        body=bytes(row["body"]),
-        attempts=row["attempts"],
-        not_before=row["next_at"],
+        row["_id"], row["endpoint"], row["stream"], row["sequence"], row["webhook_id"], row["body"], row["attempts"], row["next_at"]
     )
+
+
+@lru_cache(maxsize=64)
+def _to_a_tenth(at: datetime) -> datetime:
+    return at.replace(microsecond=at.microsecond // 100_000 * 100_000)
 
 
 def _not_yet(result: Result, identities: Sequence[str]) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from pymongo.errors import PyMongoError
 from services.prescriber.domain.partners.endpoints import disable_endpoint
 from services.prescriber.domain.partners.keys import signing_key
 from services.prescriber.domain.partners.state import Endpoint, Partner
-from services.prescriber.partners.deliveries import LOADED, Deliveries, Try, key_of
+from services.prescriber.partners.deliveries import LOADED, Deliveries, Result, Try, key_of
 from services.prescriber.partners.directory import Directory
 from services.prescriber.partners.endpoint_health import EndpointHealth
 from services.prescriber.partners.ledger_checkpoint import LedgerCheckpoint
 from services.prescriber.partners.messages import heartbeat_of
+from services.prescriber.partners.results import Results
 from shared.clock import system_now
 from shared.events.base import EventData
 from shared.events.codec import Unreadable, time_text
@@ -86,6 +87,7 @@ class Sender:
 
     async def _lead(self) -> None:
         self._dispatch = Dispatch(random.Random())  # noqa: S311 - spreads load, no secret
+        self._results = Results(self._deliveries, self._settled)
         self._read_up_to: dict[str, int] = {}
         """Up to which sequence each endpoint's rows were read."""
         self._partly_read: set[str] = set()
@@ -104,12 +106,19 @@ class Sender:
             asyncio.TaskGroup() as group,
         ):
             others = [group.create_task(work) for work in (self._lease.renew(), self._look_again_and_again(poster, group))]
+            recording = group.create_task(self._results.keep())
             while not self._stopping.is_set():
                 self._deliveries.woken.clear()
                 self._take_in_what_was_written()
-                for delivery in self._dispatch.take(self._now()):
-                    group.create_task(self._attempt(poster, delivery))
+                now = self._now()
+                for delivery in self._dispatch.take(now):
+                    group.create_task(self._attempt(poster, delivery, now))
                 await self._deliveries.woken.wait()
+            while self._dispatch.under_way:
+                self._deliveries.woken.clear()
+                await self._deliveries.woken.wait()
+            self._results.end()
+            await recording
             for other in others:
                 other.cancel()
 
@@ -200,37 +209,41 @@ class Sender:
         self._read_up_to.pop(name, None)
         await self._health.resumed(name)
 
-    async def _attempt(self, poster: Poster, delivery: Delivery) -> None:
+    async def _attempt(self, poster: Poster, delivery: Delivery, at: datetime) -> None:
         partner, _, slug = delivery.endpoint.partition("/")
         known = self._directory.find(partner)
         endpoint = None if known is None else known.endpoint(slug)
         if endpoint is None:
             self._dispatch.give_up(delivery)  # `_look` sees to its row
+            self._deliveries.woken.set()
             return
-        at = self._sent_at[delivery.endpoint] = self._now()
+        self._sent_at[delivery.endpoint] = at
         answer = await self._post(poster, endpoint, delivery.webhook_id, delivery.body)
         tried = Try.noted(at, answer.outcome, answer.took_seconds)
         if answer.taken:
             self._dispatch.taken(delivery)
+            self._results.note(delivery, Result("done", delivery.attempts + 1, None, tried))
             self._deliveries.woken.set()
-            await self._deliveries.done(delivery, tried)
-            self._dispatch.recorded(delivery)
-            await self._health.took(delivery.endpoint, at)
             self._runtime.metrics.delivered("taken")
+            await self._health.took(delivery.endpoint, at)
         else:
             await self._failed(delivery, answer, tried)
-        self._deliveries.woken.set()
+
+    def _settled(self, delivery: Delivery, result: Result) -> None:
+        if result.state != "due":
+            self._dispatch.recorded(delivery)
+            self._deliveries.woken.set()
 
     async def _failed(self, delivery: Delivery, answer: Answer, tried: Try) -> None:
         again = self._dispatch.failed(delivery, answer.outcome, answer.retry_after, self._now())
         log = self._runtime.log.bind(endpoint=delivery.endpoint, webhook_id=delivery.webhook_id, outcome=answer.outcome)
         if again is None:
             log.error("a delivery is given up after its last attempt")
-            await self._deliveries.dead(delivery, tried)
-            self._dispatch.recorded(delivery)
+            self._results.note(delivery, Result("dead", delivery.attempts + 1, None, tried))
         else:
             log.warning("a delivery failed", attempt=again.attempts, again_at=str(again.not_before))
-            await self._deliveries.failed(again, tried)
+            self._results.note(again, Result("due", again.attempts, again.not_before, tried))
+        self._deliveries.woken.set()
         self._runtime.metrics.delivered("dead" if again is None else "failed")
         await self._health.failed(delivery.endpoint, answer.outcome, tried.at)
         if answer.outcome == GONE:
