@@ -21,12 +21,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.bench.ledger_log import VKEY, Log, write
+from deploy.bench.ledger_mutations import KINDS, Bench, Files, Found, Mutation, found, mutation
 from services.audit import kap_verify
 from services.audit.domain.entry import read_entry
 from tests.contract.ledger_bad_files import SIZE, bad_files, odd_entries, signed_size
 from tests.contract.ledger_export_mutations import EXPORT_KINDS, QUESTIONS, ExportBench, export_mutation
-from tests.contract.ledger_log import VKEY, Log, write
-from tests.contract.ledger_mutations import KINDS, Bench, Files, Found, Mutation, found, mutation
 
 MUTATIONS = int(os.environ.get("KAPCARE_LEDGER_MUTATIONS", "300"))
 FIRST = int(os.environ.get("KAPCARE_LEDGER_FIRST", "0"))
