@@ -27,6 +27,9 @@ class Found:
         """Whether this was said."""
         return reason in self.reasons and (self.index is None or index == self.index)
 
+    def __str__(self) -> str:
+        return f"{' or '.join(sorted(self.reasons))}{'' if self.index is None else f' at {self.index}'}"
+
 
 def found(*reasons: str, index: int | None = None) -> Found:
     """Return what must be said: one of these reasons, and this index if there is one."""

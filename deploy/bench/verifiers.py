@@ -25,6 +25,9 @@ class Said(NamedTuple):
     reason: str | None
     at: int | None
 
+    def __str__(self) -> str:
+        return self.verdict if self.reason is None else f"{self.verdict}: {self.reason}{'' if self.at is None else f' at {self.at}'}"
+
 
 HOLDS: Final = Said("holds", None, None)
 

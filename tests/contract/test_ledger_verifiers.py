@@ -118,7 +118,7 @@ def mutated(benches: list[Bench], root: Path) -> Iterator[list[Case]]:
 def missed(told: Iterable[tuple[str, Said, Found]]) -> list[str]:
     """Return what was not found, or was named otherwise than it had to be."""
     return [
-        f"{name}: {said} instead of {sorted(expected.reasons)} at {expected.index}"
+        f"{name}: {said} instead of {expected}"
         for name, said, expected in told
         if said.verdict == "holds" or not expected.covers(said.reason, said.at)
     ]
