@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,16 +38,16 @@ class Mutated:
 
 async def mutate(count: int, seed: int, say: Say) -> Mutated:
     """Make the mutations from number `seed` on and ask both verifiers; raises StackError if they cannot be made."""
-    with TemporaryDirectory(prefix="kapcare-bench-", dir=_memory()) as name:
-        folder = Path(name)
+    # Apart from each other: where files are in memory alone, programs often may not be run.
+    with TemporaryDirectory(prefix="kapcare-bench-") as programs, TemporaryDirectory(prefix="kapcare-bench-", dir=_memory()) as folder:
         say("building the second verifier")
         go, no_second = None, None
         try:
-            go = await asyncio.to_thread(build_go_verifier, folder)
+            go = await asyncio.to_thread(build_go_verifier, Path(programs))
         except UnavailableError as unavailable:
             no_second = str(unavailable)
         began = time.monotonic()
-        results = await _judged(count, seed, folder, go, say)
+        results = await _judged(count, seed, Path(folder), go, say)
         seconds = time.monotonic() - began
     return Mutated(
         seed,
@@ -70,14 +70,17 @@ async def _judged(count: int, seed: int, folder: Path, go: Path | None, say: Say
             specification |= {"folder": str(folder / f"worker-{worker}"), "go": None if go is None else str(go)}
             jobs.append(await start_job("deploy.bench.mutating", specification, folder))
             ends.push_async_callback(jobs[-1].child.kill)
+        telling = asyncio.create_task(_tell(heard, count, say))
+        ends.callback(telling.cancel)
         patience = PATIENCE_SECONDS + count * PATIENCE_EACH_SECONDS
-        working = asyncio.gather(*(job.finished(patience) for job in jobs))
-        ends.callback(working.cancel)
-        while not working.done():
-            done = sum(int(progress.read_text()) for progress in heard if progress.exists())
-            say(f"mutations: {done:,} of {count:,}")
-            await asyncio.wait([working], timeout=LOOK_EVERY_SECONDS)
-        return await working
+        return await asyncio.gather(*(job.finished(patience) for job in jobs))
+
+
+async def _tell(heard: Sequence[Path], count: int, say: Say) -> None:
+    while True:
+        done = sum(int(progress.read_text()) for progress in heard if progress.exists())
+        say(f"mutations: {done:,} of {count:,}")
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
 
 
 def _memory() -> Path | None:

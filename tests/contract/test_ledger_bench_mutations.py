@@ -51,7 +51,7 @@ def test_both_find_all(tmp_path: Path) -> None:
     assert result.missed == []
     assert result.kinds == Counter(dict.fromkeys(NAMES, len(SIZES)))
     assert result.found == {"kap_verify": result.kinds, "go": result.kinds}
-    assert heard == [100, 200, 300]
+    assert heard == [100, 200, 300, 400]
 
 
 def test_every_file_is_put_back(tmp_path: Path) -> None:
