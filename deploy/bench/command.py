@@ -94,29 +94,48 @@ def webhooks(
 
 @bench.command()
 def ledger(
-    entries: Annotated[int, typer.Option(help="How many entries the ledger has in the end.", min=20_000, max=100_000_000)] = 1_000_000,
+    entries: Annotated[
+        int,
+        typer.Option(help="How many entries the ledger has in the end, 20,000 or more; 0 leaves its speed out.", min=0, max=100_000_000),
+    ] = 1_000_000,
+    mutations: Annotated[
+        int, typer.Option(help="How many mutations of a ledger both verifiers must find; 0 leaves them out.", min=0, max=100_000_000)
+    ] = 100_000,
+    seed: Annotated[int, typer.Option(help="The number of the first mutation; each number is a mutation.", min=0)] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """From appending to a signed checkpoint, pages of a large ledger, its verification, and the raw limit of hashing and writing."""
+    """From appending to a signed checkpoint, pages of a large ledger, its verification, and what two verifiers find of its mutations.
+
+    Fails where a mutation was missed, or named otherwise than it must be; `--entries 0 --mutations 1 --seed N` makes that one again.
+    """
+    from deploy.bench.ledger import LEAST_ENTRIES
     from deploy.bench.ledger import measure as measure_ledger
     from deploy.bench.ledger import summarise as summarise_ledger
+    from deploy.bench.ledger_figures import show_ledger, show_mutations
+    from deploy.bench.mutations import mutate
+    from deploy.bench.mutations import summarise as summarise_mutations
 
+    if 0 < entries < LEAST_ENTRIES:
+        raise typer.BadParameter(f"0, or {LEAST_ENTRIES:,} or more", param_hint="--entries")
     progress = Console(stderr=True, highlight=False)
+    summary: dict[str, Any] = {}
     try:
         with progress.status("starting") as status:
-            measured = asyncio.run(_until_told_to_stop(measure_ledger(entries, status.update)))
+            if entries:
+                summary |= summarise_ledger(asyncio.run(_until_told_to_stop(measure_ledger(entries, status.update))))
+            if mutations:
+                summary |= summarise_mutations(asyncio.run(_until_told_to_stop(mutate(mutations, seed, status.update))))
     except asyncio.CancelledError:
         raise typer.Exit(130) from None
-    summary = summarise_ledger(measured)
     if as_json:
         typer.echo(json.dumps(summary))
-        return
-    typer.echo(f"to a durable checkpoint {summary['entries_per_s']:,} entries/s; hash and fsync alone {summary['raw_per_s']:,};", nl=False)
-    typer.echo(f" ratio {summary['raw_ratio']:.3f}")
-    typer.echo(f"at {summary['steady_per_s']:,} entries/s a checkpoint covers each after p99 {summary['checkpoint_age_p99_s']:.2f} s")
-    pages = ", ".join(f"{kind} {value:.1f}" for kind, value in summary["pages_p99_ms"].items())
-    typer.echo(f"a page at {summary['entries']:,} entries, p99 in ms: {pages}")
-    typer.echo(f"kap_verify.py: {summary['verify_s']:.1f} s, {summary['verify_million_s']:.1f} s for a million entries")
+    else:
+        if entries:
+            show_ledger(summary)
+        if mutations:
+            show_mutations(summary)
+    if summary.get("mutations_missed"):
+        raise typer.Exit(1)
 
 
 async def _until_told_to_stop(work: Coroutine[Any, Any, Measured]) -> Measured:

@@ -56,6 +56,7 @@ EVENTS_OF_A_CASE: Final = 40
 ASKED: Final = 100
 """Pages of each kind."""
 PATIENCE_SECONDS: Final = 120.0
+LEAST_ENTRIES: Final = 20_000
 MILLION: Final = 1_000_000
 BEGIN: Final = datetime(2026, 1, 5, 8, tzinfo=UTC)
 EVERY: Final = timedelta(seconds=20)

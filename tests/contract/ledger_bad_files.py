@@ -3,10 +3,10 @@
 import re
 from collections.abc import Mapping
 
+from deploy.bench.ledger_log import LOG_KEY, ORIGIN, OTHER_KEY, Log
+from deploy.bench.ledger_mutations import Bench, Found, Mutation, found
 from services.audit.domain.checkpoint import Checkpoint
 from services.audit.domain.note import Note, sign
-from tests.contract.ledger_log import LOG_KEY, ORIGIN, OTHER_KEY, Log
-from tests.contract.ledger_mutations import Bench, Found, Mutation, found
 
 SIZE = 700
 """Two full tiles and one of 188; one of two hashes on level 1."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
 
+from deploy.bench.ledger_log import OTHER_KEY, Log
+from deploy.bench.ledger_mutations import Found, back_dated, flipped, found
 from services.audit.domain.entry import read_entry
-from tests.contract.ledger_log import OTHER_KEY, Log
-from tests.contract.ledger_mutations import Found, back_dated, flipped, found
 
 MALFORMED: Final = ("export-malformed", "query-unknown")
 ANY: Final = (*MALFORMED, "entry-changed", "export-order", "export-not-asked", "note-malformed", "signature-malformed")

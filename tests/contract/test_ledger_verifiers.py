@@ -21,30 +21,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.bench.ledger_log import VKEY, Log, write
+from deploy.bench.ledger_mutations import KINDS, Bench, Files, Found, Mutation, found, mutation
+from deploy.bench.verifiers import Said, build_go_verifier
+from deploy.local.failure import UnavailableError
 from services.audit import kap_verify
 from services.audit.domain.entry import read_entry
 from tests.contract.ledger_bad_files import SIZE, bad_files, odd_entries, signed_size
 from tests.contract.ledger_export_mutations import EXPORT_KINDS, QUESTIONS, ExportBench, export_mutation
-from tests.contract.ledger_log import VKEY, Log, write
-from tests.contract.ledger_mutations import KINDS, Bench, Files, Found, Mutation, found, mutation
 
 MUTATIONS = int(os.environ.get("KAPCARE_LEDGER_MUTATIONS", "300"))
 FIRST = int(os.environ.get("KAPCARE_LEDGER_FIRST", "0"))
 SIZES = (5, 256, 700, 2900)
 """Within a tile, exactly one, a few, and more; two levels of tiles from 256 on."""
 AT_ONCE = 100
-GO_SOURCE = Path(__file__).resolve().parents[1] / "verifiers" / "go"
 VERIFIER = Path(kap_verify.__file__)
 
 pytestmark = pytest.mark.timeout(120 + MUTATIONS // 4)
-
-
-class Said(NamedTuple):
-    """What a verifier said of a directory."""
-
-    verdict: str
-    reason: str | None
-    at: int | None
 
 
 class Case(NamedTuple):
@@ -69,16 +62,10 @@ def benches(logs: list[Log]) -> list[Bench]:
 @pytest.fixture(scope="module")
 def go_verifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The second verifier, built; skipped where there is no Go, or its module cannot be had."""
-    if shutil.which("go") is None:
-        pytest.skip("there is no Go toolchain")
-    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -buildvcs=false"}
-    fetched = subprocess.run(["go", "mod", "download"], cwd=GO_SOURCE, env=environment, capture_output=True, text=True, check=False)
-    if fetched.returncode != 0:
-        pytest.skip("golang.org/x/mod cannot be had: no module proxy answers, or the Go toolchain is too old")
-    built = tmp_path_factory.mktemp("go") / "ledger-verifier"
-    for arguments in (["vet", "./..."], ["build", "-o", str(built), "."]):
-        subprocess.run(["go", *arguments], cwd=GO_SOURCE, env=environment, check=True)
-    return built
+    try:
+        return build_go_verifier(tmp_path_factory.mktemp("go"))
+    except UnavailableError as unavailable:
+        pytest.skip(str(unavailable))
 
 
 def python_says(*arguments: str | Path) -> Said:
@@ -131,7 +118,7 @@ def mutated(benches: list[Bench], root: Path) -> Iterator[list[Case]]:
 def missed(told: Iterable[tuple[str, Said, Found]]) -> list[str]:
     """Return what was not found, or was named otherwise than it had to be."""
     return [
-        f"{name}: {said} instead of {sorted(expected.reasons)} at {expected.index}"
+        f"{name}: {said} instead of {expected}"
         for name, said, expected in told
         if said.verdict == "holds" or not expected.covers(said.reason, said.at)
     ]

@@ -12,12 +12,12 @@ import pytest
 import pytest_asyncio
 from pymongo import AsyncMongoClient
 
+from deploy.bench.ledger_log import write
 from services.audit import kap_verify
 from services.audit.checkpoints import Checkpoints, KeptCheckpoint
 from services.audit.domain.checkpoint import open_checkpoint
 from services.audit.domain.tiles import Tile
 from services.audit.tiles import KeptTiles
-from tests.contract.ledger_log import write
 from tests.integration.ledger.kept import KEY, Kept, arrivals, everything_signed_holds, files, signing
 
 ROOT = Path(__file__).parents[2]

@@ -12,6 +12,7 @@ import structlog
 from pymongo.asynchronous.database import AsyncDatabase
 from structlog.testing import LogCapture
 
+from deploy.bench.ledger_log import BEGIN, Log, made_up
 from services.audit.checkpoints import Checkpoints, KeptCheckpoint
 from services.audit.domain.entry import Entry
 from services.audit.domain.tiles import bundles_of, tiles_of
@@ -25,7 +26,6 @@ from shared.telemetry.metrics import Metrics
 from shared.transport.arrival import Arrival
 from shared.transport.lease import Lease
 from tests import toy
-from tests.contract.ledger_log import BEGIN, Log, made_up
 
 ORIGIN = "test.example/ledger"
 KEY = LogKey.of_seed(ORIGIN, b"s" * 32)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from deploy.bench.ledger_log import BEGIN
 from services.audit.domain.entry import read_entry
 from services.audit.domain.query import Order, Page, Query, Range
 from services.audit.domain.tree import leaf_hash
@@ -15,7 +16,6 @@ from services.audit.reactions import KeepEveryEvent
 from services.audit.reading import Reader
 from shared.events.codec import time_text
 from shared.transport.arrival import Arrival
-from tests.contract.ledger_log import BEGIN
 from tests.integration.ledger.kept import CASE, Kept, arrival, arrivals, case_names
 
 

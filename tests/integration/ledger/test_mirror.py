@@ -10,9 +10,9 @@ import pytest_asyncio
 
 from deploy.auditing.mirror import mirror
 from deploy.auditing.verifier import verify
+from deploy.bench.ledger_log import Log
 from deploy.local.failure import StackError
 from services.audit.domain.checkpoint import Checkpoint
-from tests.contract.ledger_log import Log
 from tests.integration.ledger.kept import KEY, ORIGIN, arrivals
 from tests.integration.ledger.served import Auditor, auditing
 

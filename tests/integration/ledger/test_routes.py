@@ -15,6 +15,7 @@ import pytest_asyncio
 from pydantic import ValidationError
 from pymongo import AsyncMongoClient
 
+from deploy.bench.ledger_log import BEGIN, Log, write
 from services.audit import kap_verify, signing
 from services.audit.app import build
 from services.audit.domain.proofs import verify_consistency, verify_inclusion
@@ -22,7 +23,6 @@ from services.audit.ledger import AnotherFormat
 from shared.events.codec import time_text
 from shared.settings import SettingWrong
 from tests import toy
-from tests.contract.ledger_log import BEGIN, Log, write
 from tests.integration.frame.served import token
 from tests.integration.ledger.kept import KEY, arrival, arrivals
 from tests.integration.ledger.served import SEED, Auditor, auditing, issuing, running

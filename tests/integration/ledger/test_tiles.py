@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from bson import Binary
 
+from deploy.bench.ledger_log import write
 from services.audit import kap_verify
 from services.audit.domain.checkpoint import Checkpoint
 from services.audit.domain.proofs import verify_consistency, verify_inclusion
@@ -13,7 +14,6 @@ from services.audit.domain.tiles import Edge, TilePlace
 from services.audit.domain.tree import leaf_hash
 from services.audit.proving import ManyProofs, prove_consistency, prove_inclusion
 from services.audit.tiles import Inconsistent
-from tests.contract.ledger_log import write
 from tests.integration.ledger.kept import KEY, Kept, arrivals, files, signing
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from deploy.bench.ledger_log import Log, write
 from deploy.local.failure import StackError
 from deploy.local.ports import free_port
 from deploy.witness.record import Record
@@ -23,7 +24,6 @@ from services.audit.domain.proofs import plan_consistency
 from services.audit.domain.witnessing import Submission
 from services.audit.witnesses import Witnessing
 from tests import toy
-from tests.contract.ledger_log import Log, write
 from tests.integration.ledger.kept import KEY, ORIGIN, Kept, arrivals, files, signing
 from tests.integration.ledger.served import auditing
 

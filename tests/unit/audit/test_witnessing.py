@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.bench.ledger_log import LOG_KEY, ORIGIN, OTHER_KEY, Log, private_key
 from services.audit.domain.checkpoint import Checkpoint, read_checkpoint
 from services.audit.domain.note import Note, key_of, read_note
 from services.audit.domain.proofs import plan_consistency
 from services.audit.domain.witnessing import Cosign, MalformedSubmission, Refuse, Submission, decide, read_submission
-from tests.contract.ledger_log import LOG_KEY, ORIGIN, OTHER_KEY, Log, private_key
 
 LOG = Log.made_up(5, 700)
 FORK = Log([*LOG.entries[:299], b"another", *LOG.entries[300:]])

@@ -3,8 +3,8 @@
 //	ledger-verifier -key VKEY [-since OLD_CHECKPOINT] DIRECTORY
 //	ledger-verifier -list FILE
 //
-// A list has one line of JSON for each directory: {"directory": "...", "key": "...", "since": "..."}.
-// For each directory it prints one line of JSON: the verdict, the reason and the first bad index (-1: none).
+// A list (- for standard input) has one line of JSON for each directory: {"directory": "...", "key": "...", "since": "..."}.
+// For each it prints, as soon as it has read the line, one line of JSON: the verdict, the reason and the first bad index (-1: none).
 // Exit code 0: all hold. 1: one does not. 2: it was called wrongly.
 package main
 
@@ -54,50 +54,59 @@ func judged(err error) verdict {
 	return verdict{"cannot be read", "file-unreadable", -1}
 }
 
-func tasks() ([]task, error) {
+func main() {
 	key := flag.String("key", "", "the log's key, a vkey")
 	since := flag.String("since", "", "a checkpoint that you hold")
-	list := flag.String("list", "", "a file with a line of JSON for each directory")
+	list := flag.String("list", "", "a file with a line of JSON for each directory; - for standard input")
 	flag.Parse()
-	if *list == "" {
-		if *key == "" || flag.NArg() != 1 {
-			return nil, fmt.Errorf("give -key and one directory, or -list")
-		}
-		return []task{{flag.Arg(0), *key, *since}}, nil
+	var err error
+	holds := true
+	switch {
+	case *list != "":
+		holds, err = judgeList(*list)
+	case *key != "" && flag.NArg() == 1:
+		holds, err = tell(task{flag.Arg(0), *key, *since})
+	default:
+		err = fmt.Errorf("give -key and one directory, or -list")
 	}
-	file, err := os.Open(*list)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	var found []task
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		var one task
-		if err := json.Unmarshal(lines.Bytes(), &one); err != nil {
-			return nil, err
-		}
-		found = append(found, one)
-	}
-	return found, lines.Err()
-}
-
-func main() {
-	found, err := tasks()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
-	code := 0
-	output := json.NewEncoder(os.Stdout)
-	for _, one := range found {
-		told := judged(verify(one))
-		if told.Verdict != "holds" {
-			code = 1
-		}
-		if err := output.Encode(told); err != nil {
-			os.Exit(2)
-		}
+	if !holds {
+		os.Exit(1)
 	}
-	os.Exit(code)
+}
+
+// judgeList answers each line as it comes, and says whether all hold.
+func judgeList(path string) (bool, error) {
+	file := os.Stdin
+	if path != "-" {
+		opened, err := os.Open(path)
+		if err != nil {
+			return false, err
+		}
+		defer opened.Close()
+		file = opened
+	}
+	all := true
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		var one task
+		if err := json.Unmarshal(lines.Bytes(), &one); err != nil {
+			return false, err
+		}
+		holds, err := tell(one)
+		if err != nil {
+			return false, err
+		}
+		all = all && holds
+	}
+	return all, lines.Err()
+}
+
+// tell prints the verdict on a directory, and says whether it holds.
+func tell(one task) (bool, error) {
+	told := judged(verify(one))
+	return told.Verdict == "holds", json.NewEncoder(os.Stdout).Encode(told)
 }

@@ -3,14 +3,14 @@
 An expected index is that of the first entry that is not as it was signed; it follows from where the mutation was made.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
-from services.audit.domain.entry import entry_bytes, read_entry
+from deploy.bench.ledger_log import OTHER_KEY, Log
+from services.audit.domain.entry import Entry, entry_bytes, read_entry
 from services.audit.domain.tiles import BundlePlace, TilePlace, encode_bundle, read_path
-from tests.contract.ledger_log import OTHER_KEY, Log
 
 Files = Mapping[str, bytes | None]
 """Path -> new content, None for a file that is taken away."""
@@ -27,8 +27,12 @@ class Found:
         """Whether this was said."""
         return reason in self.reasons and (self.index is None or index == self.index)
 
+    def __str__(self) -> str:
+        return f"{' or '.join(sorted(self.reasons))}{'' if self.index is None else f' at {self.index}'}"
+
 
 def found(*reasons: str, index: int | None = None) -> Found:
+    """Return what must be said: one of these reasons, and this index if there is one."""
     return Found(frozenset(reasons), index)
 
 
@@ -49,6 +53,7 @@ UNREADABLE: Final = ("note-malformed", "signature-malformed", "checkpoint-malfor
 
 
 def flipped(content: bytes, bit: int) -> bytes:
+    """Return the content with one bit turned over."""
     at = bit // 8
     return content[:at] + bytes([content[at] ^ 1 << bit % 8]) + content[at + 1 :]
 
@@ -66,32 +71,49 @@ class Bench:
         self.log = log
         self.size = len(log.entries)
         self.files = log.files(self.size)
+        self.read = [read_entry(entry) for entry in log.entries]
+        self.under_another_key = Log(log.entries, OTHER_KEY)
+        self.of_another_origin = Log(log.entries, origin="log.example/another")
 
     def held(self, chance: Random) -> int:
+        """Return the size of a checkpoint that the auditor may hold."""
         return chance.randint(1, self.size)
 
     def bundle(self, number: int) -> BundlePlace:
+        """Return the place of a bundle."""
         return BundlePlace(number, min(256, self.size - number * 256))
 
     def entries_of(self, number: int) -> list[bytes]:
+        """Return the entries of a bundle."""
         return list(self.log.entries[number * 256 : number * 256 + 256])
 
     def with_bundle(self, chance: Random, number: int, entries: list[bytes], expected: Found) -> Mutation:
+        """Return the mutation that puts other entries into a bundle."""
         return Mutation({self.bundle(number).path: encode_bundle(entries)}, self.held(chance), expected)
 
     def tile(self, chance: Random) -> tuple[TilePlace, bytes]:
+        """Return any tile."""
         path = chance.choice([path for path in self.files if path != "checkpoint" and isinstance(read_path(path), TilePlace)])
         place = read_path(path)
         assert isinstance(place, TilePlace)
         return place, self.files[path]
 
-    def resigned(self, entries: list[bytes], held: int, expected: Found) -> Mutation:
+    def back_dated(self, index: int) -> Log:
+        """Return a log that differs in one entry: it says to have happened a year before."""
+        return Log([back_dated(entry) if at == index else entry for at, entry in enumerate(self.log.entries)])
+
+    def without(self, index: int) -> list[bytes]:
+        """Return the entries without one of them, chained as if it had never been there."""
+        return rechained(entry for at, entry in enumerate(self.read) if at != index)
+
+    def resigned(self, other: Log, held: int, expected: Found) -> Mutation:
         """The log's own key signs other entries."""
         files: dict[str, bytes | None] = dict.fromkeys(self.files)
-        return Mutation({**files, **Log(entries).files(len(entries))}, held, expected)
+        return Mutation({**files, **other.files(len(other.entries))}, held, expected)
 
 
 def flip_in_entry(bench: Bench, chance: Random) -> Mutation:
+    """A bit of an entry, or of the length before it."""
     index = chance.randrange(bench.size)
     number = index // 256
     before = len(encode_bundle(bench.entries_of(number)[: index % 256]))
@@ -101,6 +123,7 @@ def flip_in_entry(bench: Bench, chance: Random) -> Mutation:
 
 
 def drop_entry(bench: Bench, chance: Random) -> Mutation:
+    """An entry is taken out of its bundle."""
     index = chance.randrange(bench.size)
     entries = bench.entries_of(index // 256)
     del entries[index % 256]
@@ -108,6 +131,7 @@ def drop_entry(bench: Bench, chance: Random) -> Mutation:
 
 
 def swap_entries(bench: Bench, chance: Random) -> Mutation:
+    """Two entries change places."""
     one, other = sorted(chance.sample(range(bench.size), 2))
     entries = list(bench.log.entries)
     entries[one], entries[other] = entries[other], entries[one]
@@ -116,6 +140,7 @@ def swap_entries(bench: Bench, chance: Random) -> Mutation:
 
 
 def truncate_bundle(bench: Bench, chance: Random) -> Mutation:
+    """A bundle ends within an entry, or before it."""
     index = chance.randrange(bench.size)
     number = index // 256
     before = len(encode_bundle(bench.entries_of(number)[: index % 256]))
@@ -124,11 +149,13 @@ def truncate_bundle(bench: Bench, chance: Random) -> Mutation:
 
 
 def remove_bundle(bench: Bench, chance: Random) -> Mutation:
+    """The file of a bundle is taken away."""
     place = bench.bundle(chance.randrange(-(-bench.size // 256)))
     return Mutation({place.path: None}, bench.held(chance), found("entries-missing", index=place.index * 256))
 
 
 def duplicate_entry(bench: Bench, chance: Random) -> Mutation:
+    """An entry is there twice."""
     index = chance.randrange(bench.size)
     entries = bench.entries_of(index // 256)
     entries.insert(index % 256, entries[index % 256])
@@ -136,6 +163,7 @@ def duplicate_entry(bench: Bench, chance: Random) -> Mutation:
 
 
 def add_entry(bench: Bench, chance: Random) -> Mutation:
+    """A bundle goes on with an entry that the log has elsewhere."""
     number = chance.randrange(-(-bench.size // 256))
     entries = bench.entries_of(number)
     expected = found("entries-added", index=number * 256 + len(entries))
@@ -143,6 +171,7 @@ def add_entry(bench: Bench, chance: Random) -> Mutation:
 
 
 def back_date(bench: Bench, chance: Random) -> Mutation:
+    """An entry says to have happened a year before."""
     index = chance.randrange(bench.size)
     entries = bench.entries_of(index // 256)
     entries[index % 256] = back_dated(entries[index % 256])
@@ -152,7 +181,7 @@ def back_date(bench: Bench, chance: Random) -> Mutation:
 def back_date_with_its_tile(bench: Bench, chance: Random) -> Mutation:
     """Who changes the hash in the tile too hides which of its entries it was: the tile is named, and if it is the last, the root."""
     index = chance.randrange(bench.size)
-    changed = Log([back_dated(entry) if at == index else entry for at, entry in enumerate(bench.log.entries)])
+    changed = bench.back_dated(index)
     place = TilePlace(0, index // 256, bench.bundle(index // 256).width)
     everything = changed.files(bench.size)
     files = {path: everything[path] for path in (place.path, bench.bundle(index // 256).path)}
@@ -164,12 +193,13 @@ def back_date_with_its_tile(bench: Bench, chance: Random) -> Mutation:
 def back_date_with_all_tiles(bench: Bench, chance: Random) -> Mutation:
     """Who changes all but the signature."""
     index = chance.randrange(bench.size)
-    changed = Log([back_dated(entry) if at == index else entry for at, entry in enumerate(bench.log.entries)])
+    changed = bench.back_dated(index)
     files = {path: content for path, content in changed.files(bench.size).items() if path != "checkpoint"}
     return Mutation(files, bench.held(chance), found("root-differs"))
 
 
 def flip_in_tile(bench: Bench, chance: Random) -> Mutation:
+    """A bit of a hash in a tile of any level."""
     place, content = bench.tile(chance)
     bit = chance.randrange(8 * len(content))
     first = (place.index * 256 + bit // 256) * 256**place.level
@@ -177,6 +207,7 @@ def flip_in_tile(bench: Bench, chance: Random) -> Mutation:
 
 
 def swap_hashes(bench: Bench, chance: Random) -> Mutation:
+    """Two hashes of a tile change places."""
     place, content = bench.tile(chance)
     if place.width == 1:
         return flip_in_tile(bench, chance)
@@ -198,16 +229,19 @@ def resize_tile(bench: Bench, chance: Random) -> Mutation:
 
 
 def remove_tile(bench: Bench, chance: Random) -> Mutation:
+    """The file of a tile is taken away."""
     place, _ = bench.tile(chance)
     return Mutation({place.path: None}, bench.held(chance), found("tile-missing", index=place.index * 256 ** (place.level + 1)))
 
 
 def flip_in_checkpoint(bench: Bench, chance: Random) -> Mutation:
+    """A bit of the checkpoint, its signature among it."""
     note = bench.files["checkpoint"]
     return Mutation({"checkpoint": flipped(note, chance.randrange(8 * len(note)))}, bench.held(chance), found(*UNREADABLE))
 
 
 def truncate_checkpoint(bench: Bench, chance: Random) -> Mutation:
+    """The checkpoint ends early."""
     note = bench.files["checkpoint"]
     return Mutation({"checkpoint": note[: chance.randrange(len(note))]}, bench.held(chance), found(*UNREADABLE))
 
@@ -232,20 +266,19 @@ def roll_back(bench: Bench, chance: Random) -> Mutation:
 def fork(bench: Bench, chance: Random) -> Mutation:
     """History is changed and signed again, with the stolen key of the log."""
     index = chance.randrange(bench.size)
-    entries = [back_dated(entry) if at == index else entry for at, entry in enumerate(bench.log.entries)]
-    return bench.resigned(entries, chance.randint(index + 1, bench.size), found("forked"))
+    return bench.resigned(bench.back_dated(index), chance.randint(index + 1, bench.size), found("forked"))
 
 
 def fork_without_an_entry(bench: Bench, chance: Random) -> Mutation:
+    """An entry is left out of history, which is signed again."""
     index = chance.randrange(bench.size - 1)
-    entries = rechained([entry for at, entry in enumerate(bench.log.entries) if at != index])
-    return bench.resigned(entries, chance.randint(index + 1, bench.size - 1), found("forked"))
+    return bench.resigned(Log(bench.without(index)), chance.randint(index + 1, bench.size - 1), found("forked"))
 
 
 def fork_beside_the_tiles(bench: Bench, chance: Random) -> Mutation:
     """The checkpoint of a forked history, beside the tiles of the true one."""
     index = chance.randrange(bench.size)
-    forked = Log([back_dated(entry) if at == index else entry for at, entry in enumerate(bench.log.entries)])
+    forked = bench.back_dated(index)
     held = bench.held(chance)
     return Mutation({"checkpoint": forked.checkpoint(bench.size)}, held, found("forked" if held == bench.size else "root-differs"))
 
@@ -253,20 +286,19 @@ def fork_beside_the_tiles(bench: Bench, chance: Random) -> Mutation:
 def swap_key(bench: Bench, chance: Random) -> Mutation:
     """Another key signs, under the name of the log, the same entries or fewer."""
     size = chance.randint(1, bench.size)
-    return Mutation({"checkpoint": Log(bench.log.entries, OTHER_KEY).checkpoint(size)}, bench.held(chance), found("wrong-key"))
+    return Mutation({"checkpoint": bench.under_another_key.checkpoint(size)}, bench.held(chance), found("wrong-key"))
 
 
 def swap_origin(bench: Bench, chance: Random) -> Mutation:
     """A checkpoint of another log under the same key."""
-    note = Log(bench.log.entries, origin="log.example/another").checkpoint(bench.size)
-    return Mutation({"checkpoint": note}, bench.held(chance), found("wrong-key"))
+    return Mutation({"checkpoint": bench.of_another_origin.checkpoint(bench.size)}, bench.held(chance), found("wrong-key"))
 
 
-def rechained(entries: list[bytes]) -> list[bytes]:
+def rechained(entries: Iterable[Entry]) -> list[bytes]:
     """The entries with the `previous` that they have in this order."""
     chains: dict[str, int] = {}
     again = []
-    for index, entry in enumerate(map(read_entry, entries)):
+    for index, entry in enumerate(entries):
         subject = entry.headers["ce_subject"]
         again.append(entry_bytes(entry.headers, chains.get(subject), entry.data))
         chains[subject] = index
@@ -275,31 +307,30 @@ def rechained(entries: list[bytes]) -> list[bytes]:
 
 def leave_out(bench: Bench, chance: Random) -> Mutation:
     """The log itself keeps an entry to itself before it signs; the sequence of its stream shows that."""
-    lanes = [(read.headers["ce_source"], read.headers["ce_subject"]) for read in map(read_entry, bench.log.entries)]
+    lanes = [(read.headers["ce_source"], read.headers["ce_subject"]) for read in bench.read]
     last = {lane: index for index, lane in enumerate(lanes)}
     followed = [index for index, lane in enumerate(lanes) if 0 < index < last[lane]]
     if not followed:
         return fork(bench, chance)
     index = chance.choice(followed)
-    entries = rechained([entry for at, entry in enumerate(bench.log.entries) if at != index])
     shows = lanes.index(lanes[index], index + 1) - 1
-    return bench.resigned(entries, chance.randint(1, index), found("sequence-gap", index=shows))
+    return bench.resigned(Log(bench.without(index)), chance.randint(1, index), found("sequence-gap", index=shows))
 
 
 def replace_with_another_case(bench: Bench, chance: Random) -> Mutation:
     """The log itself signs something else in the place of an entry; the chain of its case, or its sequence, shows that."""
-    subjects = [read_entry(entry).headers["ce_subject"] for entry in bench.log.entries]
+    subjects = [read.headers["ce_subject"] for read in bench.read]
     last = {subject: index for index, subject in enumerate(subjects)}
     followed = [index for index, subject in enumerate(subjects) if 0 < index < last[subject]]
     if not followed:
         return fork(bench, chance)
     index = chance.choice(followed)
-    read = read_entry(bench.log.entries[index])
+    read = bench.read[index]
     other = replace(read, headers={**read.headers, "ce_subject": "case-0", "ce_sequence": f"{1:020d}"}, previous=None)
     entries = list(bench.log.entries)
     entries[index] = entry_bytes(other.headers, other.previous, other.data)
     shows = subjects.index(subjects[index], index + 1)
-    return bench.resigned(entries, chance.randint(1, index), found("sequence-gap", "case-chain-broken", index=shows))
+    return bench.resigned(Log(entries), chance.randint(1, index), found("sequence-gap", "case-chain-broken", index=shows))
 
 
 KINDS: Final[tuple[Callable[[Bench, Random], Mutation], ...]] = (
