@@ -268,7 +268,10 @@ def _events(chance: random.Random) -> Iterator[Arrival]:
 
 
 def _arrival(case: str, patient: str, clinic: str, sequence: int, at: datetime, chance: random.Random) -> Arrival:
-    identity = f"{case}.{sequence}"
+    identity, drawn = f"{case}.{sequence}", chance.random()
+    # A third is entered within the hour, a fiftieth days later: the only ones that lie apart from when they happened.
+    before = timedelta(days=30 * chance.random()) if drawn < 0.02 else timedelta(minutes=60 * chance.random()) if drawn < 1 / 3 else None
+    happened = None if before is None else at - before
     kind = f"kapcare.intake.{('FactsStated', 'InstrumentAnswered', 'StopNoted', 'StepRefused')[chance.randrange(4)]}.v1"
     envelope = Envelope(
         id=identity,
@@ -281,6 +284,7 @@ def _arrival(case: str, patient: str, clinic: str, sequence: int, at: datetime, 
         patient=patient,
         actor=f"clinician-{chance.randrange(200)}",
         correlation=identity,
+        happened=happened,
     )
     headers = {
         "content-type": CONTENT_TYPE,
@@ -295,6 +299,7 @@ def _arrival(case: str, patient: str, clinic: str, sequence: int, at: datetime, 
         "ce_patient": patient,
         "ce_actor": envelope.actor,
         "ce_correlationid": identity,
+        **({} if happened is None else {"ce_happened": time_text(happened)}),
     }
     return Arrival(envelope, Sealed(headers, chance.randbytes(DATA_BYTES)), "kapcare.intake.v1", 0, 0)
 
@@ -309,11 +314,11 @@ def _queries(chance: random.Random, cases: Sequence[Envelope], size: int) -> Map
     def anywhere() -> int | None:
         return chance.choice((None, chance.randrange(size), size - chance.randrange(1, 200)))
 
-    def range_of_time(number: int) -> Parameters:
+    def range_of_time(number: int, of: str = "") -> Parameters:
         begin = BEGIN + chance.randrange(size) * EVERY
         length = timedelta(days=(1, 7, 30, 365)[number % 4])
         within = round((begin - BEGIN) / EVERY) + chance.randrange(max(1, round(length / EVERY)))
-        return asked(chance.choice((None, within)), **{"from": time_text(begin), "to": time_text(begin + length)})
+        return asked(chance.choice((None, within)), **{f"{of}from": time_text(begin), f"{of}to": time_text(begin + length)})
 
     return {
         "case": lambda _: asked(case=any_case().subject),
@@ -322,6 +327,7 @@ def _queries(chance: random.Random, cases: Sequence[Envelope], size: int) -> Map
         "actor": lambda _: asked(anywhere(), actor=any_case().actor),
         "type": lambda _: asked(anywhere(), type=any_case().type),
         "time": range_of_time,
+        "happened": lambda number: range_of_time(number, of="happened_"),
     }
 
 
