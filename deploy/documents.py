@@ -85,9 +85,10 @@ def _functions_naming(folders: Iterable[str], named: Callable[[str, str], set[st
         source = file.read_text()
         if "R-" not in source and "_r" not in source:
             continue
+        lines = source.split("\n")
         for node in ast.parse(source).body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                for rule in sorted(named(node.name, ast.get_source_segment(source, node) or "")):
+                for rule in sorted(named(node.name, "\n".join(lines[node.lineno - 1 : node.end_lineno]))):
                     found.setdefault(rule, {}).setdefault(str(file.relative_to(ROOT)), []).append(node.name)
     return found
 

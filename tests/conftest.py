@@ -2,6 +2,8 @@
 
 Each ends with the test run, by its own process id; a killed run takes them along.
 
+Of several workers (`-n`) each has these parts to itself.
+
 Properties are tried on few examples, which differ from run to run, and on many with `--hypothesis-profile=thorough`.
 """
 
@@ -17,7 +19,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
+from deploy.local import ports
 from deploy.local.apache_kafka import start_kafka
 from deploy.local.broker import Broker, start_broker
 from deploy.local.failure import UnavailableError
@@ -27,6 +32,36 @@ from deploy.local.ports import free_port
 settings.register_profile("quick", max_examples=40, deadline=None)
 settings.register_profile("thorough", max_examples=500, deadline=None)
 settings.load_profile("quick")
+
+
+JOURNEYS = "tests/journey/"
+
+
+def pytest_configure() -> None:
+    """Each of several workers has ports of its own: one that a test lets go of for a moment is not taken by another worker."""
+    count, worker = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")), os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    each = (ports.LAST - ports.FIRST) // count
+    ports.FIRST += int(worker.removeprefix("gw")) * each
+    ports.LAST = ports.FIRST + each
+
+
+class WholeFiles(LoadFileScheduling):  # type: ignore[misc]
+    """A worker gets whole files, whose tests share what is set up; one gets all journeys, each of which fills a machine."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return JOURNEYS if nodeid.startswith(JOURNEYS) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> WholeFiles:
+    """Files go out as they are collected, not by how many tests they hold: one of the longest has a single test."""
+    config.option.loadscopereorder = False
+    return WholeFiles(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The journeys, which take longest, are not left to the end, where other workers would wait for them."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: not item.nodeid.startswith(JOURNEYS))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -46,7 +81,7 @@ async def mongod(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mong
     root = tmp_path_factory.mktemp("mongod")
     running = await start_mongod(root / "data", root / "mongod.log", free_port(), ["enableTestCommands=1"])
     yield running
-    await running.stop()
+    await running.kill()  # nobody needs its many databases any more, which it would close one by one
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,13 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from deploy.bench.patient import Patient, Staff
 from deploy.local.ports import free_port
@@ -31,38 +33,42 @@ def policy_in(folder: Path) -> Path:
     return file
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def staff(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Staff]:
+    """Who works at a stack that is up for all tests of this file; each has a patient of its own."""
+    folder = tmp_path_factory.mktemp("silent")
+    settings = {"KAPCARE_POLICY_FILE": str(policy_in(folder))}
+    async with LocalStack(folder / "kap", port_base=free_port(), settings=settings) as stack, aiohttp.ClientSession() as session:
+        yield Staff(stack, session)
+
+
 @pytest.mark.parametrize("silent", ["intake", "integration"])
-async def test_r20_a_silent_service_stops_every_dose_and_it_heals_by_itself(silent: str, tmp_path: Path) -> None:
+async def test_r20_a_silent_service_stops_every_dose_and_it_heals_by_itself(silent: str, staff: Staff) -> None:
     """Stopped where it stands, as a machine that hangs: nothing is closed, so only its silence tells."""
-    settings = {"KAPCARE_POLICY_FILE": str(policy_in(tmp_path))}
-    async with (
-        LocalStack(tmp_path / "kap", port_base=free_port(), settings=settings) as stack,
-        aiohttp.ClientSession() as session,
-    ):
-        patient = await Patient.ready_for_a_dose(Staff(stack, session), "lot-1")
+    patient = await Patient.ready_for_a_dose(staff, f"lot-{silent}")
 
-        async def asked() -> tuple[int, list[dict[str, Any]]]:
-            status, answer = await patient.ask_for_the_dose()
-            return status, answer.get("refusals", [])
+    async def asked() -> tuple[int, list[dict[str, Any]]]:
+        status, answer = await patient.ask_for_the_dose()
+        return status, answer.get("refusals", [])
 
-        async def authorised() -> bool:
-            return (await asked())[0] == 200
+    async def authorised() -> bool:
+        return (await asked())[0] == 200
 
-        await toy.eventually(authorised)
-        os.kill(stack.pid(silent), signal.SIGSTOP)
-        try:
+    await toy.eventually(authorised)
+    os.kill(staff.stack.pid(silent), signal.SIGSTOP)
+    try:
 
-            async def refused() -> bool:
-                return (await asked())[0] == 409
+        async def refused() -> bool:
+            return (await asked())[0] == 409
 
-            await toy.eventually(refused, BOUND_SECONDS + 20, every=0.5)
-            status, refusals = await asked()
-            assert (status, [(each["rule"], each["because"]) for each in refusals]) == (409, [("R-20", "view-too-old")])
-            assert silent in refusals[0]["detail"]
-            await asyncio.sleep(1)
-            assert (await asked())[0] == 409
-        finally:
-            os.kill(stack.pid(silent), signal.SIGCONT)
-        await toy.eventually(authorised, 40, every=0.5)
-        course = await patient.view("session")
-        assert {line["event"] for line in course["sessions"][0]["timeline"]} == {"SessionScheduled", "PreDoseChecked", "DosingAuthorised"}
+        await toy.eventually(refused, BOUND_SECONDS + 20, every=0.5)
+        status, refusals = await asked()
+        assert (status, [(each["rule"], each["because"]) for each in refusals]) == (409, [("R-20", "view-too-old")])
+        assert silent in refusals[0]["detail"]
+        await asyncio.sleep(1)
+        assert (await asked())[0] == 409
+    finally:
+        os.kill(staff.stack.pid(silent), signal.SIGCONT)
+    await toy.eventually(authorised, 40, every=0.5)
+    course = await patient.view("session")
+    assert {line["event"] for line in course["sessions"][0]["timeline"]} == {"SessionScheduled", "PreDoseChecked", "DosingAuthorised"}

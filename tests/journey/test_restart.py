@@ -17,6 +17,7 @@ from deploy.demo.simulator import Person
 from deploy.demo.summary import Report, report
 from deploy.local.ports import free_port
 from deploy.local.stack import LocalStack
+from tests.journey.conftest import UNHURRIED
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -42,7 +43,7 @@ async def test_a_demo_survives_the_death_of_everything_twice(undisturbed: Report
     data, port_base, lookout = tmp_path / "kap", free_port(), Lookout()
 
     def new_stack() -> LocalStack:
-        return LocalStack(data, port_base=port_base, care_clock="movable")
+        return LocalStack(data, port_base=port_base, care_clock="movable", settings=UNHURRIED)
 
     async with new_session() as session:
         stack = new_stack()

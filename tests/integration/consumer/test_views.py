@@ -4,6 +4,8 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from shared.clock import system_now
 from shared.transport.heartbeat import Heartbeat, is_heartbeat, read_heartbeat
 from shared.transport.views import partition_of
@@ -111,16 +113,23 @@ async def test_a_heartbeat_from_a_clock_that_runs_ahead_is_no_younger_than_now(s
     assert known >= timedelta(seconds=0.2)
 
 
-async def test_nothing_is_heard_while_what_came_before_it_is_not_handled(stage: toy.Stage) -> None:
+async def test_nothing_is_heard_while_what_came_before_it_is_not_handled(
+    stage: toy.Stage, logged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The store refuses the reaction: the consumer waits, and the heartbeat behind the event says nothing yet."""
+    monkeypatch.setattr("shared.log.store.RESEND_SECONDS", 0.5)
     case = await stage.case("one")
     await send(stage, *[wire(event) for event in await events_of(stage.intake, case)], beat(0), beat(0))
     async with failing(stage.prescriber, ["insert"], errorCode=189, closeConnection=False), toy.consuming(stage.prescriber):
-        await asyncio.sleep(1.5)
+        await toy.eventually(lambda: _waits_for_the_store(logged))
         assert await stage.order(case) == []
         assert await age(stage, case) is None
     async with toy.consuming(stage.prescriber):
         await stage.ordered(case, "one")
+
+
+async def _waits_for_the_store(entries: list[Any]) -> bool:
+    return any(entry["event"] == "consumer waits for the store" for entry in entries)
 
 
 async def test_a_held_event_is_told_by_the_inbox_not_by_the_age(stage: toy.Stage) -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from pymongo import AsyncMongoClient
 
@@ -157,7 +158,8 @@ async def failing(client: Client, mongo_url: str) -> AsyncIterator[None]:
             await mongo.admin.command({**point, "mode": "off"})
 
 
-async def test_what_cannot_be_recorded_is_not_shown(asked: Client, mongo_url: str) -> None:
+async def test_what_cannot_be_recorded_is_not_shown(asked: Client, mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.log.store.RESEND_SECONDS", 0.5)
     case = await asked.case()
     async with failing(asked, mongo_url):
         answer = await asked.get(f"/cases/{case}")
@@ -196,7 +198,10 @@ async def test_an_operator_s_act_tells_to_what_and_its_reason_is_sealed(asked: C
     assert read_envelope(documents[-1]["events"][-1]["headers"]) == envelope
 
 
-async def test_an_operator_s_act_that_cannot_be_recorded_is_not_done(asked: Client, mongo_url: str) -> None:
+async def test_an_operator_s_act_that_cannot_be_recorded_is_not_done(
+    asked: Client, mongo_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.log.store.RESEND_SECONDS", 0.5)
     admin = f"Bearer {token(asked.keys, roles=['admin'])}"
     row = {"lane": "y|case-y", "source": "y", "stream": "case-y", "sequence": 1, "state": "parked", "type": "t", "reason": "r"}
     await asked.runtime.database["parked"].insert_one({"_id": "y/8.0", **row, "attempts": 1, "seen_at": toy.now(), "data": b"sealed"})
