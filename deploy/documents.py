@@ -38,7 +38,7 @@ def events() -> str:
         "# Events",
         "",
         "Made from the code by `python -m deploy.documents`; a test holds it to the code.",
-        "The ledger keeps every event; it is not named in the tables.",
+        "The ledger keeps every event; it is not named in the tables. In bold: what says when it happened, where that is said.",
         "",
     ]
     for service, published in PUBLISHED.items():
@@ -102,7 +102,9 @@ def _rules_tested(name: str, _source: str) -> set[str]:
 
 
 def _fields(event: type[EventData]) -> str:
-    return ", ".join(f"`{name}`" for name in list(event.model_fields)[:6])
+    when = (event.HAPPENED or "").partition(".")[0]
+    shown = [name for place, name in enumerate(event.model_fields) if place < 6 or name == when]
+    return ", ".join(f"**`{name}`**" if name == when else f"`{name}`" for name in shown)
 
 
 def _readers(event: type[EventData]) -> str:
