@@ -23,8 +23,8 @@ from shared.transport.arrival import Arrival, Lane
 READ_AT_ONCE: Final = 5000
 REMEMBERED_STREAMS: Final = 100_000
 LATE_AFTER: Final = timedelta(hours=1)
-"""An entry that was recorded so long before the newest one already in the ledger is marked as `late`, and one of what happened so far
-from it as `apart`, so that a range of time is found without a full scan."""
+"""An entry that was recorded so long before the newest one already in the ledger is marked as `late`, and one of what happened so long
+before it, or after, is `apart`: `before` or `after`. So a range of time is found without a full scan."""
 
 ANOTHER_FORMAT: Final = (
     "This ledger was written before entries had the transparency log's format: drop the audit database and run"
@@ -43,7 +43,7 @@ INDEXES: Final = (
     IndexModel(
         [("apart", ASCENDING), ("happened", ASCENDING), ("_id", ASCENDING)],
         name="by_happened",
-        partialFilterExpression={"apart": True},
+        partialFilterExpression={"apart": {"$exists": True}},
     ),
     IndexModel([("source", ASCENDING), ("_id", ASCENDING)], name="by_source"),
     IndexModel([("policy", ASCENDING), ("_id", ASCENDING)], name="by_policy"),
@@ -62,7 +62,7 @@ INDEXES: Final = (
 
 
 _AS_RECORDED: Final[list[Mapping[str, Any]]] = [
-    {"$set": {"happened": "$time", "apart": {"$ifNull": ["$late", "$$REMOVE"]}}},
+    {"$set": {"happened": "$time", "apart": {"$cond": [{"$eq": ["$late", True]}, "before", "$$REMOVE"]}}},
 ]
 """Of entries of earlier releases, which said no other time than that of the record."""
 
@@ -198,8 +198,13 @@ class Ledger:
 
 def order_in_time(envelope: Envelope, newest: datetime) -> dict[str, Any]:
     """Return what finds an entry by time; `newest` is the latest time that any entry up to it was recorded at."""
-    late, apart = newest - envelope.time > LATE_AFTER, abs(newest - (envelope.happened or envelope.time)) > LATE_AFTER
-    return {"newest": newest, **({"late": True} if late else {}), **({"apart": True} if apart else {})}
+    found: dict[str, Any] = {"newest": newest}
+    if newest - envelope.time > LATE_AFTER:
+        found["late"] = True
+    before = newest - (envelope.happened or envelope.time)
+    if abs(before) > LATE_AFTER:
+        found["apart"] = "before" if before > LATE_AFTER else "after"
+    return found
 
 
 def _document(index: int, arrival: Arrival, entry: bytes, newest: datetime) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class _Part:
 
     begin: int
     end: int | None
-    marks: Mapping[str, bool]
+    marks: Mapping[str, bool | str]
 
 
 class Reader:
@@ -149,13 +149,16 @@ class Reader:
         return [_Part(begin, end, {}), *([] if end is None else [_Part(max(begin, end), None, {"late": True})])]
 
     async def _happened(self, asked: Range) -> list[_Part]:
-        """Return where what happened in a range of time can lie: what lies farther than LATE_AFTER from it is marked as apart."""
-        apart = {"apart": True}
+        """Return where what happened in a range of time can lie.
+
+        What is recorded by LATE_AFTER before that, or after it, is marked as apart.
+        """
         begin = 0 if asked.since is None else await self._reached(asked.since - LATE_AFTER)
-        if begin is None:
-            return [_Part(0, None, apart)]
         end = None if asked.until is None else await self._reached(asked.until + LATE_AFTER)
-        return [_Part(0, begin, apart), _Part(begin, end, {}), *([] if end is None else [_Part(max(begin, end), None, apart)])]
+        earlier = _Part(0, begin, {"apart": "after"})
+        if begin is None:
+            return [earlier]
+        return [earlier, _Part(begin, end, {}), *([] if end is None else [_Part(max(begin, end), None, {"apart": "before"})])]
 
     async def _within(self, query: Query, edge: Mapping[str, int]) -> Mapping[str, int] | None:
         """Return the indexes between which each value that is asked for occurs, at most `edge`; None if one occurs nowhere."""

@@ -113,7 +113,7 @@ TAMPERING: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "what finds a range of time": ({"_id": 2}, {"$set": {"newest": toy.now()}}),
     "a mark of being late": ({"_id": 2}, {"$set": {"late": True}}),
     "when it happened": ({"_id": 2}, {"$set": {"happened": toy.now()}}),
-    "a mark of being apart": ({"_id": 2}, {"$set": {"apart": True}}),
+    "a mark of being apart": ({"_id": 2}, {"$set": {"apart": "before"}}),
 }
 
 
