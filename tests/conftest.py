@@ -38,7 +38,9 @@ JOURNEYS = "tests/journey/"
 
 
 def pytest_configure() -> None:
-    """Each of several workers has ports of its own: one that a test lets go of for a moment is not taken by another worker."""
+    """Each of several workers has ports of its own, so that what one lets go of for a moment no other one takes.
+
+    What a test starts in a process of its own chooses from all of them."""
     count, worker = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")), os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     each = (ports.LAST - ports.FIRST) // count
     ports.FIRST += int(worker.removeprefix("gw")) * each

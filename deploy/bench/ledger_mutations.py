@@ -59,7 +59,7 @@ def flipped(content: bytes, bit: int) -> bytes:
 
 
 def back_dated(entry: bytes) -> bytes:
-    """An entry that says to have happened a year before; the same number of bytes."""
+    """An entry that says to be recorded a year before; the same number of bytes."""
     read = read_entry(entry)
     return entry_bytes({**read.headers, "ce_time": read.headers["ce_time"].replace("2026-", "2025-")}, read.previous, read.data)
 
@@ -99,7 +99,7 @@ class Bench:
         return place, self.files[path]
 
     def back_dated(self, index: int) -> Log:
-        """Return a log that differs in one entry: it says to have happened a year before."""
+        """Return a log that differs in one entry: it says to be recorded a year before."""
         return Log([back_dated(entry) if at == index else entry for at, entry in enumerate(self.log.entries)])
 
     def without(self, index: int) -> list[bytes]:
@@ -171,7 +171,7 @@ def add_entry(bench: Bench, chance: Random) -> Mutation:
 
 
 def back_date(bench: Bench, chance: Random) -> Mutation:
-    """An entry says to have happened a year before."""
+    """An entry says to be recorded a year before."""
     index = chance.randrange(bench.size)
     entries = bench.entries_of(index // 256)
     entries[index % 256] = back_dated(entries[index % 256])

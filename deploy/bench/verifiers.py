@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from deploy.local.data import ROOT
-from deploy.local.failure import UnavailableError
+from deploy.local.failure import StackError, UnavailableError
 from services.audit import kap_verify
 
 GO_SOURCE: Final = ROOT / "deploy" / "auditing" / "go"
@@ -76,8 +76,17 @@ class GoVerifier:
 
     def ask(self, directory: Path, held: Path, key: str) -> None:
         """Ask about a directory; the answer must be taken before it is changed."""
+        question = json.dumps({"directory": str(directory), "key": key, "since": str(held)}) + "\n"
+        try:
+            self._write(question)
+        except BrokenPipeError:  # it died after its last answer
+            self._process.wait()
+            self._start()
+            self._write(question)
+
+    def _write(self, question: str) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"directory": str(directory), "key": key, "since": str(held)}) + "\n")
+        self._process.stdin.write(question)
         self._process.stdin.flush()
 
     def answer(self) -> Said:
@@ -94,7 +103,7 @@ class GoVerifier:
 
 
 def build_go_verifier(folder: Path) -> Path:
-    """Build the second verifier; raises UnavailableError where that cannot be done."""
+    """Build the second verifier; raises UnavailableError where that cannot be done, StackError where its source is at fault."""
     if shutil.which("go") is None:
         raise UnavailableError("there is no Go toolchain")
     environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -buildvcs=false"}
@@ -103,5 +112,7 @@ def build_go_verifier(folder: Path) -> Path:
         raise UnavailableError("golang.org/x/mod cannot be had: no module proxy answers, or the Go toolchain is too old")
     built = folder / "ledger-verifier"
     for arguments in (["vet", "./..."], ["build", "-o", str(built), "."]):
-        subprocess.run(["go", *arguments], cwd=GO_SOURCE, env=environment, check=True)
+        done = subprocess.run(["go", *arguments], cwd=GO_SOURCE, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise StackError(f"the second verifier does not build: go {arguments[0]}: {done.stderr.strip()[-300:]}")
     return built

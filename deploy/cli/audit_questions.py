@@ -53,6 +53,7 @@ class By(StrEnum):
     ACTOR = "actor"
     ROLE = "role"
     DAY = "day"
+    HAPPENED_DAY = "happened_day"
     SOURCE = "source"
     POLICY = "policy"
     PARTNER = "partner"

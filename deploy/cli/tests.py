@@ -23,8 +23,8 @@ def test(context: typer.Context) -> None:
 def workers(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
     """Return what has several processes share the tests: where all are run, and nobody wants to talk with the debugger.
 
-    Whatever does not begin with two dashes chooses some of them: a path, or `-k` and its expression. Those run in one process,
-    which begins sooner; so do all where a store is named, in which one test alone can let commands fail.
+    Only options with two dashes are known to choose none of them. With a path, or any other option, they run in one process, which
+    begins sooner; so do all where a store is named, in which one test alone can let commands fail.
     """
-    whole = all(argument.startswith("--") and argument != "--pdb" for argument in arguments)
+    whole = all(argument.startswith("--") and argument not in ("--pdb", "--trace") for argument in arguments)
     return [f"--numprocesses={AT_ONCE}"] if whole and "KAPCARE_TEST_MONGO_URL" not in environment else []

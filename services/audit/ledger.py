@@ -3,25 +3,28 @@
 An entry's bytes are made once, when it is appended, and kept as they are; the fields beside them are for finding it.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bson import Binary
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
 from services.audit.domain.clear import clear_fields
-from services.audit.domain.entry import EntryTooLarge, entry_bytes
+from services.audit.domain.entry import EntryTooLarge, entry_bytes, read_entry
 from services.audit.domain.tree import leaf_hash
 from shared.events.base import Envelope
+from shared.events.codec import read_envelope
 from shared.log.errors import StoreUnavailable
 from shared.log.store import DUPLICATE_KEY
 from shared.transport.arrival import Arrival, Lane
 
 READ_AT_ONCE: Final = 5000
 REMEMBERED_STREAMS: Final = 100_000
+LATEST: Final = 100_000
+"""Entries among which it is looked, at each start, for what an earlier release appended."""
 LATE_AFTER: Final = timedelta(hours=1)
 """An entry that was recorded so long before the newest one already in the ledger is marked as `late`, and one of what happened so long
 before it, or after, is `apart`: `before` or `after`. So a range of time is found without a full scan."""
@@ -61,12 +64,6 @@ INDEXES: Final = (
 )
 
 
-_AS_RECORDED: Final[list[Mapping[str, Any]]] = [
-    {"$set": {"happened": "$time", "apart": {"$cond": [{"$eq": ["$late", True]}, "before", "$$REMOVE"]}}},
-]
-"""Of entries of earlier releases, which said no other time than that of the record."""
-
-
 class AnotherFormat(Exception):
     """The kept entries are not of this format, so there is nothing to append to."""
 
@@ -93,8 +90,7 @@ class Ledger:
         await self.entries.create_indexes(list(INDEXES))
         last = await self.entries.find_one(sort=[("_id", DESCENDING)])
         if last is not None:
-            if "happened" not in last:
-                await self.entries.update_many({"happened": {"$exists": False}}, _AS_RECORDED)
+            await self._say_when_it_happened(int(last["_id"]))
             self.size, self._newest = last["_id"] + 1, last["newest"]
         self._prepared = True
 
@@ -139,6 +135,25 @@ class Ledger:
         """Yield whole entries in ledger order, between two indexes."""
         async for entry in self.entries.find({"_id": _indexes(after + 1, before)}, batch_size=READ_AT_ONCE).sort([("_id", ASCENDING)]):
             yield entry
+
+    async def _say_when_it_happened(self, last: int) -> None:
+        """Make the fields of entries that an earlier release kept without them, from their bytes, as verification does.
+
+        Looked for among the latest, where an instance of that release may have appended beside this one.
+        """
+        without: dict[str, Any] = {"happened": {"$exists": False}}
+        if await self.entries.find_one({**without, "_id": {"$gt": last - LATEST}}, projection=["_id"]) is None:
+            return
+        changes: list[UpdateOne] = []
+        async for entry in self.entries.find(without, projection=["entry", "newest"], batch_size=READ_AT_ONCE):
+            envelope = read_envelope(read_entry(bytes(entry["entry"])).headers)
+            found = {"happened": clear_fields(envelope)["happened"], **order_in_time(envelope, entry["newest"])}
+            changes.append(UpdateOne({"_id": entry["_id"]}, {"$set": found}))
+            if len(changes) == READ_AT_ONCE:
+                await self.entries.bulk_write(changes, ordered=False)
+                changes = []
+        if changes:
+            await self.entries.bulk_write(changes, ordered=False)
 
     async def _remember_last(self, streams: Collection[str]) -> None:
         if len(self._last) > REMEMBERED_STREAMS:

@@ -12,7 +12,7 @@ from pymongo.errors import ExecutionTimeout
 from services.audit.domain.clear import CLEAR_FIELDS
 from services.audit.domain.disclosures import Accounting
 from services.audit.domain.known import Clear, Knowledge, known_to
-from services.audit.domain.query import COUNTED, LISTS, By, Page, Query, Range
+from services.audit.domain.query import COUNTED, DAYS, LISTS, By, Page, Query, Range
 from services.audit.ledger import LATE_AFTER
 
 ROWS_AT_ONCE: Final = 1000
@@ -86,13 +86,13 @@ class Reader:
         if not spans:
             return [], False
         field = COUNTED[by]
-        value: Any = {"$dateToString": {"format": "%Y-%m-%d", "date": "$time"}} if by == "day" else f"${field}"
+        value: Any = {"$dateToString": {"format": "%Y-%m-%d", "date": f"${field}"}} if by in DAYS else f"${field}"
         pipeline: list[dict[str, Any]] = [{"$match": {"$or": spans} if len(spans) > 1 else spans[0]}, {"$project": {"_id": 0, field: 1}}]
         if by in LISTS:
             pipeline.append({"$unwind": {"path": f"${field}", "preserveNullAndEmptyArrays": True}})
         pipeline += [
             {"$group": {"_id": value, "count": {"$sum": 1}}},
-            {"$sort": {"_id": 1} if by == "day" else {"count": -1, "_id": 1}},
+            {"$sort": {"_id": 1} if by in DAYS else {"count": -1, "_id": 1}},
             {"$limit": MOST_COUNTS + 1},
         ]
         try:

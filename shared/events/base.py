@@ -1,9 +1,10 @@
 """What every event is made of: a clear envelope without clinical values, and sealed data."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from operator import attrgetter
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
 
@@ -20,22 +21,24 @@ class EventData(BaseModel):
     TYPE: ClassVar[str]
     HAPPENED: ClassVar[str | None] = None
 
-    def happened(self, recorded: datetime) -> datetime | None:
-        """Return when it happened, to the millisecond, and of a day its noon in UTC; None if that is when, or the day on which, it was
-        recorded."""
+    def happened(self, recorded: datetime, noon_of: Callable[[date], datetime]) -> datetime | None:
+        """Return when it happened, in UTC and to the millisecond: of a day without an hour its noon, which `noon_of` the clinic is.
+
+        None where nothing says so, where it happened as it was recorded, and for a day that has not come to its noon.
+        """
         said: datetime | date | None = None if self.HAPPENED is None else attrgetter(self.HAPPENED)(self)
-        if isinstance(said, datetime):
-            moment = said.astimezone(UTC).replace(microsecond=said.microsecond // 1000 * 1000)
-            return None if moment == recorded.replace(microsecond=recorded.microsecond // 1000 * 1000) else moment
-        return None if said in (None, recorded.astimezone(UTC).date()) else datetime.combine(said, _NOON, UTC)
+        if said is None:
+            return None
+        if not isinstance(said, datetime):
+            noon = noon_of(said)
+            return noon if noon < recorded else None
+        moment = said.astimezone(UTC).replace(microsecond=said.microsecond // 1000 * 1000)
+        return None if moment == recorded.replace(microsecond=recorded.microsecond // 1000 * 1000) else moment
 
     @property
     def recipient(self) -> str | None:
         """Who is told of the case by this event (R-31): an organisation, or `in-house` for the network's own prescribers; mostly none."""
         return None
-
-
-_NOON: Final = time(12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,6 @@ HoldReason = Literal["suicide_risk", "adverse_event", "clinical_concern", "recal
 class SafetyHoldPlaced(EventData):
     """A safety hold stops every step that doses, approves, starts or discloses, in all services, until lifted."""
 
-    HAPPENED: ClassVar[str | None] = "placed_at"
     hold: str
     reason: HoldReason
     note: Text | None = None
@@ -127,7 +129,6 @@ class SafetyHoldPlaced(EventData):
 class SafetyHoldLifted(EventData):
     """A clinician closed a hold with a reason."""
 
-    HAPPENED: ClassVar[str | None] = "lifted_at"
     hold: str
     reason: Text
     lifted_at: AwareDatetime
@@ -145,6 +146,10 @@ class StopNoted(EventData):
     scopes: tuple[str, ...] = ()
     reason: HoldReason | None = None
     """Of a hold that was placed; None where it was noted before notes had reasons."""
+
+    def happened(self, recorded: datetime, noon_of: Callable[[date], datetime]) -> datetime | None:
+        """Return when consent was given or withdrawn, and None of a hold: one carried from another case was not on this one then."""
+        return None if self.hold is not None else super().happened(recorded, noon_of)
 
 
 class LotRecall(EventData):

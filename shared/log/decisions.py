@@ -210,7 +210,7 @@ class Decisions:
                 roles=actor.roles,
                 policy_version=context.policy.version,
                 recipient=event.recipient,
-                happened=event.happened(now),
+                happened=event.happened(now, context.noon_of),
             )
             sealed.append(seal(event, described, key))
             recorded.append(Recorded(described, event))

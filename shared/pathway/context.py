@@ -53,6 +53,10 @@ class Context:
         """Return the moment, in UTC, at which a day begins at the clinic."""
         return datetime.combine(day, time.min, ZoneInfo(self.policy.time_zone)).astimezone(UTC)
 
+    def noon_of(self, day: date) -> datetime:
+        """Return the moment, in UTC, at which it is noon of a day at the clinic."""
+        return datetime.combine(day, time(12), ZoneInfo(self.policy.time_zone)).astimezone(UTC)
+
     def new_id(self, prefix: str) -> str:
         """Return an identifier that is the same each time the same cause is decided again."""
         return f"{prefix}-{hashlib.sha256(f'{self.seed}|{prefix}'.encode()).hexdigest()[:16]}"

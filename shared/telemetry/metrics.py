@@ -36,10 +36,10 @@ class Metrics:
             **label
         )
         self._consumed = Counter("kapcare_consumed_events", "Events by what became of them", ["service", "result"], registry=self._registry)
-        attempts = Counter(
+        self._attempts = Counter(
             "kapcare_webhook_attempts", "Attempts to tell partners, by what became of them", ["service", "result"], registry=self._registry
         )
-        self._attempts = {result: attempts.labels(service, result) for result in ("taken", "failed", "dead", "heartbeat")}
+        self._attempts_of: dict[str, Counter] = {}
         self._accesses = Counter(
             "kapcare_accesses", "Requests whose access was recorded, by what was recorded", ["service", "event"], registry=self._registry
         )
@@ -97,7 +97,10 @@ class Metrics:
 
     def delivered(self, result: str) -> None:
         """Count an attempt to tell a partner: taken, failed, dead (the last one failed) or heartbeat."""
-        self._attempts[result].inc()
+        counted = self._attempts_of.get(result)
+        if counted is None:
+            counted = self._attempts_of[result] = self._attempts.labels(self._service, result)
+        counted.inc()
 
     def accessed(self, event: str, times: int) -> None:
         """Count the requests that an access event stands for, by its name."""

@@ -126,7 +126,7 @@ class Poster:
         try:
             async with self._session.post(url, data=content, headers=headers, allow_redirects=False) as response:
                 outcome = response.status
-                if not _is_taken(outcome):
+                if "Retry-After" in response.headers:
                     retry_after = _retry_after(response)
                 await _read_past(response)
         except (aiohttp.ClientError, OSError, ValueError) as error:

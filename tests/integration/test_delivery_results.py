@@ -1,6 +1,7 @@
 """What attempts make of deliveries: written together where it is the same, each once, also where the store answers badly."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -163,3 +164,59 @@ async def test_what_cannot_be_recorded_ends_the_keeping_and_is_told_to_nobody() 
     with pytest.raises(AutoReconnect):
         await results.keep()
     assert told == []
+
+
+async def test_keeping_ends_though_the_driver_swallows_the_cancellation() -> None:
+    class Swallowing(Recording):
+        async def record(self, results: list[tuple[Delivery, Result]]) -> None:
+            with suppress(asyncio.CancelledError):
+                await super().record(results)
+
+    recording, told = Swallowing(), []
+    results = Results(recording, lambda delivery, _: told.append(delivery.id))  # type: ignore[arg-type]
+    results.note(one(1), Result("done", 1, None, TAKEN))
+    keeping = asyncio.create_task(results.keep())
+    await asyncio.sleep(0.01)
+    keeping.cancel()
+    await asyncio.wait_for(asyncio.wait([keeping]), 5)
+    assert (recording.written, told) == ([["d1"]], ["d1"])
+
+
+async def test_what_was_under_way_when_the_keeping_was_cut_short_is_recorded_with_the_rest() -> None:
+    recording, told = Recording(), []
+    results = Results(recording, lambda delivery, _: told.append(delivery.id))  # type: ignore[arg-type]
+    results.note(one(1), Result("done", 1, None, TAKEN))
+    keeping = asyncio.create_task(results.keep())
+    await asyncio.sleep(0.01)
+    results.note(one(2), Result("done", 1, None, TAKEN))
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    assert (recording.written, told) == ([["d1"]], [])
+    recording.go_on.set()
+    await results.rest()
+    assert (recording.written, told) == ([["d1"], ["d1", "d2"]], ["d1", "d2"])
+
+
+async def test_what_a_store_that_is_away_does_not_take_is_left() -> None:
+    class Failing(Recording):
+        async def record(self, results: list[tuple[Delivery, Result]]) -> None:
+            self.written.append([])
+            raise AutoReconnect
+
+    recording = Failing()
+    results = Results(recording, lambda *_: None)  # type: ignore[arg-type]
+    results.note(one(1), Result("done", 1, None, TAKEN))
+    await results.rest()
+    assert recording.written == [[]]
+
+
+async def test_of_one_delivery_the_failure_is_written_before_what_came_after_it(mongo_url: str) -> None:
+    async with partner("north") as north, prescriber_on(mongo_url) as service:
+        await service.register(north)
+        await screens(service, 2)
+        first, second = await due(service)
+        failed, taken = Result("due", 1, AT, REFUSED), Result("done", 2, None, TAKEN)
+        await service.deliveries.record([(first, taken), (second, failed), (second, taken)])
+        rows = {row["_id"]: row for row in await service.rows()}
+        assert [tried["outcome"] for tried in rows[second.id]["tries"]] == [503, 204]
+        assert rows[second.id]["state"] == "done"

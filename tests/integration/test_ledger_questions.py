@@ -183,6 +183,7 @@ def stages(plan: Any) -> set[str]:
         ("actor", lambda e: [e.actor]),
         ("role", lambda e: or_none(e.roles)),
         ("day", lambda e: [e.time.astimezone(UTC).date().isoformat()]),
+        ("happened_day", lambda e: [(e.happened or e.time).astimezone(UTC).date().isoformat()]),
         ("policy", lambda e: [e.policy_version]),
         ("source", lambda e: [e.source]),
         ("outcome", lambda e: ["refused" if e.type.split(".")[2] in REFUSED else "done"]),
@@ -203,7 +204,7 @@ async def test_counts(auditor: Audited, by: str, value_of: Callable[[Envelope], 
         answer = await auditor.get(f"/ledger/counts?by={by}{question}")
         counted = Counter(value for e in auditor.recorded if holds(e) for value in value_of(e))
         assert {row["value"]: row["count"] for row in answer["counts"]} == counted
-        numbers = [row["value"] if by == "day" else -row["count"] for row in answer["counts"]]
+        numbers = [row["value"] if by.endswith("day") else -row["count"] for row in answer["counts"]]
         assert numbers == sorted(numbers)
         assert not answer["more"]
 

@@ -11,7 +11,8 @@ def test_all_tests_are_shared(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["tests/unit"], ["tests/unit/test_policy.py::test_one", "--maxfail=1"], ["-k", "policy"], ["--pdb"], ["-n", "4"]]
+    "arguments",
+    [["tests/unit"], ["tests/unit/test_policy.py::test_one", "--maxfail=1"], ["-k", "policy"], ["--pdb"], ["--trace"]],
 )
 def test_a_choice_of_them_is_not(arguments: list[str]) -> None:
     assert workers(arguments, {}) == []

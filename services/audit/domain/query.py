@@ -24,7 +24,10 @@ LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 Name = TypeVar("Name", bound=str)
 Order = Literal["oldest", "newest"]
 Format = Literal["ndjson", "csv", "fhir"]
-By = Literal["type", "clinic", "actor", "role", "day", "source", "policy", "partner", "outcome", "case", "patient", "purpose", "about"]
+By = Literal[
+    "type", "clinic", "actor", "role", "day", "happened_day", "source", "policy", "partner", "outcome", "case", "patient", "purpose",
+    "about",
+]  # fmt: skip
 ORDERS: Final[tuple[Order, ...]] = ("oldest", "newest")
 FORMATS: Final[tuple[Format, ...]] = ("ndjson", "csv", "fhir")
 Parameters = Iterable[tuple[str, str]]
@@ -36,6 +39,7 @@ COUNTED: Final[Mapping[By, str]] = {
     "actor": "actor",
     "role": "roles",
     "day": "time",
+    "happened_day": "happened",
     "source": "source",
     "policy": "policy",
     "partner": "partners",
@@ -45,7 +49,8 @@ COUNTED: Final[Mapping[By, str]] = {
     "purpose": "purpose",
     "about": "about",
 }
-"""What can be counted by -> field of the entry; `day` is the UTC day of `time`."""
+"""What can be counted by -> field of the entry; `day` is the UTC day of the record, `happened_day` that on which it happened."""
+DAYS: Final = frozenset({"day", "happened_day"})
 LISTS: Final = frozenset({"role", "partner", "clinic", "patient", "about"})
 """Of these an entry can have several, or none."""
 

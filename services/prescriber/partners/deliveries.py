@@ -156,7 +156,9 @@ class Deliveries:
         for delivery, result in results:
             alike.setdefault(result, []).append(delivery.id)
         now = system_now()
-        updates = [UpdateMany(_not_yet(result, identities), _change(result, now)) for result, identities in alike.items()]
+        # First what is due again: of one delivery, whatever else is among them came later.
+        in_order = sorted(alike.items(), key=lambda one: one[0].state != "due")
+        updates = [UpdateMany(_not_yet(result, identities), _change(result, now)) for result, identities in in_order]
         try:
             await self.rows.bulk_write(updates, ordered=False)
         except PyMongoError as error:
@@ -233,7 +235,7 @@ def _row(identity: str, endpoint: str, sequence: int, told: Told) -> dict[str, A
 
 def _delivery(row: Mapping[str, Any]) -> Delivery:
     return Delivery(
-        row["_id"], row["endpoint"], row["stream"], row["sequence"], row["webhook_id"], row["body"], row["attempts"], row["next_at"]
+        row["_id"], row["endpoint"], row["stream"], row["sequence"], row["webhook_id"], bytes(row["body"]), row["attempts"], row["next_at"]
     )
 
 

@@ -99,13 +99,15 @@ class Sender:
             await self._send()
         finally:
             self._deliveries.written = None
+            await self._results.rest()
 
     async def _send(self) -> None:
         async with (
             Poster(at_once=AT_ONCE, allow_loopback=self._runtime.settings.allow_loopback_webhooks) as poster,
             asyncio.TaskGroup() as group,
         ):
-            others = [group.create_task(work) for work in (self._lease.renew(), self._look_again_and_again(poster, group))]
+            renewing = group.create_task(self._lease.renew())
+            looking = group.create_task(self._look_again_and_again(poster, group))
             recording = group.create_task(self._results.keep())
             while not self._stopping.is_set():
                 self._deliveries.woken.clear()
@@ -114,13 +116,13 @@ class Sender:
                 for delivery in self._dispatch.take(now):
                     group.create_task(self._attempt(poster, delivery, now))
                 await self._deliveries.woken.wait()
+            looking.cancel()
             while self._dispatch.under_way:
                 self._deliveries.woken.clear()
                 await self._deliveries.woken.wait()
             self._results.end()
             await recording
-            for other in others:
-                other.cancel()
+            renewing.cancel()
 
     async def _look_again_and_again(self, poster: Poster, group: asyncio.TaskGroup) -> None:
         swept_at: datetime | None = None
