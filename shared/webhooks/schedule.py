@@ -28,6 +28,5 @@ def pause_after(failures: int, retry_after: str | None, chance: Random) -> timed
 
 def asked_seconds(retry_after: str | None) -> int | None:
     """Return the whole seconds that a `Retry-After` header asks for; None if it asks for nothing that can be read."""
-    if retry_after is None or _WHOLE_SECONDS.fullmatch(retry_after.strip()) is None:
-        return None
-    return int(retry_after)
+    seconds = "" if retry_after is None else retry_after.strip()
+    return None if _WHOLE_SECONDS.fullmatch(seconds) is None else int(seconds)
