@@ -151,7 +151,7 @@ class Reader:
     async def _happened(self, asked: Range) -> list[_Part]:
         """Return where what happened in a range of time can lie.
 
-        What is recorded by LATE_AFTER before that, or after it, is marked as apart.
+        What was recorded more than LATE_AFTER before it happened is marked as apart, `after`; what so long after it happened, `before`.
         """
         begin = 0 if asked.since is None else await self._reached(asked.since - LATE_AFTER)
         end = None if asked.until is None else await self._reached(asked.until + LATE_AFTER)

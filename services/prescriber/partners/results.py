@@ -14,6 +14,7 @@ from shared.webhooks.dispatch import Delivery
 AT_ONCE: Final = 500
 """Results of one write."""
 REST_SECONDS: Final = 2.0
+"""How long whoever sends next waits for what is left: a store that is away does not take it."""
 
 
 class Results:
